@@ -1,0 +1,37 @@
+"""edgestack: one program in one process does the job of nginx and gunicorn together.
+
+The map of the house. Imports go down only; the wings of floor 4 never import each other. `tests/test_floors.py` holds
+this table as data and fails when an import climbs.
+
+    8  process/  cli.py  certs/        who starts it      signals, sockets handed over, logs, the development CA (click, trustme)
+    7  stack.py                        what runs          the nursery, listeners, adopt, drain
+    6  compose.py                      Config -> Plan     pure; the only file that sees all wings
+    5  routing.py                      which chain        the spine: match, checks, content, filters, error pages
+    4  content/  phases/               what answers       files, applications, redirects | error pages, access log
+    3  wire/                           what moves bytes   sockets, TLS, h11, the lot, the portable driver
+    2  config/                         what is wanted     frozen dataclasses, addresses, sizes (no trio)
+    1  http/                           what it means      RFC 9110 and 9112 as values and pure functions (stdlib only)
+    0  errors.py                       what went wrong    one tree
+
+The life of a request, and where to read it:
+
+    wire/accepting.py    a connection is accepted, shakes hands, and stands on
+    wire/lot.py          the lot; when it is readable, it is read and
+    wire/h1.py           heads come out (wire/h1_head.py: remembered lines, h11 decides);
+    routing.py           `handle(exchange)` finds the chain and runs it:
+    content/static.py      a Response at once (most of the time), or
+    content/wsgi.py        an AppCall, run by content/threads.py, which writes to
+    wire/outlet.py         an outlet: straight to the socket, or
+    wire/exchange_task.py  an awaitable, which gets a task (wire/receiving.py brings its request body);
+    wire/sending.py      what does not leave at once is left to a Sender, and
+    phases/access_log.py the ends of the exchange write its line.
+
+`compose(config)` makes a Plan, `Stack(plan).serve()` runs it; the command line and the tests enter there and nowhere else.
+
+Walls that stand elsewhere than the first drawing had them, and why:
+
+- `certs/` is a room of its own on floor 8: the authority, the system's trust stores and the command are three things.
+- `wire/outbox.py` stands beside `sending.py`: it is the one piece that two threads touch, and it knows no socket.
+"""
+
+__version__ = "0.1.0"

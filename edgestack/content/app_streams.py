@@ -1,0 +1,106 @@
+"""The two streams in a WSGI environ: wsgi.input over a body that is here whole, and wsgi.errors into the error log.
+
+The body was spooled before a thread was taken (F14), so reading never waits. The spool file itself is not handed out:
+an application that closes it, or seeks in it, would leave what PEP 3333 allows and other servers offer. PEP 3333,
+"Input and Error Streams"; criteria F4 and F13. Knows no socket and no exchange beyond its request id.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgestack.http.messages import Exchange
+
+__all__ = ["NO_INPUT", "ErrorStream", "Input", "NoInput"]
+
+_log = logging.getLogger("edgestack.error")
+
+
+class Input:
+    """wsgi.input: `read`, `readline`, `readlines` and iteration, all of which end where the body ends."""
+
+    __slots__ = ("read", "readline", "readlines")
+
+    read: Callable[..., bytes]
+    """`read(size=-1)`: up to `size` bytes, all that is left without one; b"" at the end, as often as asked."""
+    readline: Callable[..., bytes]
+    """`readline(size=-1)`: through the next newline, which is kept, and at most `size` bytes."""
+    readlines: Callable[..., list[bytes]]
+    """`readlines(hint=-1)`: the lines that are left, or enough of them to make up `hint` bytes."""
+
+    def __init__(self, spool: IO[bytes]) -> None:
+        """:param spool: the body, at its start. Its own methods are taken over: reading costs no call of ours."""
+        self.read = spool.read
+        self.readline = spool.readline
+        self.readlines = spool.readlines
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The lines that are left."""
+        return iter(self.readline, b"")
+
+
+class NoInput:
+    """wsgi.input of a request without a body. It has no state: one serves all."""
+
+    __slots__ = ()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """b""."""
+        return b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """b""."""
+        return b""
+
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
+        """No lines."""
+        return []
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(())
+
+
+NO_INPUT = NoInput()
+
+
+class ErrorStream:
+    """wsgi.errors: text, written line by line to the error log under the request's id.
+
+    A line that is begun waits for its end, or for `flush`, which `WsgiCall` calls when the application is done.
+    """
+
+    __slots__ = ("_exchange", "begun")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self.begun = ""
+        """What was written of a line without its end."""
+
+    def write(self, text: str) -> int:
+        """Write `text`; whole lines go to the log at once.
+
+        :raises TypeError: for anything but text.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
+        *lines, self.begun = (self.begun + text).split("\n")
+        for line in lines:
+            self._put(line)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each of `lines`."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Put a line that was only begun into the log too."""
+        line, self.begun = self.begun, ""
+        if line:
+            self._put(line)
+
+    def _put(self, line: str) -> None:
+        _log.error("%s: %s", self._exchange.request_id, line, extra={"request_id": self._exchange.request_id})

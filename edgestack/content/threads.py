@@ -1,0 +1,205 @@
+"""The threads that application code runs on: a fixed pool on a queue.SimpleQueue (design.md §4.5, F14).
+
+    loop    submit(job)  ->  queue  ->  thread    job() in a fresh contextvars.Context
+
+A job ends by itself and answers by itself: nothing is handed back to the loop, and nobody waits for a result. Threads
+start one by one, when a job finds all of those there are taken; they are daemons, so that one which never ends cannot
+keep the process. How many jobs are waiting or running is jobs submitted minus jobs done, each counted by one thread
+only, so that no lock is needed. Knows neither WSGI nor HTTP beyond the `Refused` it raises.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import NamedTuple, TypeAlias
+
+import trio
+
+from edgestack.errors import Refused
+
+__all__ = ["AppThreads", "ThreadStatistics"]
+
+Job: TypeAlias = "Callable[[], None]"
+
+RETRY_AFTER = 1
+"""Seconds that a refused client is told to wait. Our number: the queue of a healthy pool is empty again by then."""
+STUCK_AFTER = 10.0
+"""Seconds without any job coming to its end, while requests wait, until the log says so, and again after as long."""
+
+_log = logging.getLogger("edgestack.error")
+
+
+class ThreadStatistics(NamedTuple):
+    """A look at the pool."""
+
+    threads: int
+    """Threads that may run."""
+    started: int
+    """Threads that do run, busy or idle."""
+    busy: int
+    """Jobs running."""
+    waiting: int
+    """Jobs that no thread has taken yet."""
+    done: int
+    """Jobs that came to their end."""
+    refused: int
+    """Jobs refused because too many were waiting."""
+
+
+class AppThreads:
+    """A fixed number of threads for application code."""
+
+    def __init__(
+        self,
+        threads: int,
+        queue: int,
+        name: str = "app",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        stuck_after: float = STUCK_AFTER,
+    ) -> None:
+        """
+        :param threads: how many, at least 1.
+        :param queue: jobs that may wait while all threads are taken; beyond it `submit` refuses.
+        :param name: the threads are called `name-1`, `name-2` and so on.
+        :param clock: seconds; asked only while all threads are taken.
+        :param stuck_after: see STUCK_AFTER.
+        """
+        self._threads = threads
+        self._capacity = threads + queue
+        self._name = name
+        self._clock = clock
+        self._stuck_after = stuck_after
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._started: list[threading.Thread] = []
+        self._jobs: list[Job | None] = [None] * threads
+        self._done = [0] * threads
+        self._submitted = 0
+        self._refused = 0
+        self._seen_done = -1
+        self._quiet_until = 0.0
+        self._stopped = False
+        self._tell: Callable[[], None] | None = None
+
+    def submit(self, job: Job) -> None:
+        """Run `job` on a thread, soon. From the loop only.
+
+        :raises Refused: 503 with Retry-After: too many wait already, or the pool is stopping.
+        """
+        done = sum(self._done)
+        unfinished = self._submitted - done
+        if unfinished >= self._threads:
+            self._watch(done)
+            if unfinished >= self._capacity:
+                self._refused += 1
+                raise Refused("The server is busy.", retry_after=RETRY_AFTER, detail="the queue for threads is full")
+        if self._stopped:
+            raise Refused("The server is stopping.", retry_after=RETRY_AFTER)
+        self._submitted += 1
+        self._queue.put(job)
+        if unfinished >= len(self._started) < self._threads:
+            self._start()
+
+    def _start(self) -> None:
+        place = len(self._started)
+        thread = threading.Thread(target=self._work, args=(place,), name=f"{self._name}-{place + 1}", daemon=True)
+        self._started.append(thread)
+        thread.start()
+
+    def _work(self, place: int) -> None:
+        """Take jobs until a None. Whatever a job raises, even SystemExit, the thread goes on."""
+        take, jobs, done, context = self._queue.get, self._jobs, self._done, contextvars.Context
+        while True:
+            job = take()
+            if job is None:
+                return
+            jobs[place] = job
+            try:
+                context().run(job)
+            except BaseException:
+                _log.exception("a job on %s failed", threading.current_thread().name)
+            jobs[place] = job = None
+            done[place] += 1
+            tell = self._tell  # read after the count was written: see `idle`
+            if tell is not None:
+                tell()
+
+    def _watch(self, done: int) -> None:
+        """All threads are taken. When none comes free for long, say so, once in a while (F14)."""
+        now = self._clock()
+        if done != self._seen_done:
+            self._seen_done = done
+            self._quiet_until = now + self._stuck_after
+        elif now >= self._quiet_until:
+            self._quiet_until = now + self._stuck_after
+            _log.warning(
+                "all %d application threads have been taken for more than %g s and %d requests wait; they run:\n%s",
+                self._threads, self._stuck_after, self._submitted - done - self._threads + 1,
+                "\n".join(self.still_running()),
+            )  # fmt: skip
+
+    async def idle(self) -> None:
+        """Wait until no job runs and none waits; on the loop, for a drain. One caller at a time."""
+        token, came_free = trio.lowlevel.current_trio_token(), trio.Event()
+
+        def tell() -> None:
+            try:
+                token.run_sync_soon(came_free.set)
+            except trio.RunFinishedError:  # the loop has gone on without this thread
+                pass
+
+        self._tell = tell  # first say who listens, then look: a job that ends in between is seen or heard
+        try:
+            while self._submitted > sum(self._done):
+                await came_free.wait()
+                came_free = trio.Event()
+        finally:
+            self._tell = None
+
+    def busy(self) -> int:
+        """Jobs that are running now."""
+        return self._threads - self._jobs.count(None)
+
+    def still_running(self) -> list[str]:
+        """For each running job the name of its thread and its stack, innermost call last; for the report of a drain."""
+        frames = sys._current_frames()
+        report = []
+        for thread, job in zip(self._started, self._jobs, strict=False):
+            frame = frames.get(thread.ident or 0)
+            if job is not None and frame is not None:
+                stack = [line for line in traceback.extract_stack(frame) if line.filename not in _OWN_FILES]
+                inner = f" in {stack[-1].name} ({stack[-1].filename}:{stack[-1].lineno})" if stack else ""
+                report.append(f"{thread.name}{inner}\n{''.join(traceback.format_list(stack))}".rstrip())
+        return report
+
+    def statistics(self) -> ThreadStatistics:
+        """Counters and gauges, from any thread; each of them exact, all together only roughly of one moment."""
+        done, busy = sum(self._done), self.busy()
+        waiting = max(0, self._submitted - done - busy)
+        return ThreadStatistics(self._threads, len(self._started), busy, waiting, done, self._refused)
+
+    def stop(self, wait: float = 0.0) -> bool:
+        """Let every thread end once the queue is empty, and refuse new jobs.
+
+        :param wait: seconds to wait for that, in all; 0 does not wait.
+        :returns: whether all threads have ended.
+        """
+        if not self._stopped:
+            self._stopped = True
+            for _ in self._started:
+                self._queue.put(None)
+        until = time.monotonic() + wait
+        for thread in self._started:
+            if wait:
+                thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._started)
+
+
+_OWN_FILES = frozenset((__file__, threading.__file__))

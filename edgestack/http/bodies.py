@@ -1,0 +1,102 @@
+"""What a message carries: the types of bodies, and the two parties that application code may see of a connection.
+
+Nothing here moves a byte: `wire/receiving.py` and `wire/sending.py` are the only movers. A body that goes out is one of
+
+    bytes                     all of it, in memory
+    FileSegment               a run of bytes of an open file (sendfile, or pread on TLS)
+    tuple of those            written one after the other (multipart/byteranges)
+    AsyncIterable[bytes]      a stream made on the loop
+
+and an application thread writes through an `Outlet` instead of giving back a body.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from edgestack.http.messages import Response
+
+__all__ = ["Body", "FileSegment", "Outlet", "Piece", "RequestBody"]
+
+
+class FileSegment:
+    """`length` bytes of an open file, from `offset` on. Whoever takes it closes it, exactly once, sent or not."""
+
+    __slots__ = ("fd", "length", "offset")
+
+    def __init__(self, fd: int, offset: int, length: int) -> None:
+        """Take over the open descriptor `fd`.
+
+        :param offset: the first byte to send, from the start of the file.
+        :param length: how many bytes to send; never more are sent, and fewer (a file that shrank) break the connection.
+        """
+        self.fd = fd
+        self.offset = offset
+        self.length = length
+
+    def close(self) -> None:
+        """Close the descriptor; a second call does nothing."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+Piece: TypeAlias = "bytes | FileSegment"
+Body: TypeAlias = "bytes | FileSegment | tuple[Piece, ...] | AsyncIterable[bytes]"
+
+
+class RequestBody(Protocol):
+    """The body of a request. It is not begun until it is asked for; asking sends 100-continue where that is due (E6).
+
+    Both ways of reading raise `ClientError` 413 past the limit, 408 when the client is too slow, 400 on bad framing,
+    and `Disconnected` when it leaves.
+    """
+
+    length: int | None
+    """What Content-Length says, in bytes; None for a chunked body."""
+
+    def spooled_nowait(self, limit: int) -> IO[bytes] | None:
+        """The whole body as a file at its start if every byte of it is here already, else None."""
+
+    async def spooled(self, limit: int) -> IO[bytes]:
+        """The whole body as a file at its start: 64 KiB in memory, beyond that a temporary file.
+
+        :param limit: the largest size accepted, in bytes.
+        """
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body piece by piece, as it arrives."""
+
+
+class Outlet(Protocol):
+    """Where an application thread writes its answer. Every method is called on that thread, and none reads a socket.
+
+    The order is `head`, any number of `piece`, then `finish` or `broken`, exactly once. Nothing leaves before the first
+    piece or `finish`. `Disconnected` is raised by `piece` once nobody is there to read (the client left, the answer was
+    given by somebody else, or the server is stopping); then the caller closes its iterable and calls `broken`.
+    """
+
+    def head(self, response: Response) -> None:
+        """Set status and fields; may be called again until the first byte has left. `response.body` is sent first."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether a byte of the answer has left: then the status can no longer be changed."""
+
+    def piece(self, data: bytes) -> None:
+        """Send `data`; waits, bounded by the send timeout, while a slow client's spool is full. b"" is ignored."""
+
+    def file(self, segment: FileSegment) -> None:
+        """Send a run of an open file by the road static files take; the outlet closes it."""
+
+    def finish(self) -> None:
+        """The answer is whole. Sends what is still held back (an empty answer's head, the last chunk)."""
+
+    def broken(self, why: str = "") -> None:
+        """The answer cannot be completed: break the connection so that the client sees the truncation (F11)."""
+
+    def left(self) -> bool:
+        """Whether the client is known to have gone."""

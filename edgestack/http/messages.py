@@ -1,0 +1,210 @@
+"""Requests, responses, and the exchange that joins them.
+
+These are values: no socket, no thread, no clock. A request's fields come as received (`pairs`) and folded into a dict
+(`fields`: lower-case names; repeated fields joined with ",", Cookie with "; "). Text is latin-1 throughout, as PEP 3333 has it.
+
+    Handler = Callable[[Exchange], Answer]
+    Answer  = Response                 at once: it can be sent now
+            | AppCall                  application code: must run on a thread, writes to an Outlet
+            | Awaitable[Response | AppCall]   must wait; the loop gives it a task
+
+A `Response` is immutable by law, not by `frozen=True` (whose __init__ pays for every field): a filter makes a new one
+with `with_`. Framing is not its business: `length` says how long the body is, the wire writes Content-Length or chunks.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from edgestack.http.bodies import Body, Outlet, RequestBody
+    from edgestack.http.target import Path
+
+__all__ = ["Answer", "AppCall", "Check", "Exchange", "Facts", "Filter", "Handler", "Request", "Response", "unreadable"]
+
+FieldPairs: TypeAlias = "tuple[tuple[str, str], ...]"
+
+
+class Request:
+    """One request, head read and body not begun (RFC 9112 §3)."""
+
+    __slots__ = ("body", "fields", "host", "method", "pairs", "path", "persistent", "query", "target", "version")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        version: str,
+        pairs: list[tuple[str, str]],
+        fields: dict[str, str],
+        path: Path,
+        query: str,
+        host: str,
+        persistent: bool,
+    ) -> None:
+        """
+        :param method: as sent; methods are case-sensitive (RFC 9110 §9.1).
+        :param target: the request-target byte for byte.
+        :param version: "HTTP/1.1" or "HTTP/1.0".
+        :param pairs: the fields as received, names in lower case, in order.
+        :param fields: the same folded: one value a name.
+        :param path: the target's path, in its two forms (`http/target.py`).
+        :param query: what follows the first "?", without it; "" when there is none.
+        :param host: the authority asked for: of an absolute target, else Host's value; "" when HTTP/1.0 names none.
+        :param persistent: whether the client wants the connection kept (RFC 9112 §9.3).
+        """
+        self.method = method
+        self.target = target
+        self.version = version
+        self.pairs = pairs
+        self.fields = fields
+        self.path = path
+        self.query = query
+        self.host = host
+        self.persistent = persistent
+        self.body: RequestBody | None = None
+
+
+def unreadable(path: Path) -> Request:
+    """What stands in an exchange whose head could not be read: empty, not persistent. `path` is that of "/"."""
+    return Request("", "", "HTTP/1.1", [], {}, path, "", "", persistent=False)
+
+
+class Response:
+    """A status, fields, and a body. Never changed once made.
+
+    :param fields: as they are to be written, without Content-Length, Transfer-Encoding, Connection, Date, Server and
+        X-Request-Id, which the wire adds.
+    :param body: see `http/bodies.py`.
+    :param length: bytes of body that Content-Length announces; None when unknown. May be given without a body,
+        for the answer to a HEAD.
+    :param reason: the reason phrase; "" for the usual one.
+    """
+
+    __slots__ = ("body", "encoded", "fields", "length", "reason", "status")
+
+    def __init__(
+        self, status: int, fields: FieldPairs = (), body: Body = b"", length: int | None = None, reason: str = ""
+    ) -> None:
+        self.status = status
+        self.fields = fields
+        self.body = body
+        self.length = len(body) if length is None and type(body) is bytes else length
+        self.reason = reason
+        self.encoded = b""
+        """The head as bytes, kept by the wire after it was first written; derived from the rest."""
+
+    def with_(self, **changes: Any) -> Response:
+        """A copy with some of `status`, `fields`, `body`, `length` and `reason` replaced."""
+        values: dict[str, Any] = {
+            "status": self.status,
+            "fields": self.fields,
+            "body": self.body,
+            "length": self.length,
+            "reason": self.reason,
+        }
+        values.update(changes)
+        return Response(**values)
+
+    def field(self, name: str) -> str | None:
+        """The first value of the field `name` (any case), or None."""
+        name = name.lower()
+        return next((value for key, value in self.fields if key.lower() == name), None)
+
+
+class Facts:
+    """What is known of a connection, made once when it is accepted (and again per request behind a trusted proxy)."""
+
+    __slots__ = ("client_certificate", "local_addr", "local_port", "remote_addr", "remote_port", "scheme", "sni")
+
+    def __init__(
+        self,
+        remote_addr: str = "127.0.0.1",
+        remote_port: int = 0,
+        local_addr: str = "127.0.0.1",
+        local_port: int = 0,
+        scheme: str = "http",
+        sni: str = "",
+        client_certificate: dict[str, Any] | None = None,
+    ) -> None:
+        """
+        :param remote_addr: the client's address without a port; "unix:" for a unix socket.
+        :param local_addr: the address it came to; the socket's path for a unix socket.
+        :param scheme: "http" or "https".
+        :param sni: the name asked for in the TLS handshake; "" without one (RFC 6066 §3).
+        """
+        self.remote_addr = remote_addr
+        self.remote_port = remote_port
+        self.local_addr = local_addr
+        self.local_port = local_port
+        self.scheme = scheme
+        self.sni = sni
+        self.client_certificate = client_certificate
+
+
+class Exchange:
+    """One request and what becomes of it. Checks, content, filters and log formats are functions over it.
+
+    `ticket` holds one element: whoever answers takes it with `pop()`, which is atomic; finding it gone means that
+    somebody else has answered. `ends` are run exactly once, by whoever finishes the exchange.
+    """
+
+    __slots__ = (
+        "attempts", "bytes_out", "chain", "ends", "facts", "request", "serial", "started", "status", "ticket",
+    )  # fmt: skip
+
+    prefix = os.urandom(12).hex()
+    """The hex digits that open every request id of this process."""
+
+    def __init__(self, facts: Facts, request: Request, serial: int, started: float) -> None:
+        """
+        :param serial: counts the exchanges of this process; the request id is made from it.
+        :param started: seconds on the serving clock when the head was read.
+        """
+        self.facts = facts
+        self.request = request
+        self.serial = serial
+        self.started = started
+        self.chain: Any = None
+        self.status = 0
+        self.bytes_out = 0
+        self.ticket: list[None] | None = None
+        self.attempts: list[Any] | None = None
+        self.ends: tuple[Callable[[Exchange], None], ...] = ()
+
+    @property
+    def request_id(self) -> str:
+        """32 hex digits, the same on the wire (X-Request-Id), in the access log and in the error log."""
+        return f"{Exchange.prefix}{self.serial:08x}"
+
+    def finish(self) -> None:
+        """Run the ends (log line, counters), once."""
+        ends, self.ends = self.ends, ()
+        for end in ends:
+            end(self)
+
+
+class AppCall(ABC):
+    """Application code to be run on a thread, with everything it needs at hand. Subclasses define `run`."""
+
+    __slots__ = ("exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    @abstractmethod
+    def run(self, outlet: Outlet) -> None:
+        """Call the application and write its answer to `outlet`; never raises what the application raised."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """It will not be run: close what it holds (a spooled body)."""
+
+
+Answer: TypeAlias = "Response | AppCall | Awaitable[Response | AppCall]"
+Handler: TypeAlias = "Callable[[Exchange], Answer]"
+Check: TypeAlias = "Callable[[Exchange], Response | None]"
+Filter: TypeAlias = "Callable[[Exchange, Response], Response]"

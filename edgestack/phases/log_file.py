@@ -1,0 +1,118 @@
+"""A file, pipe, socket or terminal that log lines are written to. Writing never waits for a reader and never raises.
+
+A regular file takes what it is given in one write. To anything else it goes in pieces that fit (pipe(7): PIPE_BUF), as
+long as poll(2) says that there is room: a pager that stands still must not stop the server, and O_NONBLOCK would change
+standard output for everybody who shares it. What does not fit waits for the next write, up to BACKLOG bytes. Beyond
+that, and on errors (ENOSPC, EPIPE, EIO), whole lines are dropped, counted, and told to the error log once, and again
+when writing works again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import stat
+from pathlib import Path
+
+__all__ = ["LogFile"]
+
+BACKLOG = 8 * 1024 * 1024
+"""Bytes that wait for a slow reader before lines are dropped (a guess: some 40,000 lines)."""
+
+PIECE = 4096
+"""Bytes in one write to what is no regular file: PIPE_BUF on Linux, as much as poll(2) promises room for."""
+
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY
+STANDARD_OUTPUT = 1
+
+errors = logging.getLogger("edgestack.error")
+
+
+class LogFile:
+    """One place that lines go to. Not for two threads at once: whoever owns it holds a lock."""
+
+    __slots__ = ("_failing", "_fd", "_path", "_poll", "lost", "owed")
+
+    def __init__(self, path: Path | None) -> None:
+        """Open it.
+
+        :param path: a file that is appended to; None for standard output.
+        :raises OSError: when it cannot be opened.
+        """
+        self._path = path
+        self._fd = -1
+        self._poll: select.poll | None = None
+        self._failing = False
+        self.owed = b""
+        """What the reader had no room for yet."""
+        self.lost = 0
+        """Lines dropped so far."""
+        self._open()
+
+    def _open(self) -> None:
+        fd = (
+            1
+            if self._path is None
+            else os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY, 0o644)
+        )
+        before, self._fd = self._fd, fd
+        if before > 1:
+            os.close(before)
+        self._poll = None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            self._poll = select.poll()
+            self._poll.register(fd, select.POLLOUT)
+
+    def write(self, data: bytes) -> None:
+        """Append `data`, which ends in a newline, after what is owed. Once closed, nothing is written."""
+        owed = self.owed + data if self.owed else data
+        if not owed or self._fd < 0:
+            return
+        try:
+            owed = owed[self._take(owed) :]
+        except OSError as error:
+            self._drop(owed, error.strerror or str(error))
+            self.owed = b""
+            return
+        if len(owed) > BACKLOG:
+            end = owed.rfind(b"\n", 0, BACKLOG) + 1
+            self._drop(owed[end:], "nobody reads it fast enough")
+            owed = owed[:end]
+        elif self._failing and not owed:
+            self._failing = False
+            errors.warning("the access log works again; %d lines were lost so far", self.lost)
+        self.owed = owed
+
+    def _take(self, data: bytes) -> int:
+        """Write as much as fits now; how many bytes that was."""
+        poll, view, written = self._poll, memoryview(data), 0
+        while written < len(data):
+            if poll is not None and not poll.poll(0):
+                break
+            try:
+                written += os.write(self._fd, view[written:] if poll is None else view[written : written + PIECE])
+            except BlockingIOError:
+                break
+        return written
+
+    def _drop(self, data: bytes, why: str) -> None:
+        self.lost += data.count(b"\n")
+        if not self._failing:
+            self._failing = True
+            errors.error("the access log cannot be written (%s): its lines are dropped until it can", why)
+
+    def reopen(self) -> None:
+        """Open the file anew by its name; the old one stays in use, and the error log says so, when that fails."""
+        if self._path is None or self._fd < 0:
+            return
+        try:
+            self._open()
+        except OSError as error:
+            errors.error("the access log %s cannot be reopened (%s)", self._path, error.strerror)
+
+    def close(self) -> None:
+        """Close what was opened here; a second call does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0 and self._path is not None:
+            os.close(fd)

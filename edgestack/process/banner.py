@@ -1,0 +1,100 @@
+"""What a person sees at start: where to go, what is served from where, what to do about the certificate. Pure text.
+
+    banner(scene, colour=...) -> the lines, for standard error
+    wants_colour(stream, environ): only on a terminal, and not with NO_COLOR (no-color.org) or TERM=dumb
+
+It knows neither sockets nor files: `run.py` tells it what there is, as a `Scene`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+__all__ = ["Scene", "banner", "wants_colour"]
+
+BOLD, DIM, GREEN, CYAN, YELLOW = "1", "2", "32", "36", "33"
+
+LABEL_WIDTH = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that the banner tells."""
+
+    version: str
+    urls: tuple[str, ...]
+    static: str = ""
+    """The folder that is served; "" for none."""
+    hidden: tuple[str, ...] = ()
+    """Names in it that are not shown to anybody (C15)."""
+    app: str = ""
+    """The application's name; "" for none."""
+    threads: int = 0
+    certificate: str = ""
+    """The development authority's certificate; "" when the user's own is served, or none."""
+    trusted: bool = False
+    """Whether this machine trusts that authority already."""
+    redirects: tuple[str, ...] = ()
+    """Ports that redirect to https."""
+    dev: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether `stream` is a terminal and nobody asked for plain text."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def banner(scene: Scene, *, colour: bool = False) -> str:
+    """The text, with a newline at its end."""
+
+    def paint(text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if colour else text
+
+    lines = [f"{paint('edgestack', BOLD)} {paint(scene.version, DIM)}", ""]
+    lines += [f"  {paint('→', GREEN)} {paint(friendly(url), CYAN)}" for url in friendly_first(scene.urls)]
+    lines.append("")
+    lines += [f"  {paint(label.ljust(LABEL_WIDTH), DIM)}{text}" for label, text in _facts(scene)]
+    lines += [f"  {paint(note, YELLOW)}" for note in _notes(scene)]
+    lines += ["", f"  {paint('Ctrl-C stops.', DIM)}", ""]
+    return "\n".join(lines)
+
+
+def friendly(url: str) -> str:
+    """The loopback addresses by the name that people know."""
+    scheme, colon, rest = url.partition("://")
+    for address in ("127.0.0.1", "[::1]"):
+        if rest.startswith(address + ":"):
+            return f"{scheme}{colon}localhost{rest[len(address) :]}"
+    return url
+
+
+def friendly_first(urls: tuple[str, ...]) -> list[str]:
+    """Each URL once: 127.0.0.1 and ::1 are the same place to a reader."""
+    return list({friendly(url): url for url in reversed(urls)}.values())[::-1]
+
+
+def _facts(scene: Scene) -> list[tuple[str, str]]:
+    facts = []
+    if scene.static:
+        hidden = f"  (hidden: {', '.join(scene.hidden)})" if scene.hidden else ""
+        facts.append(("files", scene.static + hidden))
+    if scene.app:
+        first = "after the files, " if scene.static else ""
+        facts.append(("application", f"{scene.app}  ({first}{scene.threads} threads)"))
+    if scene.redirects:
+        facts.append(("redirect", f"port {', '.join(scene.redirects)} to https"))
+    if scene.certificate:
+        facts.append(("certificate", f"for development, signed by {scene.certificate}"))
+    return facts
+
+
+def _notes(scene: Scene) -> list[str]:
+    notes = list(scene.notes)
+    if scene.certificate and not scene.trusted:
+        notes.append("Browsers warn until you run, once: edgestack certs trust")
+    if scene.dev:
+        notes.append("Development: tracebacks in the browser (on this machine only), nothing is cached.")
+    return notes

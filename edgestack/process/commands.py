@@ -1,0 +1,154 @@
+"""How the commands of this program differ from click's own: errors in one line, options in groups, code on demand.
+
+    Program   the group: imports a command when it is asked for, and has the only place where errors are told
+    Sectioned, Grouped   a command whose help shows its options in groups
+    Value     a parameter that one of the pure functions of `config/` reads
+
+Exit status: 0; 2 for bad input; 130 when interrupted; else what the command gives.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from edgestack.errors import ConfigError
+
+__all__ = ["Grouped", "Program", "Sectioned", "Value"]
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class Program(click.Group):
+    """The whole program."""
+
+    def __init__(self, *args: Any, program: str, lazy: Mapping[str, str], **attributes: Any) -> None:
+        """
+        :param program: its name, whatever the file is called.
+        :param lazy: further commands, as "module:name"; imported when they are asked for.
+        """
+        super().__init__(*args, **attributes)
+        self.program = program
+        self.lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        return sorted({*super().list_commands(ctx), *self.lazy})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now if need be."""
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self.lazy[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Choose the command, or say which was probably meant."""
+        if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            names = self.list_commands(ctx)
+            near = get_close_matches(args[0], names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            raise click.UsageError(f"no such command: {args[0]} ({hint})", ctx)
+        return super().resolve_command(ctx, args)
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> Any:
+        """Run a command line and leave with its exit status.
+
+        :raises SystemExit: always.
+        """
+        extra |= {"prog_name": self.program, "standalone_mode": False}
+        try:
+            status = super().main(args, **extra)
+        except click.ClickException as error:
+            status = self._tell_usage(error)
+        except ConfigError as error:
+            status = self._tell(error)
+        except (click.Abort, KeyboardInterrupt):
+            status = INTERRUPTED
+        except BrokenPipeError:  # `edgestack --help | head`: the interpreter's own flush must not complain either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 1
+        sys.exit(status if isinstance(status, int) else 0)
+
+    def _tell_usage(self, error: click.ClickException) -> int:
+        if isinstance(error, click.UsageError) and type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            return BAD_INPUT
+        text = error.format_message()
+        self._line(text[:1].lower() + text[1:].rstrip("."))
+        return error.exit_code
+
+    def _tell(self, error: ConfigError) -> int:
+        """One line, after the application's own traceback where its import failed."""
+        traceback_text = getattr(error, "traceback_text", "")
+        if traceback_text:
+            click.echo(traceback_text.rstrip("\n") + "\n", err=True)
+        self._line(f"--{error.key}: {error}" if error.key and not error.file else str(error))
+        return BAD_INPUT
+
+    def _line(self, text: str) -> None:
+        click.echo(f"{self.program}: {' '.join(text.split())}", err=True)
+
+
+class Sectioned(click.Command):
+    """A command whose help shows its options in groups, in the order of their first options."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options into the help text."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                rows.setdefault(getattr(parameter, "section", "Help"), []).append(record)
+        for section, records in rows.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
+
+
+class Grouped(click.Option):
+    """An option that knows its group."""
+
+    def __init__(self, *args: Any, section: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.section = section
+
+
+class Value(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
+    """Text that a function of `config/` reads; in an environment variable, spaces or commas separate several."""
+
+    def __init__(self, name: str, read: Callable[[str], Any], *, keep: bool = False) -> None:
+        """
+        :param name: what the help calls it.
+        :param read: raises ConfigError.
+        :param keep: check only, and give the text on: more must be known before it can be read for good.
+        """
+        self.name = name
+        self._read = read
+        self._keep = keep
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value; defaults, which are values already, pass."""
+        if not isinstance(value, str):
+            return value
+        try:
+            read = self._read(value)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        return value if self._keep else read
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        """The values of an environment variable."""
+        return [word for word in re.split(r"[\s,]+", rv) if word]

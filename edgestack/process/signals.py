@@ -1,0 +1,81 @@
+"""Signals, as orders to a serving process.
+
+    SIGTERM, SIGINT          stop gracefully (E10); a SIGINT while stopping stops at once, with status 130
+    SIGUSR1                  reopen the logs
+    SIGHUP                   the terminal was closed: stop; without a terminal there is nothing to do yet, and that is
+                             logged; where it was ignored at start (nohup) it stays ignored
+
+The receiver is opened before the first accept and closed after the last word. This file must not know what is served:
+it is given two functions.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import trio
+
+__all__ = ["INTERRUPTED", "leave", "signals_to_receive", "wait_for_order"]
+
+INTERRUPTED = 130
+"""The exit status of a program that SIGINT ended: 128 + 2, as shells have it."""
+
+log = logging.getLogger("edgestack.error")
+
+
+def signals_to_receive() -> tuple[signal.Signals, ...]:
+    """Those above, but for a SIGHUP that whoever started us wants ignored."""
+    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    return wanted if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (*wanted, signal.SIGHUP)
+
+
+def has_terminal() -> bool:
+    """Whether a terminal controls this process (credentials(7))."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+async def wait_for_order(signals: AsyncIterator[int], reopen: Callable[[], None], *, terminal: bool) -> None:
+    """Return when it is time to stop.
+
+    :param reopen: reopens the logs.
+    :param terminal: whether a terminal controlled this process when it started.
+    """
+    async for number in signals:
+        if number == signal.SIGUSR1:
+            reopen()
+        elif number == signal.SIGHUP and not terminal:
+            log.warning("SIGHUP: there is no configuration file to read again; nothing changed")
+        else:
+            return
+
+
+async def leave(
+    signals: AsyncIterator[int], drain: Callable[[], Awaitable[list[str]]], reopen: Callable[[], None]
+) -> tuple[int, list[str]]:
+    """Drain, unless a SIGINT says that there is no time for it.
+
+    :param drain: lets what is in flight finish, within its own limit; gives the threads that still run.
+    :return: the exit status, and those threads.
+    """
+    status, running = 0, list[str]()
+    async with trio.open_nursery() as nursery:
+
+        async def drained() -> None:
+            running.extend(await drain())
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(drained)
+        async for number in signals:
+            if number == signal.SIGINT:
+                status = INTERRUPTED
+                nursery.cancel_scope.cancel()
+            elif number == signal.SIGUSR1:
+                reopen()
+    return status, running

@@ -1,0 +1,206 @@
+"""The listening sockets of this process: bound or inherited, explained when that fails, and tidied away at the end.
+
+    Sockets.bind(listeners) -> .pairs, (Listener, socket) for the Stack; .urls(), where clients reach them; .close()
+    inherited(environ, pid) -> the listeners that systemd passed (sd_listen_fds(3): LISTEN_PID, LISTEN_FDS)
+
+What `wire/listening.py` raises is translated here into the one sentence that the user sees.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterable, MutableMapping
+from dataclasses import replace
+
+from edgestack.certs.naming import lan_addresses
+from edgestack.config.model import Listener
+from edgestack.errors import ConfigError
+from edgestack.process.holders import Holder, holder_of_path, holder_of_port
+from edgestack.wire.listening import bind, resolve
+
+__all__ = ["Sockets", "explained", "inherited"]
+
+FIRST_INHERITED = 3
+"""SD_LISTEN_FDS_START (sd-daemon.h)."""
+
+ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""The machine has no such address, or no such family."""
+
+
+class Sockets:
+    """Sockets that listen, in the order of the listeners."""
+
+    __slots__ = ("_files", "pairs")
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[Listener, socket.socket]] = []
+        self._files: dict[str, tuple[int, int]] = {}
+
+    @classmethod
+    def bind(cls, listeners: Iterable[Listener]) -> Sockets:
+        """Bind all of them, or none.
+
+        :raises ConfigError: one cannot be bound; says why, and who holds it.
+        """
+        sockets = cls()
+        try:
+            for listener in listeners:
+                sockets._add(listener)
+        except BaseException:
+            sockets.close()
+            raise
+        sockets._aim_redirects()
+        return sockets
+
+    def _add(self, listener: Listener) -> None:
+        """One listener: a socket for each address of its name, all on the same port."""
+        first = None
+        for one in _resolved(listener):
+            wanted = one if first is None else replace(one, port=_port(first))
+            try:
+                sock = bind(wanted)
+            except OSError as error:
+                if first is not None and error.errno in ABSENT:
+                    continue  # localhost is ::1 as well, but this machine has no IPv6
+                raise explained(wanted, error) from None
+            first = first or sock
+            self.pairs.append((wanted, sock))
+            if wanted.path:
+                self._files[wanted.path] = _identity(wanted.path)
+
+    def _aim_redirects(self) -> None:
+        """Point redirects at the port that TLS really has, now that it is known."""
+        secure = [_port(sock) for listener, sock in self.pairs if listener.tls and sock.family != socket.AF_UNIX]
+        for index, (listener, sock) in enumerate(self.pairs):
+            if listener.redirect and secure:
+                self.pairs[index] = (replace(listener, redirect_port=secure[0]), sock)
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """The listeners as they were bound."""
+        return tuple(listener for listener, _ in self.pairs)
+
+    def urls(self) -> list[str]:
+        """Where clients reach them. A socket for every address is shown by its loopback and its network address."""
+        return list(dict.fromkeys(url for pair in self.pairs if not pair[0].redirect for url in _urls(*pair)))
+
+    def redirect_ports(self) -> list[int]:
+        """Where plain HTTP is sent on to https."""
+        return [_port(sock) for listener, sock in self.pairs if listener.redirect and sock.family != socket.AF_UNIX]
+
+    def close(self) -> None:
+        """Close them, and remove the files of unix sockets that are still ours."""
+        for _, sock in self.pairs:
+            sock.close()
+        for path, identity in self._files.items():
+            try:
+                if _identity(path) == identity:
+                    os.unlink(path)
+            except OSError:
+                continue  # gone already
+        self._files.clear()
+
+
+def inherited(environ: MutableMapping[str, str], pid: int, tls: bool) -> list[Listener]:
+    """The sockets that systemd passed to this very process; the variables are taken away, children must not see them.
+
+    :param tls: whether they speak TLS.
+    """
+    names = [environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")]
+    if not (names[0] == str(pid) and names[1].isascii() and names[1].isdigit()):
+        return []
+    return [Listener(fd=fd, tls=tls) for fd in range(FIRST_INHERITED, FIRST_INHERITED + int(names[1]))]
+
+
+def _urls(listener: Listener, sock: socket.socket) -> list[str]:
+    if sock.family == socket.AF_UNIX:
+        return [f"unix:{sock.getsockname()}"]
+    scheme = "https" if listener.tls else "http"
+    host, port = sock.getsockname()[:2]
+    hosts: tuple[str, ...] = (host,)
+    if host == "0.0.0.0":
+        hosts = ("127.0.0.1", *(address for address in lan_addresses() if ":" not in address))
+    elif host == "::" and sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        hosts = ("::1", *(address for address in lan_addresses() if ":" in address))
+    elif host == "::":
+        hosts = ("127.0.0.1", *lan_addresses())
+    return [f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host in hosts]
+
+
+def _port(sock: socket.socket) -> int:
+    return int(sock.getsockname()[1])
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _resolved(listener: Listener) -> list[Listener]:
+    try:
+        return resolve(listener)
+    except (socket.gaierror, UnicodeError):
+        why = f"the host name {listener.host} is unknown here"
+        raise ConfigError(why, hint="an address works always: 127.0.0.1:8443", key="bind") from None
+
+
+def explained(listener: Listener, error: OSError) -> ConfigError:
+    """Why `listener` cannot be bound, in the user's words."""
+    if listener.fd >= 0:
+        return _explained_descriptor(listener.fd, error)
+    if listener.path:
+        return _explained_path(listener.path, error)
+    place = f"[{listener.host}]" if ":" in listener.host else listener.host or "every address"
+    if error.errno == errno.EADDRINUSE:
+        holder = holder_of_port(listener.port)
+        if holder is not None and holder.pid == os.getpid():
+            return ConfigError(f"port {listener.port} was asked for twice")
+        why = f"port {listener.port} is already in use{_by(holder)}"
+        return ConfigError(why, hint="stop it, or choose another one: port 0 picks a free one")
+    if error.errno == errno.EACCES:
+        return ConfigError(f"no right to listen on port {listener.port}", hint=_how_to_get_the_right())
+    if error.errno in ABSENT:
+        here = ", ".join(("127.0.0.1", *lan_addresses()))
+        return ConfigError(f"this machine has no address {place}", hint=f"it has {here}; :PORT takes all of them")
+    return ConfigError(f"cannot listen on {place}, port {listener.port}: {error.strerror}")
+
+
+def _explained_descriptor(fd: int, error: OSError) -> ConfigError:
+    reasons = {
+        errno.EBADF: "is not open",
+        errno.ENOTSOCK: "is not a socket",
+        errno.EINVAL: "is not a listening stream socket",
+    }
+    why = reasons.get(error.errno or 0, f"cannot be used: {error.strerror}")
+    return ConfigError(f"descriptor {fd} {why}", hint="whoever starts this process must bind it and pass it on")
+
+
+def _explained_path(path: str, error: OSError) -> ConfigError:
+    folder = os.path.dirname(path) or "."
+    if error.errno == errno.EADDRINUSE:
+        holder = holder_of_path(path)
+        if holder is None:
+            return ConfigError(f"{path} exists and is no unix socket that we may replace")
+        twice = holder.pid == os.getpid()
+        return ConfigError(f"the unix socket {path} " + ("was asked for twice" if twice else f"is in use{_by(holder)}"))
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return ConfigError(f"the folder {folder} of the unix socket {path} does not exist")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ConfigError(f"no right to create the unix socket {path}: {error.strerror}")
+    return ConfigError(f"cannot listen on the unix socket {path}: {error.strerror}")
+
+
+def _by(holder: Holder | None) -> str:
+    """ " by NAME (pid N)", as far as it is known."""
+    return "" if holder is None else f" by {holder.name or 'a process'} (pid {holder.pid})"
+
+
+def _how_to_get_the_right() -> str:
+    interpreter = os.path.realpath(sys.executable)
+    return (
+        f"allow it once with: sudo setcap cap_net_bind_service=+ep {interpreter}; "
+        "or have systemd pass the socket (ListenStream=); or choose a port from 1024 up"
+    )

@@ -1,0 +1,247 @@
+"""What runs: a Stack serves a Plan, takes another one in its place, and drains.
+
+    stack = Stack(plan, applications)
+    async with trio.open_nursery() as nursery:
+        addresses = await nursery.start(stack.serve)     # the lot, its deadlines, an acceptor per listener
+        stack.adopt(other_plan)                          # new exchanges take it; those in flight keep theirs
+        still_running = await stack.drain(30)            # stop accepting, finish, then let go
+
+The command line, the workers and the tests all enter here. What outlives a plan (application threads, certificates,
+applications) is kept under the value of its config section: an unchanged section keeps its object.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import socket
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import trio
+from edgestack.content.files import PrivateFiles
+
+from edgestack.compose import Plan, Resources
+from edgestack.config.model import App, Listener
+from edgestack.content.loading import load
+from edgestack.content.threads import AppThreads
+from edgestack.phases.access_log import FLUSH_DELAY, AccessLog
+from edgestack.wire.accepting import Acceptor
+from edgestack.wire.connection import Door
+from edgestack.wire.listening import bind, resolve
+from edgestack.wire.lot import Lot
+from edgestack.wire.tls import Certificates
+
+__all__ = ["Stack"]
+
+Sockets = "list[tuple[Listener, socket.socket]]"
+IDLE_GRACE = 0.25
+"""Seconds that idle connections stay open once the drain has begun: a request already on its way is answered (E10)."""
+LAST_CALL = 1.0
+"""Seconds that application threads get after the grace, shielded, before they are named and left behind."""
+CONNECTIONS_SHARE = 0.9
+"""Of RLIMIT_NOFILE; the rest is for files, logs and the application's own sockets (E11)."""
+
+
+class Stack:
+    """One running edge."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        applications: Mapping[App, Callable[..., Any]] | None = None,
+        access_log: AccessLog | None = None,
+    ) -> None:
+        """
+        :param applications: loaded already, by section; what is missing is loaded by name.
+        :param access_log: opened already; its lines are flushed by this stack.
+        :raises ConfigError: an application cannot be loaded, a certificate cannot be used.
+        """
+        self._plan = plan
+        self._applications = dict(applications or {})
+        self._access_log = access_log
+        self._lot: Lot | None = None
+        self._listening: trio.CancelScope = trio.CancelScope()
+        self._serving: trio.CancelScope = trio.CancelScope()
+        self._doors: list[tuple[Listener, Door]] = []
+        self._plain_door: Door | None = None
+        self._flush: trio.CancelScope = trio.CancelScope()
+        server = plan.config.server
+        self.threads = AppThreads(server.threads, server.queue)
+        self.certificates = Certificates(plan.config.tls.certificates) if plan.config.tls.certificates else None
+        self._resources = self._gather(plan)
+
+    def _gather(self, plan: Plan) -> Resources:
+        for app in plan.applications:
+            if app not in self._applications:
+                self._applications[app] = load(app.target)
+        ends = (self._access_log.end,) if self._access_log is not None else ()
+        private = [path for pair in plan.config.tls.certificates for path in pair]
+        return Resources(self._applications, ends, PrivateFiles([*private, *plan.config.server.private_paths]))
+
+    # -- serving -----------------------------------------------------------------------------------------------------
+
+    async def serve(
+        self,
+        sockets: Iterable[tuple[Listener, socket.socket]] | None = None,
+        *,
+        task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until cancelled or drained; `started` with the addresses, as URLs, once they accept.
+
+        :param sockets: listening sockets, bound already; without them the plan's listeners are bound here.
+        :raises OSError: a listener cannot be bound.
+        """
+        config = self._plan.config
+        clock = trio.lowlevel.current_clock().current_time
+        if sockets is None:
+            sockets = [(one, bind(one)) for listener in config.listeners for one in resolve(listener)]
+        held = list(sockets)
+        most = config.server.limits.connections or int(
+            resource.getrlimit(resource.RLIMIT_NOFILE)[0] * CONNECTIONS_SHARE
+        )
+        with self._serving:
+            async with trio.open_nursery() as nursery:
+                lot = Lot(config.server.limits, config.server.timeouts, self.threads.submit, clock, nursery)
+                self._lot = lot
+                _alive.add(self)
+                self._held = held
+                if self._access_log is not None:
+                    self._access_log.bind(clock, self._wake_log)
+                nursery.start_soon(lot.run)
+                nursery.start_soon(lot.deadlines.run)
+                nursery.start_soon(self._flush_log)
+                nursery.start_soon(self._accept, held, most)
+                task_status.started([_url(listener, sock) for listener, sock in held])
+        self._end()
+
+    def _end(self) -> None:
+        assert self._lot is not None
+        self._lot.stop()
+        self._lot.dispose()
+        self.threads.stop()
+        for _, sock in self._held:
+            sock.close()
+        if self._access_log is not None:
+            self._access_log.flush()
+        _alive.discard(self)
+
+    async def _accept(self, sockets: list[tuple[Listener, socket.socket]], most: int) -> None:
+        assert self._lot is not None
+        lead = self._plan.assemble(self._resources)
+        self._plain_door = self._plan.assemble_plain(self._resources)
+        with self._listening:
+            async with trio.open_nursery() as nursery:
+                for listener, sock in sockets:
+                    door = lead(listener)
+                    self._doors.append((listener, door))
+                    acceptor = Acceptor(
+                        self._lot, listener, sock, door,
+                        certificates=self.certificates if listener.tls else None,
+                        plain_door=self._plain_door, most=most,
+                    )  # fmt: skip
+                    nursery.start_soon(acceptor.run)
+        for _, sock in sockets:
+            sock.close()
+
+    # -- the access log --------------------------------------------------------------------------------------------------
+
+    def _wake_log(self) -> None:
+        assert self._lot is not None
+        self._lot.post(self._arm_log)
+
+    def _arm_log(self) -> None:
+        self._flush.deadline = trio.current_time() + FLUSH_DELAY
+
+    async def _flush_log(self) -> None:
+        """Sleep until a line wants to be written: an idle process makes no system calls."""
+        while self._access_log is not None:
+            with trio.CancelScope(deadline=math.inf) as self._flush:
+                await trio.sleep_forever()
+            self._access_log.flush()
+
+    # -- change and end ------------------------------------------------------------------------------------------------
+
+    def adopt(self, plan: Plan) -> None:
+        """New exchanges take `plan`; those in flight keep theirs. On the loop; on an error nothing has changed.
+
+        Listeners and threads are those the stack was started with.
+        """
+        resources = self._gather(plan)
+        lead, plain = plan.assemble(resources), plan.assemble_plain(resources)
+        for listener, door in self._doors:
+            _lead(door, lead(listener))
+        if self._plain_door is not None:
+            _lead(self._plain_door, plain)
+        self._plan, self._resources = plan, resources
+
+    async def drain(self, grace: float) -> list[str]:
+        """Stop: no new connections, finish what is in flight, close idle ones after a short grace, then let go (E10).
+
+        :param grace: seconds until what still runs is cancelled.
+        :returns: the application threads that still ran after that, each with its stack.
+        """
+        lot = self._lot
+        assert lot is not None
+        self._listening.cancel()
+        lot.draining = True
+        deserted = trio.Event()
+        lot.deserted = deserted.set
+        if lot.table:
+            with trio.move_on_after(grace):
+                with trio.move_on_after(IDLE_GRACE):
+                    await deserted.wait()
+                lot.close_idle()
+                await deserted.wait()
+        lot.stop()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_CALL):
+            await self.threads.idle()
+        self._serving.cancel()
+        return self.threads.still_running()
+
+    def statistics(self) -> dict[str, int]:
+        """Counters and levels, for whoever asks."""
+        lot = self._lot
+        if lot is None:
+            return {}
+        counted = lot.statistics
+        return {
+            "accepted": counted.accepted,
+            "refused": counted.refused,
+            "failures": counted.failures,
+            "connections": len(lot.table),
+        }
+
+    def close_in_child(self) -> None:
+        """After a fork by the application: the child lets go of our listeners, connections and pollers."""
+        if self._lot is not None:
+            self._lot.close_in_child()
+        for _, sock in self._held:
+            if sock.fileno() >= 0:
+                os.close(sock.detach())
+
+
+def _lead(door: Door, other: Door) -> None:
+    door.handle, door.errors, door.ends = other.handle, other.errors, other.ends
+
+
+def _url(listener: Listener, sock: socket.socket) -> str:
+    """The address as a client would write it."""
+    scheme = "https" if listener.tls else "http"
+    if sock.family == socket.AF_UNIX:
+        return f"{scheme}+unix:{sock.getsockname()}"
+    host, port = sock.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+_alive: weakref.WeakSet[Stack] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for stack in list(_alive):
+        stack.close_in_child()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,456 @@
+"""The lot: where connections stand that have nothing to do, and where what need not wait is answered on the spot.
+
+    turn():  poll -> for each event: holder None -> serve: read, heads, handle, reply     (no task, no thread)
+                                     else        -> the holder's `event`
+             posted callbacks, queued connections, application jobs handed over, the doomed closed
+
+Idle connections are registered level-triggered with one nested epoll, whose descriptor one trio task awaits. Only an
+exchange that must wait gets a task; application code gets a thread and an Outlet; a slow reader gets a Sender. The loop
+alone registers, reads and closes. This file knows no route, file or application: it calls `door.handle`.
+
+One turn of one connection: at most 16 pipelined answers, then the back of the queue (design: engine, rules 1, 2, 6, 11).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, cast
+
+import trio
+
+from edgestack.config.model import Limits, Timeouts
+from edgestack.errors import ClientError, EdgeError, Refused
+from edgestack.http.messages import AppCall, Exchange, Facts, Response, unreadable
+from edgestack.http.target import read_path
+from edgestack.wire.connection import READABLE, RECEIVE, WOULD_BLOCK, Connection, Door
+from edgestack.wire.deadlines import Deadlines
+from edgestack.wire.exchange_task import ExchangeTask
+from edgestack.wire.h1 import H1
+from edgestack.wire.h1_answer import Tail, encode
+from edgestack.wire.linger import Linger
+from edgestack.wire.outbox import Budget, Outbox
+from edgestack.wire.outlet import LotOutlet
+from edgestack.wire.receiving import LotSource, ReceivedBody
+from edgestack.wire.sending import Sender, begin
+from edgestack.wire.statistics import Statistics
+
+if TYPE_CHECKING:
+    from edgestack.wire.deadlines import Timed
+
+__all__ = ["Lot"]
+
+BATCH = 64
+"""Events taken from one poll: what 32 to 64 busy connections fill, while others wait under 2 ms."""
+ROUNDS = 4
+"""Polls before trio's other tasks get their turn: a poll costs 1 µs, a round through trio 25."""
+PIPELINED = 16
+"""Answers to one connection in one turn."""
+
+log = logging.getLogger("edgestack.error")
+
+
+class Queued:
+    """Holds a connection that waits for its next turn."""
+
+    def event(self, connection: Connection, mask: int) -> None:
+        """Its turn comes anyway."""
+
+    def expire(self, connection: Connection, now: float) -> None:
+        """Its turn comes anyway."""
+
+    def stop(self, connection: Connection) -> None:
+        """Nothing was begun."""
+
+
+QUEUED = Queued()
+
+
+class Lot:
+    """All connections of one process, and the turn that serves them.
+
+    :param submit: takes a job for an application thread; raises `Refused` when the queue is full.
+    :param clock: the serving clock, in seconds; safe on any thread.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        timeouts: Timeouts,
+        submit: Callable[[Callable[[], None]], None],
+        clock: Callable[[], float],
+        nursery: trio.Nursery,
+    ) -> None:
+        self.limits = limits
+        self.timeouts = timeouts
+        self.clock = clock
+        self.now = clock()
+        self.table: dict[int, Connection] = {}
+        self.draining = False
+        self.deserted: Callable[[], None] | None = None
+        """Called when the last connection is gone; the drain waits for it."""
+        self.statistics = Statistics()
+        self.spools = Budget(limits.spools)
+        self.deadlines = Deadlines(self._expire, clock)
+        self._submit = submit
+        self._nursery = nursery
+        self._poller = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poller.register(self._wake, select.EPOLLIN)
+        self._posted: deque[Callable[[], None]] = deque()
+        self._queue: deque[Connection] = deque()
+        self._jobs: list[LotOutlet] = []
+        self._doomed: list[tuple[Connection, bool]] = []
+        self._tail = Tail()
+        self._tail_line = self._tail.refresh()
+        self._serial = 0
+        self._turning = False
+
+    # -- the turn ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            if self._queue or self._posted:
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(self._poller.fileno())
+            self._turning = True
+            self.turn()
+            self._turning = False
+
+    def turn(self) -> None:
+        """Take what the poller has, in a few bounded batches, and answer what can be answered."""
+        table, poll = self.table, self._poller.poll
+        for _ in range(ROUNDS):
+            events = poll(0, BATCH)
+            if not events and not self._queue and not self._posted:
+                return
+            self.now = self.clock()
+            self._tail_line = self._tail.refresh()
+            for fd, mask in events:
+                connection = table.get(fd)
+                if connection is None:
+                    os.eventfd_read(self._wake)
+                    continue
+                try:
+                    if connection.holder is None:
+                        self._serve(connection)
+                    else:
+                        self._event(connection, mask)
+                except Exception as error:  # the boundary: a bug ends this connection only
+                    self.failed(connection, error)
+            self._settle()
+
+    def _event(self, connection: Connection, mask: int) -> None:
+        """Something happened on a held connection: note it first, then see who holds it (connection.py's law)."""
+        connection.pending = True
+        holder = connection.holder
+        if holder is None:
+            self._serve(connection)
+        else:
+            holder.event(connection, mask)
+
+    def _settle(self) -> None:
+        """The end of a batch: what other threads asked for, whose turn it is again, new jobs, closing."""
+        for _ in range(len(self._posted)):
+            callback = self._posted.popleft()
+            try:
+                callback()
+            except Exception:  # the boundary for what threads hand over: their connections carry their own
+                self.statistics.failures += 1
+                log.exception("a callback on the loop failed")
+        for _ in range(len(self._queue)):
+            connection = self._queue.popleft()
+            if not connection.closed:
+                connection.holder = None
+                try:
+                    self._answer(connection, started=False)
+                except Exception as error:  # the boundary, as above
+                    self.failed(connection, error)
+        if self._jobs:
+            self.hand_over()
+        while self._doomed:
+            self._bury(*self._doomed.pop())
+
+    def hand_over(self) -> None:
+        """Give this batch's application calls to the threads, all at once: fewer switches of the interpreter lock."""
+        jobs, self._jobs = self._jobs, []
+        for outlet in jobs:
+            try:
+                self._submit(outlet.run)
+            except Refused as error:
+                outlet.refuse(error)
+
+    # -- one connection --------------------------------------------------------------------------------------------
+
+    def _serve(self, connection: Connection) -> None:
+        """Read once, and answer every complete head."""
+        try:
+            data = connection.sock.recv(RECEIVE)
+        except WOULD_BLOCK:
+            return
+        except OSError:
+            self.close(connection, hard=True)
+            return
+        h1 = connection.h1
+        if data:
+            started = h1.buffer != b""
+            h1.feed(data)
+            self._answer(connection, started)
+            return
+        error = h1.eof_error()
+        if error is None:
+            self.close(connection)
+        else:
+            self.refuse(connection, error)
+
+    def _answer(self, connection: Connection, started: bool) -> None:
+        """Answer the complete heads that were received.
+
+        :param started: the head timer already runs for what is at the front of the buffer.
+        """
+        h1, door = connection.h1, connection.door
+        for _ in range(PIPELINED):
+            try:
+                request = h1.next_request()
+            except ClientError as error:
+                self.refuse(connection, error)
+                return
+            if request is None:
+                self._park(connection, started)
+                return
+            started = False
+            self._serial = serial = self._serial + 1
+            exchange = Exchange(connection.facts, request, serial, self.now)
+            if h1.framing is not None:
+                request.body = ReceivedBody(LotSource(self, connection), h1.framing, h1, self.limits, self.timeouts)
+            answer = door.handle(exchange)
+            if type(answer) is Response:
+                if not self.reply(connection, exchange, answer):
+                    return
+                if not h1.buffer:
+                    self._park(connection, started)
+                    return
+            elif isinstance(answer, AppCall):
+                self.call(connection, exchange, answer)
+                return
+            else:
+                self._wait(connection, exchange, cast("Awaitable[Response | AppCall]", answer))
+                return
+        self.queue(connection)
+
+    def _park(self, connection: Connection, started: bool) -> None:
+        """Nothing to do for now. A head that has begun must be whole in time; TLS may hold back what was read."""
+        if connection.h1.buffer:
+            if not started:
+                self.deadlines.watch(connection, self.now + self.timeouts.head)
+        elif self.draining:
+            self.close(connection)
+            return
+        if connection.tls and connection.sock.pending():  # type: ignore[attr-defined]
+            self.post(lambda: self.resume(connection))
+
+    def reply(self, connection: Connection, exchange: Exchange, response: Response) -> bool:
+        """Send an answer that is at hand. True: all of it left, and the connection may go on at once."""
+        request = exchange.request
+        body = response.body
+        if not (
+            type(body) is bytes
+            and request.persistent
+            and (response.status == 200 or not body)
+            and request.method != "HEAD"
+            and connection.h1.framing is None
+            and request.version == "HTTP/1.1"
+            and not self.draining
+            and len(body) <= Sender.TLS_PIECE
+            and response.length == len(body)
+        ):
+            return begin(self, connection, exchange, response)
+        data = b"%b%b%08x\r\n\r\n%b" % (response.encoded or encode(response), self._tail_line, exchange.serial, body)
+        exchange.status = response.status
+        exchange.bytes_out = len(body)
+        try:
+            sent = connection.sock.send(data)
+        except WOULD_BLOCK:
+            sent = 0
+        except OSError:
+            self.close(connection, hard=True)
+            exchange.finish()
+            return False
+        if sent < len(data):
+            Sender(self, connection, exchange, Outbox(data if connection.tls else data[sent:]), keep=True).run()
+            return False
+        connection.deadline = self.now + self.timeouts.keepalive
+        if exchange.ends:
+            exchange.finish()
+        return True
+
+    def call(self, connection: Connection, exchange: Exchange, call: AppCall) -> None:
+        """An application thread takes the exchange, at the end of this batch."""
+        exchange.ticket = [None]
+        outlet = LotOutlet(self, connection, exchange, call)
+        connection.pending = connection.h1.buffer != b"" or connection.interest != READABLE
+        connection.deadline = float("inf")
+        connection.holder = outlet
+        self._jobs.append(outlet)
+
+    def _wait(self, connection: Connection, exchange: Exchange, answer: Awaitable[Response | AppCall]) -> None:
+        """A task takes the exchange."""
+        task = ExchangeTask(self, connection, exchange, answer)
+        connection.pending = connection.h1.buffer != b""
+        connection.deadline = float("inf")
+        connection.holder = task
+        self._nursery.start_soon(task.run)
+
+    def refuse(self, connection: Connection, error: EdgeError) -> None:
+        """Answer what could not be read, and close (E1); the close lingers, so that the client sees the answer."""
+        self.statistics.refused += 1
+        self._serial += 1
+        exchange = Exchange(connection.facts, unreadable(read_path("/")), self._serial, self.now)
+        exchange.ends = connection.door.ends
+        begin(self, connection, exchange, connection.door.errors(exchange, error))
+
+    # -- hand-overs --------------------------------------------------------------------------------------------------
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Run `callback` on the loop, soon; from any thread."""
+        self._posted.append(callback)
+        os.eventfd_write(self._wake, 1)
+
+    def queue(self, connection: Connection) -> None:
+        """To the back of the queue: the rest in another turn. On the loop."""
+        connection.holder = QUEUED
+        self._queue.append(connection)
+
+    def give_back(self, connection: Connection, keep: bool) -> None:
+        """The holder is done with it. On the loop; threads go through `resume`.
+
+        :param keep: the connection may serve another exchange; otherwise it lingers and closes.
+        """
+        if connection.closed:
+            return
+        if not keep:
+            Linger(self, connection).begin()
+            return
+        connection.deadline = self.now + self.timeouts.keepalive
+        connection.holder = None
+        self.resume(connection)
+
+    def resume(self, connection: Connection) -> None:
+        """It was given back while something was pending: register it again, and look at it in this turn. On the loop."""
+        if connection.closed or connection.holder is not None:
+            return
+        connection.pending = False
+        self.watch(connection, READABLE)
+        if connection.h1.buffer:
+            self.queue(connection)
+        else:
+            self.deadlines.watch(connection, connection.deadline)
+            self._serve(connection)
+            if self.draining and connection.holder is None and not connection.h1.buffer:
+                self.close(connection)
+
+    # -- the poller's books ------------------------------------------------------------------------------------------
+
+    def admit(self, sock: socket.socket, facts: Facts, door: Door) -> Connection:
+        """A new connection, its handshake done, takes its place."""
+        connection = Connection(sock, facts, H1(self.limits), door)
+        self.table[connection.fd] = connection
+        self.statistics.accepted += 1
+        self.deadlines.watch(connection, self.clock() + (self.timeouts.keepalive or self.timeouts.head))
+        self.watch(connection, READABLE)
+        return connection
+
+    def watch(self, connection: Connection, mask: int) -> None:
+        """Register for exactly `mask` (0: not at all)."""
+        if connection.interest == mask or connection.closed:
+            return
+        if not mask:
+            self._poller.unregister(connection.fd)
+        elif connection.interest:
+            self._poller.modify(connection.fd, mask)
+        else:
+            self._poller.register(connection.fd, mask)
+        connection.interest = mask
+
+    def close(self, connection: Connection, hard: bool = False) -> None:
+        """Close it at the end of this batch. On the loop.
+
+        :param hard: without close_notify: the client left, or a record is still owed.
+        """
+        if not connection.closed:
+            self.watch(connection, 0)
+            connection.closed = True
+            self._doomed.append((connection, hard))
+            if not self._turning:
+                self.post(_nothing)  # a task or a sweep closes it: there is no batch whose end would
+
+    def _bury(self, connection: Connection, hard: bool) -> None:
+        trio.lowlevel.notify_closing(connection.fd)
+        self.deadlines.forget(connection)
+        del self.table[connection.fd]
+        if connection.tls and not hard:
+            try:
+                connection.sock.unwrap()  # type: ignore[attr-defined]
+            except (OSError, ValueError):
+                pass  # close_notify is on its way, or nobody is there to read it; nothing is waited for
+        connection.sock.close()
+        if not self.table and self.deserted is not None:
+            self.deserted()
+
+    def failed(self, connection: Connection, error: Exception) -> None:
+        """A boundary caught a bug: log it, count it, break this connection and no other."""
+        self.statistics.failures += 1
+        log.error("connection from %s failed", connection.facts.remote_addr, exc_info=error)
+        self.close(connection, hard=True)
+
+    # -- time and the end --------------------------------------------------------------------------------------------
+
+    def _expire(self, timed: Timed, now: float) -> None:
+        assert isinstance(timed, Connection)
+        self.now = now
+        holder = timed.holder
+        if holder is not None:
+            holder.expire(timed, now)
+        elif timed.h1.buffer:
+            self.refuse(timed, ClientError("The request's head took too long to arrive.", 408))
+        else:
+            self.close(timed)
+
+    def close_idle(self) -> None:
+        """Close the connections that wait for a next request."""
+        for connection in list(self.table.values()):
+            if connection.holder is None and not connection.h1.buffer:
+                self.close(connection)
+
+    def stop(self) -> None:
+        """Wait no longer: every exchange in flight loses its connection. Tasks are cancelled by their nursery."""
+        for connection in list(self.table.values()):
+            holder = connection.holder
+            if holder is not None:
+                holder.stop(connection)
+            connection.shut()
+            self.close(connection, hard=True)
+        self._settle()
+
+    def dispose(self) -> None:
+        """Give the descriptors back; after `stop`, when nothing runs any more."""
+        self._poller.close()
+        os.close(self._wake)
+
+    def close_in_child(self) -> None:
+        """After a fork by the application: let go of everything without a word to the clients."""
+        for connection in self.table.values():
+            os.close(connection.sock.detach())
+        self.table.clear()
+        os.close(self._wake)
+        self._poller.close()
+
+
+def _nothing() -> None:
+    """A batch with nothing else in it."""

@@ -1,0 +1,283 @@
+"""The outlet of an application thread: what its answer goes through, on either driver.
+
+    thread:  head -> piece -> piece -> finish            `ThreadOutlet` frames it, the driver's subclass moves it
+
+On the lot (`LotOutlet`) it goes straight to the non-blocking socket, without waking the loop, and the connection is
+given back by the thread. At the first would-block the rest goes to an Outbox and the socket to a Sender on the loop, for
+the rest of the answer; the thread goes on appending and is free when it has finished, however slow the client is.
+
+The ticket is taken before the first byte leaves: a thread that finds it gone gets `Disconnected` and its result is
+dropped. The thread never reads and never closes (design: engine, rules 2, 4, 5, 6).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from edgestack.errors import Disconnected, EdgeError
+from edgestack.http.bodies import FileSegment
+from edgestack.http.messages import AppCall, Exchange, Response
+from edgestack.wire.connection import GONE, WOULD_BLOCK, Connection
+from edgestack.wire.h1_answer import LAST_CHUNK, Framed, Tail, chunk, frame
+from edgestack.wire.outbox import READ_BACK, Outbox
+from edgestack.wire.sending import Sender, begin
+
+if TYPE_CHECKING:
+    from edgestack.wire.lot import Lot
+
+__all__ = ["LotOutlet", "ThreadOutlet"]
+
+log = logging.getLogger("edgestack.error")
+_tail = Tail()
+
+
+class ThreadOutlet(ABC):
+    """Frames an answer. See `http.bodies.Outlet` for the contract; every method is called on the application's thread."""
+
+    __slots__ = ("_call", "_exchange", "_framed", "_gone", "_outbox", "_response")
+
+    def __init__(self, exchange: Exchange, call: AppCall) -> None:
+        self._exchange = exchange
+        self._call = call
+        self._response: Response | None = None
+        self._framed: Framed | None = None
+        self._outbox: Outbox | None = None
+        self._gone = False
+
+    @abstractmethod
+    def _keep(self) -> bool:
+        """Whether the server would go on with the connection after this answer."""
+
+    @abstractmethod
+    def _write(self, data: bytes) -> None:
+        """Move some bytes. :raises Disconnected: nobody is there to read."""
+
+    @abstractmethod
+    def _write_file(self, head: bytes, segment: FileSegment) -> None:
+        """Move a run of a file, `head` before it; closes the segment."""
+
+    @abstractmethod
+    def _done(self) -> None:
+        """The answer is whole and on its way."""
+
+    @abstractmethod
+    def _break(self) -> None:
+        """Break the connection."""
+
+    def run(self) -> None:
+        """The job: call the application. The boundary for whatever escapes it (a bug of ours)."""
+        try:
+            self._call.run(self)
+        except BaseException:
+            log.exception("%s: an application call failed outside the application", self._exchange.request_id)
+            self.broken()
+
+    @property
+    def begun(self) -> bool:
+        """Whether a byte of the answer has left."""
+        return self._framed is not None
+
+    def head(self, response: Response) -> None:
+        """Set status and fields; nothing leaves yet."""
+        self._response = response
+
+    def piece(self, data: bytes) -> None:
+        """Send `data`, with the head before it if that is still here."""
+        if not data:
+            return
+        framed = self._framed
+        if framed is None:
+            self._write(self._begin(data))
+        elif not framed.bare:
+            self._exchange.bytes_out += len(data)
+            self._write(chunk(data) if framed.chunked else data)
+
+    def file(self, segment: FileSegment) -> None:
+        """Send a run of a file by the road that static files take."""
+        try:
+            head = self._begin(b"") if self._framed is None else b""
+            assert self._framed is not None
+            if not (self._framed.bare or self._framed.chunked):
+                self._exchange.bytes_out += segment.length
+                self._write_file(head, segment)
+                return
+            if head:
+                self._write(head)
+            self._copy(segment)
+        finally:
+            if self._framed is None or self._framed.bare or self._framed.chunked:
+                segment.close()
+
+    def _copy(self, segment: FileSegment) -> None:
+        """A file where no plain run of bytes may leave: nothing of it for HEAD, chunks without a length."""
+        assert self._framed is not None
+        with open(segment.fd, "rb", closefd=False) as file:
+            file.seek(segment.offset)
+            while not self._framed.bare and segment.length:
+                data = file.read(min(segment.length, READ_BACK))
+                segment.length -= len(data) or segment.length
+                self.piece(data)
+
+    def _begin(self, data: bytes) -> bytes:
+        """Take the ticket and frame the head; `data` is the first piece."""
+        response, exchange = self._response, self._exchange
+        assert response is not None
+        assert exchange.ticket is not None
+        try:
+            exchange.ticket.pop()
+        except IndexError:
+            raise Disconnected(detail="the answer was given by somebody else") from None
+        body = response.body
+        if type(body) is bytes and body:
+            data = body + data
+        self._framed = framed = frame(exchange, response, self._keep())
+        exchange.status = response.status
+        tail = b"%b%08x\r\n\r\n" % (_tail.refresh(), exchange.serial)
+        if framed.bare or not data:
+            return framed.head + tail
+        exchange.bytes_out = len(data)
+        return framed.head + tail + (chunk(data) if framed.chunked else data)
+
+    def finish(self) -> None:
+        """The answer is whole: send what is held back, then let go of the connection."""
+        try:
+            if self._framed is None:
+                self._finish_unbegun()
+            elif self._framed.chunked:
+                self._write(LAST_CHUNK)
+        except Disconnected:
+            self.broken()
+            return
+        self._done()
+
+    def _finish_unbegun(self) -> None:
+        """No piece came: the body is empty, and that is its length, unless HEAD hides what GET would have."""
+        response = self._response
+        assert response is not None
+        if response.length is None and self._exchange.request.method != "HEAD":
+            self._response = response.with_(length=len(response.body) if type(response.body) is bytes else 0)
+        self._write(self._begin(b""))
+
+    def broken(self, why: str = "") -> None:
+        """Break the connection: the client must see that the answer is not whole (F11)."""
+        if why:
+            log.warning("%s: the answer is broken off: %s", self._exchange.request_id, why)
+        self._gone = True
+        self._break()
+
+    def left(self) -> bool:
+        """Whether the client is known to have gone."""
+        return self._gone or (self._outbox is not None and self._outbox.gone)
+
+
+class LotOutlet(ThreadOutlet):
+    """Holds a connection of the lot while application code answers it."""
+
+    __slots__ = ("_connection", "_lot", "_sender")
+
+    def __init__(self, lot: Lot, connection: Connection, exchange: Exchange, call: AppCall) -> None:
+        super().__init__(exchange, call)
+        self._lot = lot
+        self._connection = connection
+        self._sender: Sender | None = None
+
+    # -- on the thread -----------------------------------------------------------------------------------------------
+
+    def _keep(self) -> bool:
+        framing, lot = self._connection.h1.framing, self._lot
+        return not lot.draining and lot.timeouts.keepalive > 0 and (framing is None or framing.complete)
+
+    def _write(self, data: bytes) -> None:
+        if self._gone:
+            raise Disconnected
+        if self._outbox is not None:
+            self._outbox.put(data)
+            return
+        connection = self._connection
+        try:
+            sent = connection.sock.send(data)
+        except WOULD_BLOCK:
+            sent = 0
+        except OSError:
+            self._gone = True
+            raise Disconnected from None
+        if sent < len(data):
+            self._pass_on(data if connection.tls else data[sent:])
+
+    def _pass_on(self, *owed: bytes) -> Outbox:
+        """The socket is full: a sender on the loop takes it for the rest of the answer.
+
+        On TLS the whole of what was not taken is offered again, as OpenSSL demands after a want-write.
+        """
+        lot = self._lot
+        outbox = Outbox(*owed, limit=lot.limits.spool, gap=lot.timeouts.send_gap, budget=lot.spools)
+        assert self._framed is not None
+        sender = Sender(lot, self._connection, self._exchange, outbox, self._framed.keep)
+        outbox.open(lambda: lot.post(sender.wake))
+        self._outbox, self._sender = outbox, sender
+        lot.post(sender.wake)
+        return outbox
+
+    def _write_file(self, head: bytes, segment: FileSegment) -> None:
+        if self._gone:
+            segment.close()
+            raise Disconnected
+        if self._outbox is None:
+            self._pass_on(head).put(segment)
+        else:
+            self._outbox.put(head)
+            self._outbox.put(segment)
+
+    def _done(self) -> None:
+        """Give the connection back. The law of connection.py: everything needed is used before `holder = None`."""
+        if self._outbox is not None:
+            self._outbox.close()
+            return
+        self._exchange.finish()
+        lot, connection = self._lot, self._connection
+        assert self._framed is not None
+        if not self._framed.keep:
+            lot.post(lambda: lot.give_back(connection, keep=False))
+            return
+        connection.deadline = lot.clock() + lot.timeouts.keepalive
+        connection.holder = None
+        if connection.pending or lot.draining or not connection.bucket:
+            lot.post(lambda: lot.resume(connection))
+
+    def _break(self) -> None:
+        if self._sender is not None and self._outbox is not None:
+            self._sender.truncated = True
+            self._outbox.close()
+            return
+        self._exchange.finish()
+        lot, connection = self._lot, self._connection
+        lot.post(lambda: lot.close(connection, hard=True))
+
+    # -- on the loop ---------------------------------------------------------------------------------------------------
+
+    def event(self, connection: Connection, mask: int) -> None:
+        """Noted already; level-triggered, it would be reported for ever, so unregister until it is given back."""
+        self._lot.watch(connection, 0)
+        if mask & GONE:
+            self._gone = True
+
+    def expire(self, connection: Connection, now: float) -> None:
+        """Application code has no deadline of its own here."""
+        connection.deadline = math.inf
+
+    def stop(self, connection: Connection) -> None:
+        """The server waits no longer: take the ticket, so that nothing of a late answer leaves."""
+        self._gone = True
+        if self._exchange.ticket:
+            self._exchange.ticket.clear()
+
+    def refuse(self, error: EdgeError) -> None:
+        """No thread will take the call: answer with the error."""
+        connection, lot = self._connection, self._lot
+        self._call.discard()
+        connection.holder = None
+        if begin(lot, connection, self._exchange, self._exchange.chain.errors(self._exchange, error)):
+            lot.resume(connection)

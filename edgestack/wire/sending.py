@@ -1,0 +1,220 @@
+"""The one room that moves answers out on the lot: bytes, files and outboxes, onto non-blocking sockets.
+
+    begin(response)   frame it, send what goes at once, let a Sender do the rest
+    Sender            a callback on the lot: writes when the socket can take more, gives the connection back at the end
+
+Head and body leave in one call when both are in memory; a head before a file is sent with MSG_MORE. One turn moves at
+most 1 MiB (256 KiB on TLS), then the connection goes to the back of the queue: its registration for EPOLLOUT brings it
+back. On TLS a piece has at most 128 KiB, and after a want-write exactly those bytes are owed first.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import ssl
+from typing import TYPE_CHECKING, ClassVar
+
+from edgestack.errors import ClientError
+from edgestack.http.bodies import FileSegment, Piece
+from edgestack.http.messages import Exchange, Response
+from edgestack.wire.connection import READABLE, WOULD_BLOCK, WRITABLE, Connection
+from edgestack.wire.h1_answer import Tail, frame
+from edgestack.wire.outbox import Outbox
+
+if TYPE_CHECKING:
+    from edgestack.wire.lot import Lot
+
+__all__ = ["Sender", "begin", "pieces_of", "unread"]
+
+log = logging.getLogger("edgestack.error")
+_tail = Tail()
+
+
+def unread(connection: Connection) -> bool:
+    """Whether bytes of the request's body are still to come; what is here already is dropped."""
+    framing = connection.h1.framing
+    if framing is None or framing.complete:
+        return False
+    try:
+        while framing.read():
+            pass
+    except ClientError:
+        return True
+    return not framing.complete
+
+
+def begin(lot: Lot, connection: Connection, exchange: Exchange, response: Response) -> bool:
+    """Send any answer whose body is at hand. On the loop.
+
+    :returns: True when all of it left and the connection is on the lot; False when somebody holds it, or it closes.
+    """
+    keep = not (lot.draining or unread(connection)) and lot.timeouts.keepalive > 0
+    framed = frame(exchange, response, keep)
+    exchange.status = response.status
+    pieces = pieces_of(response) if not framed.bare else _drop(response)
+    head = framed.head + _tail.of(exchange)
+    first = pieces[0] if pieces else None
+    if isinstance(first, bytes):
+        head += first
+        del pieces[0]
+    exchange.bytes_out = response.length or 0 if not framed.bare else 0
+    return Sender(lot, connection, exchange, Outbox(head, *pieces), framed.keep).run()
+
+
+def pieces_of(response: Response) -> list[Piece]:
+    """A body that is at hand, as a list; empty pieces left out."""
+    body = response.body
+    if type(body) is bytes:
+        return [body] if body else []
+    if type(body) is tuple:
+        return list(body)
+    assert isinstance(body, FileSegment)
+    return [body]
+
+
+def _drop(response: Response) -> list[Piece]:
+    """An answer without a body: what was opened for it is closed."""
+    for piece in pieces_of(response):
+        if isinstance(piece, FileSegment):
+            piece.close()
+    return []
+
+
+class Sender:
+    """Holds a connection until its outbox is empty and closed."""
+
+    __slots__ = ("_connection", "_exchange", "_file", "_keep", "_lot", "_outbox", "_owed", "truncated")
+
+    PLAIN_TURN: ClassVar[int] = 1024 * 1024
+    TLS_TURN: ClassVar[int] = 256 * 1024
+    TLS_PIECE: ClassVar[int] = 128 * 1024
+
+    def __init__(self, lot: Lot, connection: Connection, exchange: Exchange, outbox: Outbox, keep: bool) -> None:
+        self._lot = lot
+        self._connection = connection
+        self._exchange = exchange
+        self._outbox = outbox
+        self._keep = keep
+        self._owed: bytes | memoryview | None = None
+        """Bytes taken from the outbox, or read of the file, that must leave before anything else."""
+        self._file: FileSegment | None = None
+        self.truncated = False
+        """The answer cannot be completed: break the connection once what was written has left."""
+
+    def run(self) -> bool:
+        """Write until the socket is full, the turn is over, or all is sent (True)."""
+        connection = self._connection
+        connection.holder = self
+        if connection.closed:
+            self._fail()
+            return False
+        left = self.TLS_TURN if connection.tls else self.PLAIN_TURN
+        try:
+            while left > 0:
+                if self._owed is None and self._file is None and not self._take():
+                    return self._dry()
+                left -= self._write_file(left) if self._owed is None else self._write_bytes()
+        except WOULD_BLOCK as error:
+            self._wait(READABLE if isinstance(error, ssl.SSLWantReadError) else WRITABLE)
+            return False
+        except OSError:
+            self._fail()
+            return False
+        self._wait(WRITABLE)
+        return False
+
+    def _wait(self, mask: int) -> None:
+        lot = self._lot
+        lot.deadlines.watch(self._connection, lot.now + lot.timeouts.send_gap)
+        lot.watch(self._connection, mask)
+
+    def _dry(self) -> bool:
+        """Nothing to write for now, or for ever."""
+        if not self._outbox.closed:
+            self._connection.deadline = float("inf")
+            self._lot.watch(self._connection, 0)
+            return False
+        if self.truncated:
+            self._fail()
+            return False
+        self._outbox.abandon()
+        connection, lot, keep = self._connection, self._lot, self._keep
+        self._exchange.finish()
+        if keep and connection.interest == READABLE and not connection.closed:
+            connection.holder = None
+            connection.deadline = lot.now + lot.timeouts.keepalive
+            return True
+        lot.give_back(connection, keep)
+        return False
+
+    def _take(self) -> bool:
+        piece = self._outbox.take()
+        if isinstance(piece, FileSegment):
+            self._file = piece
+        else:
+            self._owed = piece
+        return piece is not None
+
+    def _write_bytes(self) -> int:
+        """Write once; what is not taken stays owed. On TLS the very same bytes are offered again. Returns what left."""
+        owed = self._owed
+        assert owed is not None
+        sock = self._connection.sock
+        if self._connection.tls:
+            sent = sock.send(owed if len(owed) <= self.TLS_PIECE else memoryview(owed)[: self.TLS_PIECE])
+        else:
+            sent = sock.send(owed, socket.MSG_MORE if self._outbox.file_is_next() else 0)
+        self._owed = None if sent == len(owed) else memoryview(owed)[sent:]
+        return sent
+
+    def _write_file(self, left: int) -> int:
+        """A run of the file: by sendfile, or read in a large piece and written as bytes on TLS."""
+        segment = self._file
+        assert segment is not None
+        if self._connection.tls:
+            self._owed = os.pread(segment.fd, min(segment.length, self.TLS_PIECE), segment.offset)
+            moved = len(self._owed)
+        else:
+            moved = os.sendfile(self._connection.fd, segment.fd, segment.offset, min(segment.length, left))
+        segment.offset += moved
+        segment.length -= moved
+        if not segment.length:
+            segment.close()
+            self._file = None
+        elif not moved:
+            log.warning("%s: a file became %d bytes shorter while it was sent; the connection is broken (%s)",
+                        self._exchange.request_id, segment.length, self._exchange.request.target)  # fmt: skip
+            raise BrokenPipeError
+        return self._write_bytes() if self._connection.tls else moved
+
+    def wake(self) -> None:
+        """The outbox was filled, or closed, on another thread."""
+        if self.run():
+            self._lot.resume(self._connection)
+
+    def event(self, connection: Connection, mask: int) -> None:
+        """The socket takes more (or broke: the next write says so)."""
+        connection.deadline = self._lot.now + self._lot.timeouts.send_gap
+        if self.run():
+            self._lot.resume(connection)
+
+    def expire(self, connection: Connection, now: float) -> None:
+        """The client took nothing for the whole send gap."""
+        self._fail()
+
+    def stop(self, connection: Connection) -> None:
+        """The lot closes the connection; drop what is owed."""
+        self._finish()
+
+    def _fail(self) -> None:
+        self._lot.close(self._connection, hard=True)
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._owed = self._file = None
+        self._outbox.abandon()
+        self._exchange.finish()

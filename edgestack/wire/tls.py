@@ -1,0 +1,331 @@
+"""Server side TLS: contexts from certificate files, the right one for each name, and new ones when the files change.
+
+    listener's context ── handshake ── SNI ── exact name, else wildcard, else the first pair ── that pair's context
+         (stays)                                              ^
+    refresh() ── a file's stat changed ── the new pair loads ─┘      a broken pair: the old one goes on, one log line
+
+A listener wraps its sockets with `Certificates.context` for as long as it lives: session ticket keys belong to that
+context, so sessions resume across renewals too. The contexts of the pairs are swapped in by the SNI callback, which
+OpenSSL calls for clients without SNI as well. Works with non-blocking `ssl.SSLSocket` and with memory BIOs.
+
+Standards: TLS 1.3 (RFC 8446), 1.2 (RFC 5246), SNI (RFC 6066 §3), ALPN (RFC 7301), tickets (RFC 5077, RFC 8446 §4.6.1).
+Ciphers: Mozilla's "intermediate" (Server Side TLS 5.7) without DHE, which wants parameters of its own and serves nobody
+that ECDHE does not. CPython itself turns compression off, sets a session id context, and sets SSL_MODE_RELEASE_BUFFERS
+(`_ssl__SSLContext_impl`), without which an idle connection would hold 34 KiB more.
+
+This file must not know HTTP beyond telling that it is not TLS (criterion E9), nor who made the certificates.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edgestack.errors import ConfigError
+from edgestack.wire.x509 import Certificate, read_certificate
+
+__all__ = ["Certificates", "handshake_problem", "is_plain_http", "sni_of"]
+
+log = logging.getLogger("edgestack.error")
+
+CIPHERS = ":".join(
+    (
+        "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305",
+    )
+)  # fmt: skip
+"""Of TLS 1.2. Those of TLS 1.3 are all good and stay as OpenSSL has them."""
+
+TICKETS = 1
+"""TLS 1.3 tickets a handshake. A client should use each once (RFC 8446 C.4), and one connection leaves one for its
+successor, which is what a browser needs. OpenSSL's default of 2 costs 272 bytes and about 20 µs more per handshake."""
+
+_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
+
+
+class _Socket(ssl.SSLSocket):
+    """A socket with a place for the name that the client asked for: a slot, eight bytes."""
+
+    __slots__ = ("sni",)
+    sni: str
+
+
+class _Object(ssl.SSLObject):
+    """The same over memory BIOs, for the portable driver."""
+
+    __slots__ = ("sni",)
+    sni: str
+
+
+def sni_of(sock: ssl.SSLSocket | ssl.SSLObject) -> str:
+    """The host name asked for in the handshake, in lower case and without a final dot; "" without one (RFC 6066 §3)."""
+    name: str = getattr(sock, "sni", "")
+    return name
+
+
+class _Pair:
+    """One certificate chain and its key: the files, and what was last loaded from them."""
+
+    __slots__ = ("certificate", "context", "failed", "files", "seen")
+
+    def __init__(self, files: tuple[Path, Path], alpn: tuple[str, ...], minimum: ssl.TLSVersion) -> None:
+        self.files = files
+        self.failed: object = False
+        """The state of the files that a reload stumbled over and that was not logged yet; False without one."""
+        self.load(alpn, minimum)
+
+    def load(self, alpn: tuple[str, ...], minimum: ssl.TLSVersion) -> None:
+        """Load the files as they are now; on error everything stays as it was.
+
+        :raises ConfigError: they cannot be served.
+        """
+        for _ in range(3):  # whoever writes the two files while we read gets two more chances
+            seen = self.look()
+            try:
+                certificate, context = _load(*self.files, alpn, minimum)
+                break
+            except ConfigError:
+                if seen == self.look():
+                    raise
+        else:
+            raise ConfigError(f"the certificate {self.files[0]} changes faster than it can be read")
+        self.seen, self.certificate, self.context = seen, certificate, context
+
+    def look(self) -> object:
+        """What changes when a file is replaced or written to; None when one is missing."""
+        try:
+            return tuple(
+                (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) for found in map(os.stat, self.files)
+            )
+        except OSError:
+            return None
+
+
+class Certificates:
+    """The server certificates of one or more listeners, kept across reloads of their files."""
+
+    __slots__ = ("_alpn", "_exact", "_minimum", "_pairs", "_unknown", "_wild", "context")
+
+    def __init__(
+        self,
+        pairs: tuple[tuple[Path, Path], ...],
+        alpn: tuple[str, ...] = ("http/1.1",),
+        minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
+        unknown: Callable[[str], bool] | None = None,
+    ) -> None:
+        """
+        :param pairs: (certificate chain, key), PEM files; the first serves clients that name no known host.
+        :param alpn: protocols offered, the preferred one first (RFC 7301).
+        :param unknown: called, during the handshake, with a host name that no certificate bears word for word;
+            True means that the files were changed to bear it. For development: clients refuse `*.localhost`.
+        :raises ConfigError: a file is missing or unreadable, is not PEM, a key is encrypted or belongs to another
+            certificate. An expired certificate is served; `warnings` tells.
+        """
+        if not pairs:
+            raise ConfigError("TLS needs a certificate and its key", hint="--cert FILE --key FILE")
+        self._alpn = alpn
+        self._minimum = minimum
+        self._unknown = unknown
+        self._pairs = tuple(_Pair(files, alpn, minimum) for files in pairs)
+        self.context = self._pairs[0].context
+        """The context to wrap sockets with; the same object for good."""
+        self.context.sni_callback = self._choose  # type: ignore[assignment]
+        self._index()
+
+    def refresh(self) -> bool:
+        """Take up files that changed: one stat for each, so call it as often as once a second.
+
+        A pair that does not load leaves the old one in place. That is logged when the same broken state is met a second
+        time, and once: a renewal caught between its two files is not worth a line. Returns whether anything changed.
+        """
+        changed = False
+        for pair in self._pairs:
+            seen = pair.look()
+            if seen != pair.seen and self._reload(pair, seen):
+                changed = True
+        if changed:
+            self._index()
+        return changed
+
+    def names(self) -> tuple[str, ...]:
+        """Every name and address that the certificates bear, in order."""
+        return tuple(dict.fromkeys(name for pair in self._pairs for name in pair.certificate.names))
+
+    def not_after(self) -> int:
+        """Seconds since the epoch at which the first of them expires."""
+        return min(pair.certificate.not_after for pair in self._pairs)
+
+    def warnings(self, now: float | None = None) -> list[str]:
+        """What is odd but does not stop us: certificates that expired, hold only later, or bear no name.
+
+        :param now: seconds since the epoch; the clock's when left out.
+        """
+        now = time.time() if now is None else now
+        return [line for pair in self._pairs for line in _warnings(pair.files[0], pair.certificate, now)]
+
+    def _reload(self, pair: _Pair, seen: object) -> bool:
+        try:
+            pair.load(self._alpn, self._minimum)
+        except ConfigError as error:
+            if pair.failed == seen:
+                log.error("%s; still serving the certificate loaded before", error)
+                pair.seen = seen
+                pair.failed = False
+            else:
+                pair.failed = seen
+            return False
+        pair.failed = False
+        log.info("took up the new certificate %s, good until %s", pair.files[0], _day(pair.certificate.not_after))
+        for line in _warnings(pair.files[0], pair.certificate, time.time()):
+            log.warning("%s", line)
+        return True
+
+    def _index(self) -> None:
+        self._exact: dict[str, ssl.SSLContext] = {}
+        self._wild: dict[str, ssl.SSLContext] = {}
+        for pair in self._pairs:
+            for name in pair.certificate.names:
+                if name.startswith("*."):
+                    self._wild.setdefault(name[2:], pair.context)
+                else:
+                    self._exact.setdefault(name, pair.context)
+
+    def _choose(self, sock: _Socket | _Object, server_name: str | None, context: ssl.SSLContext) -> None:
+        """The SNI callback. It never refuses: an unknown name gets the first certificate (RFC 6066 §3 allows both)."""
+        name = "" if server_name is None else server_name.rstrip(".").lower()
+        if not _NAME_LETTERS.issuperset(name):
+            name = ""  # goes into logs and variables: no control bytes
+        sock.sni = name
+        found = self._exact.get(name)
+        if found is None and name:
+            if self._unknown is not None and self._unknown(name):
+                self.refresh()
+                found = self._exact.get(name)
+            if found is None:
+                found = self._wild.get(name.partition(".")[2])
+        sock.context = found or self._pairs[0].context
+
+
+def _context(alpn: tuple[str, ...], minimum: ssl.TLSVersion) -> ssl.SSLContext:
+    """A server context without a certificate yet."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = minimum
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # all are good; a phone without AES takes ChaCha20 (Mozilla)
+    context.num_tickets = TICKETS
+    context.set_alpn_protocols(alpn)
+    context.sslsocket_class = _Socket
+    context.sslobject_class = _Object
+    return context
+
+
+def _load(cert: Path, key: Path, alpn: tuple[str, ...], minimum: ssl.TLSVersion) -> tuple[Certificate, ssl.SSLContext]:
+    """Read both files, look at them ourselves for errors that OpenSSL would name badly, then let it load them."""
+    text, secret = _bytes(cert, "certificate"), _bytes(key, "key")
+    try:
+        certificate = read_certificate(text)
+    except ValueError as error:
+        swapped = b"PRIVATE KEY-----" in text and cert != key
+        hint = "it holds a private key: are certificate and key swapped?" if swapped else ""
+        raise ConfigError(f"the certificate {cert} is not in PEM form: {error}", hint=hint) from None
+    if b"-----BEGIN ENCRYPTED" in secret or b"Proc-Type: 4,ENCRYPTED" in secret:
+        raise ConfigError(f"the key {key} is encrypted", hint=f"decrypt it: openssl pkey -in {key} -out plain.key")
+    if b"PRIVATE KEY-----" not in secret:
+        raise ConfigError(f"the key {key} is not in PEM form: no BEGIN PRIVATE KEY in it")
+    context = _context(alpn, minimum)
+    try:
+        context.load_cert_chain(cert, key, password="")  # a password, so that OpenSSL never asks on the terminal
+    except (ssl.SSLError, OSError) as error:
+        raise _refusal(cert, key, error) from None
+    return certificate, context
+
+
+def _bytes(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"the {what} {path} does not exist") from None
+    except OSError as error:
+        raise ConfigError(f"the {what} {path} cannot be read: {error.strerror}") from None
+
+
+def _refusal(cert: Path, key: Path, error: OSError) -> ConfigError:
+    reason = getattr(error, "reason", None) or ""
+    if "MISMATCH" in reason or reason == "NO_CERTIFICATE_ASSIGNED":  # the latter: a key of another kind
+        return ConfigError(
+            f"the key {key} does not belong to the certificate {cert}",
+            hint="in a chain, the server's own certificate comes first",
+        )
+    if "TOO_SMALL" in reason or "TOO_WEAK" in reason:
+        return ConfigError(f"the certificate {cert} is too weak for today's OpenSSL: {_words(reason)}")
+    return ConfigError(f"the certificate {cert} or its key {key} is damaged: {_words(reason) or error}")
+
+
+def _warnings(path: Path, certificate: Certificate, now: float) -> list[str]:
+    lines = []
+    if certificate.not_after < now:
+        lines.append(f"the certificate {path} expired on {_day(certificate.not_after)}")
+    if certificate.not_before > now:
+        lines.append(f"the certificate {path} holds only from {_day(certificate.not_before)} on")
+    if not certificate.names:
+        lines.append(f"the certificate {path} names no host (subjectAltName): clients will refuse it")
+    return lines
+
+
+def _day(epoch: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(epoch))
+
+
+def _words(reason: str) -> str:
+    return reason.lower().replace("_", " ")
+
+
+def is_plain_http(first_bytes: bytes) -> bool:
+    """Whether what a client sent first on a TLS port is the beginning of an HTTP request (criterion E9).
+
+    A TLS record begins with 0x16; a request line with a method, before which a client may have sent an empty line
+    (RFC 9112 §2.2). Registered methods are letters and hyphens. One byte is enough to tell.
+    """
+    word = first_bytes.lstrip(b"\r\n").partition(b" ")[0]
+    return word.replace(b"-", b"").isalpha() and len(word) <= 32
+
+
+_PROBLEMS = {
+    "HTTP_REQUEST": "plain HTTP on a TLS port",
+    "HTTPS_PROXY_REQUEST": "a proxy request in plain HTTP on a TLS port",
+    "NO_SHARED_CIPHER": "the client knows none of our ciphers",
+    "UNEXPECTED_EOF_WHILE_READING": "the client left during the handshake",
+    "UNSUPPORTED_PROTOCOL": "the client knows only TLS versions that are too old",
+    "VERSION_TOO_LOW": "the client knows only TLS versions that are too old",
+    "INAPPROPRIATE_FALLBACK": "the client fell back to a lower version than it knows",
+    "WRONG_VERSION_NUMBER": "what came is not TLS",
+    "UNKNOWN_PROTOCOL": "what came is not TLS",
+    "BAD_RECORD_TYPE": "what came is not TLS",
+    "CALLBACK_FAILED": "the client asked for a name that is not ASCII",  # CPython decodes SNI before calling us
+    "TLSV1_ALERT_UNKNOWN_CA": "the client does not trust the authority of our certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the client does not accept our certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the client does not accept our certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the client says that our certificate has expired",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the client wants another TLS version",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the client found nothing in common with us",
+}
+"""By OpenSSL's reason; on alerts, SSLV3_ and TLSV1_ are about where the alert was first defined (RFC 8446 §6.2)."""
+
+
+def handshake_problem(error: OSError) -> str:
+    """One phrase for the log about a handshake that failed.
+
+    :param error: the ssl.SSLError, or the OSError of the connection under it.
+    """
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
+        return "the client left during the handshake"
+    reason = getattr(error, "reason", None)
+    if reason:
+        return _PROBLEMS.get(reason) or _words(reason)
+    return error.strerror or str(error) or type(error).__name__

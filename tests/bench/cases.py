@@ -1,0 +1,157 @@
+"""What is measured, against whom, and what it may be: the table of the bench, as data.
+
+`must` is what a release has to hold, `aim` is where we want to be; both say "at most". Figures are medians. Processor
+time and not speed is compared: a server that is cheap leaves the core to the application, whatever the load.
+
+The access log is on, as users have it, unless a case says otherwise. waitress has none, granian's is off by its
+default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from load import Load
+from servers import Server, edgestack, granian, nginx, nginx_gunicorn, waitress
+
+__all__ = ["CASES", "HELLO", "STATIC_1K", "Case", "CpuCase", "CrowdCase", "GilCase", "IdleCase", "Ratio", "StartCase"]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Processor time per answer of one server, divided by another's in the same round."""
+
+    title: str
+    over: Server
+    under: Server
+    must: float
+    aim: float
+
+
+@dataclass(frozen=True)
+class CpuCase:
+    """Servers under the same full load."""
+
+    name: str
+    title: str
+    load: Load
+    servers: tuple[Server, ...]
+    ratios: tuple[Ratio, ...]
+
+
+@dataclass(frozen=True)
+class IdleCase:
+    """Connections that are held and do nothing; the first server is judged, the others are there to compare."""
+
+    name: str
+    title: str
+    count: int
+    kibibytes: float
+    """Process memory that one of them may take."""
+    servers: tuple[Server, ...]
+
+
+@dataclass(frozen=True)
+class GilCase:
+    """One client's latency beside computing threads: (must, aim) for each percentile, in milliseconds."""
+
+    name: str
+    title: str
+    server: Server
+    p50: tuple[float, float]
+    p99: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class CrowdCase:
+    """One fast client's latency beside slow ones; what it may rise by is in `latency.py`."""
+
+    name: str
+    title: str
+    server: Server
+    count: int
+
+
+@dataclass(frozen=True)
+class StartCase:
+    """Seconds from the command to the first answer."""
+
+    name: str
+    title: str
+    must: float
+
+
+Case = CpuCase | IdleCase | GilCase | CrowdCase | StartCase
+
+STATIC_1K = Load("/1k.html", "1k.html")
+STATIC_100K = Load("/100k.jpg", "100k.jpg", large=True, tries=10)
+STATIC_10M = Load("/10m.bin", "10m.bin", large=True, tries=2)
+HELLO = Load("/hello", "hello")
+
+
+def against_nginx(name: str, title: str, load: Load, *, tls: bool, log: bool, must: float, aim: float) -> CpuCase:
+    """A file from edgestack and from nginx."""
+    ours, theirs = edgestack(static=True, tls=tls, log=log), nginx(tls=tls, log=log)
+    return CpuCase(name, title, load, (ours, theirs), (Ratio(f"{title} / nginx", ours, theirs, must, aim),))
+
+
+def small_plain() -> CpuCase:
+    """One KiB on plain connections; the price of the access log is measured beside it."""
+    quiet, logged, theirs = edgestack(static=True), edgestack(static=True, log=True), nginx()
+    return CpuCase(
+        "static-1k",
+        "static 1 KiB",
+        STATIC_1K,
+        (quiet, theirs, logged),
+        (
+            Ratio("static 1 KiB, log off / nginx", quiet, theirs, 1.25, 0.95),
+            Ratio("static 1 KiB, access log on / off", logged, quiet, 1.12, 1.05),
+        ),
+    )
+
+
+def hello() -> CpuCase:
+    """The smallest application under every WSGI server."""
+    quiet, logged = edgestack(app="hello:app"), edgestack(app="hello:app", log=True)
+    both = edgestack(static=True, app="hello:app", log=True)
+    fast, pure, pair = granian(), waitress(), nginx_gunicorn(log=True)
+    return CpuCase(
+        "wsgi-hello",
+        "WSGI hello, 8 threads",
+        HELLO,
+        (quiet, fast, logged, both, pure, pair),
+        (
+            Ratio("WSGI hello, log off / granian", quiet, fast, 1.2, 0.95),
+            Ratio("WSGI hello / waitress", logged, pure, 0.25, 0.15),
+            Ratio("WSGI hello / nginx + gunicorn gthread", logged, pair, 0.12, 0.08),
+            Ratio("WSGI hello, --static and --app / --app alone", both, logged, 1.15, 1.05),
+        ),
+    )
+
+
+def idle(name: str, title: str, count: int, kibibytes: float, *, tls: bool) -> IdleCase:
+    """Held connections; they outlive the measurement, so the idle limit is raised on both sides."""
+    ours = edgestack("--keepalive", "300", static=True, tls=tls)
+    return IdleCase(name, title, count, kibibytes, (ours, nginx(tls=tls)))
+
+
+CASES: tuple[Case, ...] = (
+    small_plain(),
+    against_nginx("static-1k-tls", "static 1 KiB, TLS, log off", STATIC_1K, tls=True, log=False, must=1.25, aim=0.95),
+    against_nginx("static-100k", "static 100 KiB", STATIC_100K, tls=False, log=True, must=1.15, aim=1.0),
+    against_nginx("static-100k-tls", "static 100 KiB, TLS", STATIC_100K, tls=True, log=True, must=1.15, aim=1.0),
+    against_nginx("static-10m", "static 10 MiB", STATIC_10M, tls=False, log=True, must=1.15, aim=1.0),
+    against_nginx("static-10m-tls", "static 10 MiB, TLS", STATIC_10M, tls=True, log=True, must=1.15, aim=1.0),
+    hello(),
+    GilCase(
+        "gil",
+        "static 1 KiB beside 8 computing threads",
+        edgestack(static=True, app="service:app", log=True),
+        p50=(8.0, 4.0),
+        p99=(60.0, 30.0),
+    ),
+    idle("idle-plain", "10,000 idle connections", 10_000, 2.0, tls=False),
+    idle("idle-tls", "2,000 idle TLS connections", 2_000, 22.0, tls=True),
+    CrowdCase("slow", "a fast client beside slow ones", edgestack(static=True, app="service:app", log=True), 1_000),
+    StartCase("start", "start to the first HTTPS answer, certificates there", 0.6),
+)

@@ -1,0 +1,72 @@
+"""Exchanges made by hand, and folders with dates that stay, for the tests of static files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+from edgestack.config import model
+from edgestack.content.static import Static
+from edgestack.http.bodies import FileSegment
+from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response
+from edgestack.http.target import read_path
+
+LONG_AGO = 1_600_000_000
+"""Sun, 13 Sep 2020 12:26:40 GMT"""
+
+
+def exchange(target: str, method: str = "GET", started: float = 0.0, **fields: str) -> Exchange:
+    """An exchange that asks for `target`; `if_none_match='"x"'` is the field If-None-Match."""
+    named = {name.replace("_", "-"): value for name, value in fields.items()}
+    raw, _, query = target.partition("?")
+    pairs = list(named.items())
+    request = Request(method, target, "HTTP/1.1", pairs, named, read_path(raw), query, "localhost", True)
+    return Exchange(Facts(), request, 1, started)
+
+
+def write(path: Path, content: bytes | str = b"content", mtime: float = LONG_AGO) -> Path:
+    """A file with content and a date, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.utime(path, (mtime, mtime))
+    return path
+
+
+def static(
+    root: Path, prefix: str = "/", dev: bool = False, private: Any = None, types: Any = None, **keys: Any
+) -> Static:
+    """A handler for `root`; further keys are those of the `static` section."""
+    return Static(model.Static(root, **keys), prefix, dev, private, types)
+
+
+def get(handler: Static, target: str, method: str = "GET", started: float = 0.0, **fields: str) -> Response:
+    """The answer, where it comes at once."""
+    answer = handler(exchange(target, method, started, **fields))
+    assert isinstance(answer, Response)
+    return answer
+
+
+async def waited(answer: Response | AppCall | Awaitable[Response | AppCall] | None) -> Response:
+    """The answer, where it has to be waited for."""
+    assert answer is not None
+    assert not isinstance(answer, Response | AppCall)
+    response = await answer
+    assert isinstance(response, Response)
+    return response
+
+
+def body(response: Response) -> bytes:
+    """All of a body as bytes, its files read and closed; as long as it was announced."""
+    pieces = response.body if isinstance(response.body, tuple) else (response.body,)
+    taken = b""
+    for piece in pieces:
+        if isinstance(piece, FileSegment):
+            taken += os.pread(piece.fd, piece.length, piece.offset)
+            piece.close()
+        else:
+            assert isinstance(piece, bytes)
+            taken += piece
+    assert len(taken) == response.length
+    return taken

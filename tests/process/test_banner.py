@@ -1,0 +1,107 @@
+"""The banner: where to go, what is served, what to do about the certificate (issue 2, §6)."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from edgestack.process.banner import Scene, banner, friendly, wants_colour
+from edgestack.process.version import VERSION
+
+EVERYTHING = Scene(
+    version="1.2.3",
+    urls=("https://127.0.0.1:8443", "https://[::1]:8443", "https://192.0.2.7:8443", "unix:/run/a.sock"),
+    static="site/",
+    hidden=("certs/", "*.toml"),
+    app="src.main:app",
+    threads=8,
+    certificate="certs/edgestack-ca.pem",
+    redirects=("8080",),
+    dev=True,
+    notes=("Neither was given.",),
+)
+
+GOLDEN = """\
+edgestack 1.2.3
+
+  → https://localhost:8443
+  → https://192.0.2.7:8443
+  → unix:/run/a.sock
+
+  files        site/  (hidden: certs/, *.toml)
+  application  src.main:app  (after the files, 8 threads)
+  redirect     port 8080 to https
+  certificate  for development, signed by certs/edgestack-ca.pem
+  Neither was given.
+  Browsers warn until you run, once: edgestack certs trust
+  Development: tracebacks in the browser (on this machine only), nothing is cached.
+
+  Ctrl-C stops.
+"""
+
+
+def test_everything() -> None:
+    assert banner(EVERYTHING) == GOLDEN
+
+
+def test_an_application_alone_on_plain_http() -> None:
+    text = banner(Scene("1", ("http://127.0.0.1:8000",), app="a:b", threads=2))
+    assert "  application  a:b  (2 threads)\n" in text
+    assert "certificate" not in text
+    assert "files" not in text
+
+
+def test_a_trusted_authority_needs_no_advice() -> None:
+    text = banner(Scene("1", ("https://127.0.0.1:8443",), certificate="ca.pem", trusted=True))
+    assert "signed by ca.pem" in text
+    assert "certs trust" not in text
+
+
+def test_colour_changes_no_word() -> None:
+    painted = banner(EVERYTHING, colour=True)
+    assert "\x1b[" in painted
+    for code in ("0", "1", "2", "32", "33", "36"):
+        painted = painted.replace(f"\x1b[{code}m", "")
+    assert painted == GOLDEN
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environ", "expected"),
+    [
+        (Terminal(), {}, True),
+        (Terminal(), {"TERM": "xterm", "NO_COLOR": ""}, True),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {}, False),
+    ],
+)
+def test_colour_only_where_it_is_wanted(stream: io.StringIO, environ: dict[str, str], expected: bool) -> None:
+    """no-color.org: set and not empty."""
+    assert wants_colour(stream, environ) is expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://127.0.0.1:1", "https://localhost:1"),
+        ("https://[::1]:1", "https://localhost:1"),
+        ("https://127.0.0.11:1", "https://127.0.0.11:1"),
+        ("unix:/127.0.0.1:1", "unix:/127.0.0.1:1"),
+    ],
+)
+def test_friendly_names(url: str, expected: str) -> None:
+    assert friendly(url) == expected
+
+
+def test_the_version_is_the_package_s() -> None:
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION

@@ -1,0 +1,114 @@
+"""The error log (issue 2, §6)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgestack.config.model import Log
+from edgestack.errors import ConfigError
+from edgestack.process.logs import JsonLines, TextLines, open_error_log
+
+log = logging.getLogger("edgestack.error")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "error.log"
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    logger = logging.getLogger("edgestack")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+    assert logger.propagate
+    assert logger.handlers == []
+
+
+def test_text_lines(path: Path) -> None:
+    opened = open_error_log(Log(error=str(path)))
+    log.error("it broke: %s", "badly")
+    logging.getLogger("edgestack.tls").info("a new certificate")
+    opened.close()
+    first, second = path.read_text().splitlines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} error: it broke: badly", first)
+    assert second.endswith(" info: a new certificate")
+
+
+def test_json_lines_with_a_traceback(path: Path) -> None:
+    opened = open_error_log(Log(error=str(path), format="json"))
+    try:
+        raise KeyError("é")
+    except KeyError:
+        log.exception("it broke")
+    opened.close()
+    said = json.loads(path.read_text())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said["time"])
+    assert (said["level"], said["logger"], said["message"]) == ("error", "edgestack.error", "it broke")
+    assert said["traceback"].startswith("Traceback ")
+
+
+def record(message: str) -> logging.LogRecord:
+    return logging.LogRecord("edgestack.error", logging.ERROR, "", 0, message, None, None)
+
+
+@pytest.mark.parametrize("evil", ["a\n2026-11-23 07:34:56 +0000 error: forged", "a\x1b[2Jb", "a\rb", "a\x9bb\x85c"])
+def test_nobody_forges_a_line(evil: str) -> None:
+    lines = TextLines().format(record(evil)).splitlines()
+    assert all(line.startswith("    ") for line in lines[1:])
+    assert all(line.replace("\t", "").isprintable() for line in lines)
+    assert JsonLines().format(record(evil)).isprintable()
+
+
+def test_reopening(path: Path) -> None:
+    opened = open_error_log(Log(error=str(path)))
+    log.error("one")
+    path.rename(path.with_suffix(".1"))
+    log.error("two")
+    opened.reopen()
+    log.error("three")
+    opened.close()
+    assert [line.split()[-1] for line in path.with_suffix(".1").read_text().splitlines()] == ["one", "two"]
+    assert [line.split()[-1] for line in path.read_text().splitlines()] == ["three"]
+
+
+def test_the_old_file_stays_in_use_when_the_new_one_cannot_be_opened(path: Path) -> None:
+    opened = open_error_log(Log(error=str(path)))
+    moved = path.with_suffix(".1")
+    path.rename(moved)
+    path.mkdir()
+    opened.reopen()
+    log.error("still here")
+    opened.close()
+    assert "cannot be reopened" in moved.read_text()
+    assert moved.read_text().endswith("still here\n")
+
+
+def test_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    opened = open_error_log(Log())
+    opened.reopen()
+    log.warning("hello")
+    opened.close()
+    assert capsys.readouterr().err.endswith("warning: hello\n")
+
+
+def test_a_full_disk_is_no_error_of_whoever_logs(capsys: pytest.CaptureFixture[str]) -> None:
+    opened = open_error_log(Log(error="/dev/full"))
+    log.error("nobody reads this")
+    opened.reopen()
+    log.error("nor this")
+    opened.close()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the error log .* cannot be opened") as caught:
+        open_error_log(Log(error=str(tmp_path)))
+    assert caught.value.key == "error-log"
