@@ -16,7 +16,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from edgestack.config.model import Listener
+from edgestack.config.listeners import Listener
 from edgestack.errors import ConfigError
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PLAIN_PORT", "DEFAULT_TLS_PORT", "parse_address"]

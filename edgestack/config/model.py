@@ -1,160 +1,86 @@
-"""What the user wants, as frozen values: one dataclass per section, each key documented once, at its definition.
+"""What the user wants, as frozen values: one tree of sections, each key documented once, at its definition.
 
-Pure data. Nothing here opens a file, a socket or a module; `compose.py` turns it into a `Plan`, and each part of the
-house gets its own section, never the whole. Equal sections mean "unchanged": what outlives a reload is kept under them.
-Durations are seconds (float), sizes are bytes (int), paths are `pathlib.Path`.
+    server.py     [server] with its timeouts and limits, [[listen]], [tls]
+    sites.py      [[site]], [map.NAME], [[test]]
+    routes.py     [[route]]: match, and the contents
+    rules.py      what sites and routes may both say: headers, cache rules, limits, who may ask
+    listeners.py  one place to listen
+    matching.py   when a route is chosen
+
+Pure data. Nothing here opens a file, a socket or a module for good; `compose.py` turns it into a `Plan`, and each part
+of the house gets its own section, never the whole. Equal sections mean "unchanged": what outlives a reload is kept
+under them. Durations are seconds (float), sizes are bytes (int), paths are `pathlib.Path`. This file is the door to all
+of it, and has the whole: `Config`, and `File`, which is the same as it is written.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
-__all__ = ["App", "Config", "Limits", "Listener", "Log", "Route", "Server", "Static", "Timeouts", "Tls"]
+from edgestack.config.http_kinds import MAP_NAME, Template
+from edgestack.config.keys import key, section
+from edgestack.config.kinds import TEXT, OneOrMany, Pairs, Table, Tables
+from edgestack.config.listeners import Listener
+from edgestack.config.matching import Condition, Match
+from edgestack.config.positions import Origin
+from edgestack.config.routes import CONTENT, App, Redirect, Respond, Rewrite, Route, Static
+from edgestack.config.rules import BasicAuth, CacheRule, HeaderRules, Limit, RouteTimeouts, Rules
+from edgestack.config.server import Limits, Listen, Log, Server, Timeouts, Tls, TlsTable
+from edgestack.config.sites import Expect, MapTable, Site, Test
+from edgestack.config.values import Rate
 
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long each side may take, in seconds (criterion E7; nginx's client_header_timeout and its kin)."""
-
-    handshake: float = 10.0
-    """The whole TLS handshake."""
-    head: float = 10.0
-    """From a head's first byte to its last."""
-    body_gap: float = 60.0
-    """Between two pieces of a request body."""
-    send_gap: float = 60.0
-    """Between two pieces of an answer that the client accepts."""
-    keepalive: float = 75.0
-    """An idle connection between two requests; 0 closes after each answer."""
-    linger: float = 2.0
-    """Reading on after an early error, so that the client sees the answer and not a reset."""
-    graceful: float = 30.0
-    """From the order to stop until what still runs is cancelled."""
+__all__ = [
+    "CONTENT", "App", "BasicAuth", "CacheRule", "Condition", "Config", "Expect", "File", "HeaderRules", "Limit",
+    "Limits",
+    "Listen", "Listener", "Log", "MapTable", "Match", "Origin", "Rate", "Redirect", "Respond", "Rewrite", "Route",
+    "RouteTimeouts", "Rules", "Server", "Site", "Static", "Test", "Timeouts", "Tls", "TlsTable",
+]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a request and this process may weigh."""
+@section("the file")
+class File:
+    """The whole of `edgestack.toml`."""
 
-    request_line: int = 8 * 1024
-    """Bytes of the request line; beyond it 414 (RFC 9112 §3)."""
-    head: int = 32 * 1024
-    """Bytes of the whole head; beyond it 431 (RFC 6585 §5)."""
-    fields: int = 100
-    """Fields in a head; beyond it 431."""
-    body: int = 100 * 1000 * 1000
-    """Bytes of a request body; beyond it 413."""
-    body_rate: int = 240
-    """Bytes a second that a request body must reach after its first five seconds; beyond it 408."""
-    linger: int = 256 * 1024
-    """Bytes read and dropped of a body that nobody wanted, before the connection is closed."""
-    connections: int = 0
-    """Open client connections; beyond it 503. 0 means 0.9 of RLIMIT_NOFILE."""
-    spool: int = 1 << 30
-    """Bytes of one application answer that may wait on disk for a slow client."""
-    spools: int = 4 << 30
-    """The same for all answers of the process together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """One place where connections are accepted.
-
-    Exactly one of the kinds: a TCP address (`host`, `port`), a unix socket (`path`), an inherited descriptor (`fd`).
-    """
-
-    host: str = ""
-    """Address or name to bind; "" for every address of the machine."""
-    port: int = 0
-    """TCP port; 0 lets the system pick one."""
-    path: str = ""
-    """Path of a unix socket."""
-    fd: int = -1
-    """An inherited listening descriptor (`fd://N`, systemd's LISTEN_FDS)."""
-    tls: bool = False
-    """Whether connections speak TLS."""
-    redirect: bool = False
-    """Answer everything with a redirect to https (`--redirect-http`)."""
-    redirect_port: int = 443
-    """The port that such a redirect names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Certificates: pairs of (certificate chain, key), PEM files. The first serves clients that name no known host."""
-
-    certificates: tuple[tuple[Path, Path], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Static:
-    """Files served from a folder (criteria C)."""
-
-    root: Path
-    index: tuple[str, ...] = ("index.html",)
-    """Files tried, in order, for a path that ends in a slash."""
-    listing: bool = False
-    """Show a folder that has no index."""
-    follow_symlinks: bool = False
-    """Serve what a symlink inside the root shows outside of it."""
-    cache_control: str = ""
-    """The Cache-Control of every file; "" for none."""
-
-
-@dataclass(frozen=True, slots=True)
-class App:
-    """A WSGI application, by name (criterion F15)."""
-
-    target: str
-    """`module:name`, `module:factory()`, `module:object.attribute`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What answers a part of the path. With both `static` and `app`: file first, application for the rest (C9)."""
-
-    prefix: str = "/"
-    static: Static | None = None
-    app: App | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """Where the lines go."""
-
-    access: str = "-"
-    """A file's path, "-" for standard output, "off"."""
-    format: str = "combined"
-    """"combined" or "json"."""
-    error: str = "-"
-    """A file's path, or "-" for standard error."""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What holds for the process."""
-
-    threads: int = 8
-    """Application threads."""
-    queue: int = 1024
-    """Requests that may wait for an application thread; beyond it 503 with Retry-After (F14)."""
-    dev: bool = False
-    """Development: tracebacks to loopback clients, log at once, no-store on static files."""
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    limits: Limits = field(default_factory=Limits)
-    log: Log = field(default_factory=Log)
-    trusted_proxies: tuple[str, ...] = ()
-    """Networks (CIDR) whose X-Forwarded-* and Forwarded fields are believed (F3)."""
-    private_paths: tuple[Path, ...] = ()
-    """Files that the server itself opens and therefore never serves (C15)."""
+    include: tuple[str, ...] = key(
+        OneOrMany(TEXT),
+        "Further files, read after this one: tables come together, arrays of tables follow each other.",
+        default=(), shown="none", example='["conf.d/*.toml"]', nginx="include",
+    )  # fmt: skip
+    server: Server = key(Table(Server), "What holds for the process.", default=Server())
+    listen: Any = key(Tables(Listen), "Listeners, each written `[[listen]]`.", default=())
+    tls: TlsTable = key(Table(TlsTable), "Certificates.", default=TlsTable())
+    site: Any = key(Tables(Site), "Sites, each written `[[site]]`.", default=(), nginx="server")
+    route: Any = key(
+        Tables(Route), "Routes without a site, each written `[[route]]`: they make one for every host.", default=(),
+        nginx="location",
+    )  # fmt: skip
+    map: tuple[tuple[str, MapTable], ...] = key(
+        Pairs("a table of maps", MAP_NAME, Table(MapTable)), "Variables of your own, each written `[map.NAME]`.",
+        default=(), nginx="map",
+    )  # fmt: skip
+    log_formats: tuple[tuple[str, str], ...] = key(
+        Pairs("a table of texts", MAP_NAME, Template("response", "log")), "Forms of the access log's lines, by name.",
+        default=(), example="{ short = '$remote_addr \"$request\" $status' }", nginx="log_format",
+    )  # fmt: skip
+    test: Any = key(Tables(Test), "What `edgestack check` tries, each written `[[test]]`.", default=())
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole of it."""
+    """The whole of it, checked, with every rule where it holds."""
 
     server: Server = field(default_factory=Server)
     listeners: tuple[Listener, ...] = ()
     tls: Tls = field(default_factory=Tls)
     routes: tuple[Route, ...] = ()
+    """Routes that belong to no site, in file order; then there are no sites."""
+    sites: tuple[Site, ...] = ()
+    maps: tuple[tuple[str, MapTable], ...] = ()
+    """Variables by name, each after those that it looks at."""
+    log_formats: tuple[tuple[str, str], ...] = ()
+    tests: tuple[Test, ...] = ()
+
+    def all_sites(self) -> tuple[Site, ...]:
+        """The sites; routes without one make one for every host."""
+        return self.sites or (Site(default=True, routes=self.routes),)

@@ -1,18 +1,23 @@
-"""Sizes and durations as people write them. Pure: text in, number out, or a `ConfigError` that shows what is right.
+"""Sizes, durations and rates as people write them. Pure: text in, number out, or a `ConfigError` that shows what is
+right.
 
 size      "1048576", "64k", "100MB", "1 GiB"    -> bytes
           a bare k, m or g counts 1024, as in nginx; kB, MB and GB count 1000 (SI), KiB, MiB and GiB 1024 (IEC)
 duration  "30", "1.5", "500ms", "2m", "1h 30m"  -> seconds
           the units of nginx, without its weeks, months and years
+rate      "10/s", "600/m", "5/h"                -> Rate(amount, seconds)
+          nginx's `rate=10r/s`; without a unit it is refused, since 10 a second and 10 a minute differ by sixty
+flow      "1MB/s", "64k/s"                      -> bytes a second
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from edgestack.errors import ConfigError
 
-__all__ = ["duration", "size"]
+__all__ = ["Rate", "duration", "flow", "rate", "size"]
 
 SIZE_UNITS = {
     "": 1, "b": 1,
@@ -21,11 +26,15 @@ SIZE_UNITS = {
     "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
 }  # fmt: skip
 
+PERIODS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400,
+           "day": 86400}  # fmt: skip
+
 DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?) *([a-z]*)", re.ASCII)
 DURATION = re.compile(r"(\d+(?:\.\d+)?) *(ms|s|m|h|d)", re.ASCII)
 DURATIONS = re.compile(rf"(?:{DURATION.pattern} *)+", re.ASCII)
+RATE = re.compile(r"(\d+) *(r?) */ *([a-z]+)", re.ASCII)
 SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
@@ -54,3 +63,50 @@ def duration(text: str) -> float:
     if not DURATIONS.fullmatch(plain):
         raise ConfigError(f"{text!r} is not a duration", hint="write seconds, or use ms, s, m, h: 75, 500ms, 1h 30m")
     return sum(float(number) * DURATION_UNITS[unit] for number, unit in DURATION.findall(plain))
+
+
+class Rate(NamedTuple):
+    """So many in so many seconds."""
+
+    amount: int
+    seconds: int
+
+    def __str__(self) -> str:
+        unit = {1: "s", 60: "m", 3600: "h", 86400: "d"}[self.seconds]
+        return f"{self.amount}/{unit}"
+
+
+def rate(text: str) -> Rate:
+    """How many in how long.
+
+    :raises ConfigError: when `text` is no rate, has no unit, or is none at all.
+    """
+    plain = text.strip().lower()
+    if plain.isascii() and plain.isdigit():
+        raise ConfigError(
+            f"the rate {plain} has no unit", hint=f'did you mean "{plain}/s"? or "{plain}/m", "{plain}/h"'
+        )
+    match = RATE.fullmatch(plain)
+    if match is None or match[3] not in PERIODS:
+        raise ConfigError(f"{text!r} is not a rate", hint='write a number and a unit: "10/s", "600/m", "5/h"')
+    if match[2]:
+        raise ConfigError(f"{text!r} is not a rate", hint=f'did you mean "{match[1]}/{match[3]}"?')
+    if int(match[1]) == 0:
+        raise ConfigError("a rate of 0 lets nobody in", hint="to close a route, write deny")
+    return Rate(int(match[1]), PERIODS[match[3]])
+
+
+def flow(text: str) -> int:
+    """Bytes a second.
+
+    :raises ConfigError: when `text` is no size with "/s" behind it, or nothing.
+    """
+    amount, slash, unit = text.strip().partition("/")
+    if not slash:
+        raise ConfigError(f"{text!r} has no unit", hint=f'did you mean "{text.strip()}/s"?')
+    if unit.strip() != "s":
+        raise ConfigError(f"{text!r} is not bytes a second", hint='for instance "1MB/s"')
+    value = size(amount)
+    if value == 0:
+        raise ConfigError("0 bytes a second would never end", hint="leave it out for no limit")
+    return value

@@ -1,0 +1,363 @@
+"""Kinds of values that HTTP defines: hosts, methods, statuses, networks, fields, matches, and templates.
+
+    HOST NETWORK METHOD STATUS STATUSES FIELD_NAME MATCH PATTERN PATH PAGE REQUEST …     values
+    Template(moment, use)                                                                    text with $variables
+
+A template is kept as it was written: it is compiled here only to be checked (`Reading.check_templates`), and again by
+whoever runs it.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from edgestack.config.kinds import Kind
+from edgestack.config.matching import Condition, Match, compiled, parse_match
+from edgestack.config.problems import did_you_mean
+from edgestack.errors import ConfigError
+from edgestack.http.fields import is_field_value, is_token
+from edgestack.http.target import is_authority
+from edgestack.http.variables import Use
+
+if TYPE_CHECKING:
+    from edgestack.config.reading import Spot
+
+__all__ = [
+    "FIELD_CONDITION", "FIELD_NAME", "HOST", "MAP_NAME", "MATCH", "METHOD", "NETWORK", "PAGE", "PATH", "PATTERN",
+    "QUERY_CONDITION", "REQUEST", "REQUEST_FIELD", "STATUS", "STATUSES", "TRUSTED", "TRY", "WIRE_FIELDS", "Status",
+    "Template",
+]  # fmt: skip
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
+"""Those that people mean; any token is a method (RFC 9110 §9.1), so others are taken too."""
+
+WIRE_FIELDS = frozenset(
+    ("connection", "content-length", "date", "keep-alive", "server", "trailer", "transfer-encoding", "upgrade",
+     "x-request-id")
+)  # fmt: skip
+"""Response fields that the wire writes: a rule for them would do nothing."""
+
+HOST_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+
+
+class Host(Kind):
+    """A host name, `*.example.com` for all names below one, an address; lower case, in the form it has on the wire."""
+
+    words = "a host"
+
+    def read(self, value: Any, spot: Spot) -> str:
+        """In lower case; names beyond ASCII as the wire has them (IDNA)."""
+        host = value.strip().lower().removesuffix(".")
+        if "://" in host:
+            name = urlsplit(host).hostname or ""
+            raise ConfigError(f"{value!r} is a URL, not a host", hint=f'did you mean "{name}"?' if name else "")
+        if host.count(":") == 1 or host.startswith("["):
+            return self._literal(host, value)
+        wild = host.startswith("*.")
+        name = host.removeprefix("*.")
+        try:
+            name = name if name.isascii() else name.encode("idna").decode("ascii")
+        except UnicodeError:
+            raise ConfigError(f"{value!r} is not a host name") from None
+        if "*" in name:
+            raise ConfigError(f"{value!r} is not a host name", hint='a star stands first and alone: "*.example.com"')
+        if len(name) > 253 or not all(HOST_LABEL.fullmatch(label) for label in name.split(".")):
+            raise ConfigError(f"{value!r} is not a host name", hint='for instance "example.com" or "*.example.com"')
+        return f"*.{name}" if wild else name
+
+    def _literal(self, host: str, value: str) -> str:
+        """An IPv6 address in brackets; a port has no place here."""
+        if host.endswith("]") and is_authority(host):
+            return host
+        name, _, port = host.rpartition(":")
+        if port.isdigit() and is_authority(name):
+            raise ConfigError("a host has no port here", hint=f'did you mean "{name}"? ports belong in `server.bind`')
+        raise ConfigError(f"{value!r} is not a host name", hint='for instance "example.com" or "[::1]"')
+
+
+class Network(Kind):
+    """An address, a CIDR network, or a word for more."""
+
+    words = "a network"
+
+    def __init__(self, *others: str) -> None:
+        self.others = others
+
+    def read(self, value: Any, spot: Spot) -> str:
+        """In its usual spelling; a single address without a length."""
+        if value in self.others:
+            return str(value)
+        try:
+            network = ip_network(value)
+        except ValueError:
+            raise self._wrong(value) from None
+        single = network.prefixlen == network.max_prefixlen
+        return str(network.network_address) if single else str(network)
+
+    def _wrong(self, value: str) -> ConfigError:
+        """Host bits behind the length are a slip; anything else is no network at all."""
+        try:
+            meant = ip_network(value, strict=False)
+        except ValueError:
+            said = ", ".join(f'"{one}"' for one in ("10.0.0.0/8", "::1", *self.others))
+            return ConfigError(f"{value!r} is neither an address nor a network", hint=f"for instance {said}")
+        address = value.partition("/")[0]
+        hint = f'did you mean "{meant}", or "{address}" alone?'
+        return ConfigError(f"{value!r} has bits of an address behind its /{meant.prefixlen}", hint=hint)
+
+
+class Method(Kind):
+    """A request method; methods are case-sensitive."""
+
+    words = "a method"
+
+    def read(self, value: Any, spot: Spot) -> str:
+        """A token in capitals."""
+        if not is_token(value) or value != value.upper():
+            raise ConfigError(f"{value!r} is not a method", hint=did_you_mean(value, METHODS, quote='"'))
+        if value in ("CONNECT", "TRACE"):
+            raise ConfigError(f"{value} is always answered with 405, so no route is for it")
+        return str(value)
+
+
+class Status(Kind):
+    """A status that a final answer may have."""
+
+    words = "a status"
+    takes = (int,)
+
+    def __init__(self, *allowed: int) -> None:
+        self.allowed = allowed
+
+    def read(self, value: Any, spot: Spot) -> int:
+        """Within 200 and 599, or one of those that are allowed here."""
+        if self.allowed and value not in self.allowed:
+            said = ", ".join(map(str, self.allowed[:-1])) + f" or {self.allowed[-1]}"
+            raise ConfigError(f"`{spot.name}` cannot be {value} here", hint=f"it is {said}")
+        if not 200 <= value <= 599:
+            raise ConfigError(f"{value} is not the status of an answer", hint="it is between 200 and 599")
+        return int(value)
+
+    def schema(self) -> dict[str, Any]:
+        """An integer of that range."""
+        return {"enum": list(self.allowed)} if self.allowed else {"type": "integer", "minimum": 200, "maximum": 599}
+
+
+class Statuses(Kind):
+    """Statuses of errors in one text: "502 504", "5xx"; gives a tuple of numbers."""
+
+    words = "statuses"
+
+    def read(self, value: Any, spot: Spot) -> tuple[int, ...]:
+        """Every status that is meant."""
+        found: list[int] = []
+        for word in value.split():
+            if word in ("4xx", "5xx"):
+                found += range(int(word[0]) * 100, int(word[0]) * 100 + 100)
+            elif word.isascii() and word.isdigit() and 400 <= int(word) <= 599:
+                found.append(int(word))
+            else:
+                hint = 'statuses are numbers between 400 and 599: "404", "502 504", "5xx"'
+                raise ConfigError(f"{word!r} is not the status of an error", hint=hint)
+        if not found:
+            raise ConfigError("no status is named", hint='for instance "404" or "502 504"')
+        return tuple(found)
+
+
+class FieldName(Kind):
+    """The name of a field; what the wire writes itself is refused."""
+
+    words = "a field name"
+
+    def read(self, value: Any, spot: Spot) -> str:
+        """A token (RFC 9110 §5.1)."""
+        if not is_token(value):
+            hint = f'without the colon: "{value.rstrip(": ")}"' if value.rstrip().endswith(":") else ""
+            raise ConfigError(f"{value!r} is not the name of a field", hint=hint)
+        if value.lower() in WIRE_FIELDS:
+            raise ConfigError(f"{value} is written by the server itself, so a rule for it would do nothing")
+        return str(value)
+
+
+class AnyFieldName(Kind):
+    """The name of a request's field."""
+
+    words = "a field name"
+
+    def read(self, value: Any, spot: Spot) -> str:
+        """In lower case, as requests have them here."""
+        if not is_token(value):
+            raise ConfigError(f"{value!r} is not the name of a field")
+        return str(value).lower()
+
+
+class Template(Kind):
+    """Text with $variables."""
+
+    words = "text"
+
+    def __init__(self, moment: str = "request", use: Use = "text") -> None:
+        """
+        :param moment: when it is evaluated.
+        :param use: what it becomes: a URL or a field's value must not have control characters.
+        """
+        self.moment = moment
+        self.use: Use = use
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """The text itself; what is in it is checked at the end."""
+        if self.use == "url" and not is_field_value(value):
+            raise ConfigError(
+                "this has characters that no field may have", hint="line ends and the like, or beyond latin-1"
+            )
+        spot.reading.template(value, self.moment, self.use, spot)
+        return value
+
+
+class InsidePath(Template):
+    """A path of this site, or the name of a route, to which a request is led inside the server."""
+
+    words = "a path"
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """One that begins with a slash, or `@name`."""
+        if not value.startswith(("/", "@", "$")):
+            raise ConfigError(f"{value!r} is neither a path nor a named route", hint=f'did you mean "/{value}"?')
+        return super().read(value, spot)
+
+
+class Page(InsidePath):
+    """Where an error leads: a path, a named route, or another site."""
+
+    words = "a path"
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """The same, or a URL."""
+        return (
+            Template.read(self, value, spot) if value.startswith(("http://", "https://")) else super().read(value, spot)
+        )
+
+
+class Try(Template):
+    """One of the things that `try` tries: a file, a folder with a slash, a named route, a status."""
+
+    words = "a path"
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """One of its forms; which may stand where is checked with the whole array."""
+        if value.startswith("=") and not re.fullmatch(r"=[2-5]\d\d", value):
+            raise ConfigError(f"{value!r} is not a status", hint='for instance "=404"')
+        if not value.startswith(("/", "$", "@", "=")):
+            raise ConfigError(f"{value!r} is no path", hint=f'did you mean "/{value}"?')
+        return super().read(value, spot)
+
+
+class Pattern(Kind):
+    """A regex; its groups are $1 … $9 for the templates beside it."""
+
+    words = "a regex"
+
+    def read(self, value: Any, spot: Spot) -> str:
+        """The text, when it compiles."""
+        spot.reading.cell.pattern = compiled(value, False)
+        return str(value)
+
+
+class MatchText(Kind):
+    """Which paths a route is for."""
+
+    words = "a path"
+
+    def read(self, value: Any, spot: Spot) -> Match:
+        """The Match; a regex's groups are $1 … $9 for the whole route."""
+        match = parse_match(value)
+        spot.reading.cell.pattern = match.regex
+        return match
+
+
+class ConditionKind(Kind):
+    """What a field or a parameter must be: true (there), false (not there), a text, "~ regex"."""
+
+    words = "text, or true, or false"
+    takes = (str, bool)
+
+    def __init__(self, *, fields: bool) -> None:
+        """
+        :param fields: whether names are fields', which have no case.
+        """
+        self.fields = fields
+
+    def read(self, value: Any, spot: Spot) -> Condition:
+        """The condition."""
+        name = spot.name.lower() if self.fields else spot.name
+        if isinstance(value, bool):
+            return Condition(name, value)
+        if not value.startswith("~"):
+            return Condition(name, value=value)
+        ignore_case = value.startswith("~*")
+        pattern = value[1 + ignore_case :].lstrip()
+        try:
+            compiled(pattern, ignore_case)
+        except re.error as error:
+            error.pos = None if error.pos is None else error.pos + value.index(pattern)
+            raise
+        return Condition(name, pattern=pattern, ignore_case=ignore_case)
+
+    def schema(self) -> dict[str, Any]:
+        """A text or a boolean."""
+        return {"type": ["string", "boolean"]}
+
+
+class RequestLine(Kind):
+    """The request of a test: `GET https://example.com/path?query`."""
+
+    words = "a request"
+
+    def read(self, value: Any, spot: Spot) -> tuple[str, str]:
+        """Method and URL."""
+        method, _, url = value.strip().partition(" ")
+        example = 'for instance "GET https://example.com/x"'
+        if not url.strip() and "/" in method:
+            raise ConfigError("the method is missing", hint=f'did you mean "GET {method}"?')
+        if not is_token(method) or method != method.upper():
+            raise ConfigError(f"{method!r} is not a method", hint=did_you_mean(method, METHODS, quote='"') or example)
+        parts = urlsplit(url.strip())
+        if url.strip().startswith("/"):
+            return method, url.strip()
+        if parts.scheme not in ("http", "https") or not is_authority(parts.netloc):
+            raise ConfigError(f"{url.strip()!r} is neither a URL nor a path", hint=example)
+        return method, url.strip()
+
+
+class MapName(Kind):
+    """The name of a map or a log format."""
+
+    words = "a name"
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """Letters, digits and underscores, as variables have them."""
+        if not re.fullmatch(r"[A-Za-z_]\w*", value, re.ASCII):
+            raise ConfigError(f"{value!r} is no name", hint="letters, digits and underscores")
+        return value
+
+
+HOST = Host()
+NETWORK = Network("all", "unix:")
+TRUSTED = Network("unix:")
+METHOD = Method()
+STATUS = Status()
+STATUSES = Statuses()
+FIELD_NAME = FieldName()
+REQUEST_FIELD = AnyFieldName()
+FIELD_CONDITION = ConditionKind(fields=True)
+QUERY_CONDITION = ConditionKind(fields=False)
+PATH = InsidePath()
+PAGE = Page("request", "url")
+TRY = Try()
+PATTERN = Pattern()
+MATCH = MatchText()
+REQUEST = RequestLine()
+MAP_NAME = MapName()

@@ -1,0 +1,382 @@
+"""What a key's value may be: the plain kinds, and those made of others.
+
+    TEXT SWITCH WHOLE DURATION SIZE RATE FLOW      one value
+    Choice("1.2", "1.3")  Whole(1, 65535)          one of some
+    ListOf(k)  OneOrMany(k)  Pairs(k, v)           arrays, and tables whose keys are the user's
+    Table(cls)  Tables(cls)                        [section] and [[section]]
+    Either(k, …)  As(k, make)                      a short form beside the long one: `static = "site/"` or { root = … }
+
+A kind says in `words` what would be right, in `takes` which TOML types it reads, and in `schema` the same in JSON
+Schema (draft 2020-12). `read` gives the value for the section, or raises ConfigError with why and hint; who called it
+knows the place. Kinds for what HTTP knows are in `http_kinds.py`, those that look at the disk in `place_kinds.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from edgestack.config import values
+from edgestack.config.problems import did_you_mean, listed
+from edgestack.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgestack.config.reading import Spot
+
+__all__ = [
+    "DURATION", "DURATION_OR_0", "FAILED", "FLOW", "RATE", "SIZE", "SWITCH", "TEXT", "WHOLE", "As", "Choice", "Either",
+    "Kind", "ListOf", "Literal", "OneOrMany", "Pairs", "Table", "Tables", "Whole",
+]  # fmt: skip
+
+
+class Failed:
+    """What a reading gives that failed; the error is kept already."""
+
+
+FAILED: Final = Failed()
+
+YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+"""How a switch is written in an environment variable, as click reads it."""
+
+
+class Kind:
+    """One kind of value."""
+
+    words: str = "a value"
+    """With its article: "`threads` is a whole number, not text"."""
+    takes: tuple[type, ...] = (str,)
+    """The TOML types that it reads."""
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """The value for the section.
+
+        :raises ConfigError: it is not what it should be.
+        """
+        return value
+
+    def plain(self, text: str) -> Any:
+        """The TOML value that a flag or an environment variable means by this text."""
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        """What it takes, in JSON Schema."""
+        return {"type": "string"}
+
+    def sections(self) -> tuple[type, ...]:
+        """The sections that may stand inside."""
+        return ()
+
+
+class Text(Kind):
+    """Any text."""
+
+    words = "text"
+
+
+class Switch(Kind):
+    """true or false."""
+
+    words = "true or false"
+    takes = (bool,)
+
+    def plain(self, text: str) -> Any:
+        """As click reads it: 1 and 0, yes and no, on and off."""
+        lower = text.strip().lower()
+        return lower in YES if lower in (*YES, *NO) else text
+
+    def schema(self) -> dict[str, Any]:
+        """A boolean."""
+        return {"type": "boolean"}
+
+
+class Whole(Kind):
+    """A whole number within bounds."""
+
+    words = "a whole number"
+    takes = (int,)
+
+    def __init__(self, least: int = 0, most: int | None = None) -> None:
+        self.least = least
+        self.most = most
+
+    def read(self, value: Any, spot: Spot) -> int:
+        """Within bounds."""
+        if value < self.least:
+            raise ConfigError(f"`{spot.name}` is at least {self.least}")
+        if self.most is not None and value > self.most:
+            raise ConfigError(f"`{spot.name}` is at most {self.most}")
+        return int(value)
+
+    def plain(self, text: str) -> Any:
+        """Digits."""
+        stripped = text.strip()
+        return int(stripped) if stripped.isascii() and stripped.isdigit() else text
+
+    def schema(self) -> dict[str, Any]:
+        """An integer."""
+        return {"type": "integer", "minimum": self.least} | ({} if self.most is None else {"maximum": self.most})
+
+
+class Choice(Kind):
+    """One of a few words."""
+
+    def __init__(self, *choices: str) -> None:
+        self.choices = choices
+        self.words = listed(choices, "or").replace("`", '"')
+
+    def read(self, value: Any, spot: Spot) -> str:
+        """One of them."""
+        if value not in self.choices:
+            hint = did_you_mean(value, self.choices, quote='"') or f"it is {self.words}"
+            raise ConfigError(f"`{spot.name}` cannot be {value!r}", hint=hint)
+        return str(value)
+
+    def schema(self) -> dict[str, Any]:
+        """An enumeration."""
+        return {"enum": list(self.choices)}
+
+
+class Literal(Kind):
+    """One value of another type that stands for something, such as `false` for "not here"."""
+
+    def __init__(self, value: Any, meaning: Any) -> None:
+        self.value = value
+        self.meaning = meaning
+        self.words = str(value).lower()
+        self.takes = (type(value),)
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """What it stands for."""
+        if value != self.value:
+            raise ConfigError(f"`{spot.name}` cannot be {str(value).lower()}", hint=f"but it may be {self.words}")
+        return self.meaning
+
+    def schema(self) -> dict[str, Any]:
+        """That value."""
+        return {"const": self.value}
+
+
+class Measure(Kind):
+    """A number, or a text with a unit that a function of `values.py` reads."""
+
+    def __init__(
+        self,
+        words: str,
+        read: Callable[[str], Any],
+        pattern: str,
+        *,
+        numbers: tuple[type, ...] = (),
+        unit: str = "",
+        zero: bool = False,
+    ) -> None:
+        """
+        :param pattern: of the texts it takes, for editors.
+        :param numbers: the types of bare numbers that it takes.
+        :param unit: what a bare number counts.
+        :param zero: whether it may be nothing.
+        """
+        self.words = words
+        self.takes = (str, *numbers)
+        self.unit = unit
+        self.zero = zero
+        self._read = read
+        self._pattern = pattern
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """The number that it means."""
+        found = self._read(str(value))
+        if found == 0 and not self.zero:
+            raise ConfigError(f"`{spot.name}` cannot be 0")
+        return found
+
+    def schema(self) -> dict[str, Any]:
+        """A text of that form, or a number."""
+        text: dict[str, Any] = {"type": "string", "pattern": self._pattern}
+        return {"anyOf": [text, {"type": "number", "minimum": 0}]} if int in self.takes and self.unit else text
+
+
+# --- made of others ---------------------------------------------------------------------------------------------------
+
+
+class ListOf(Kind):
+    """An array whose elements are all of one kind; gives a tuple."""
+
+    takes: tuple[type, ...] = (list,)
+
+    def __init__(self, kind: Kind, words: str = "") -> None:
+        self.kind = kind
+        self.words = words or f"an array of {plural(kind.words)}"
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """All that could be read; FAILED when one could not."""
+        found = [spot.attempt(self.kind, one, at) for at, one in enumerate(value)]
+        return FAILED if any(one is FAILED for one in found) else tuple(found)
+
+    def plain(self, text: str) -> Any:
+        """Several in one text, separated by spaces or commas."""
+        return [self.kind.plain(word) for word in text.replace(",", " ").split()]
+
+    def schema(self) -> dict[str, Any]:
+        """An array."""
+        return {"type": "array", "items": self.kind.schema()}
+
+    def sections(self) -> tuple[type, ...]:
+        """Those of its elements."""
+        return self.kind.sections()
+
+
+class OneOrMany(ListOf):
+    """The same, where a single one needs no brackets."""
+
+    def __init__(self, kind: Kind, words: str = "") -> None:
+        super().__init__(kind, words or f"{kind.words}, or an array of {plural(kind.words)}")
+        self.takes = (list, *(one for one in kind.takes if one is not list))
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """A tuple in both cases."""
+        if type(value) is list:
+            return super().read(value, spot)
+        found = spot.reading.value(self.kind, value, spot)
+        return found if found is FAILED else (found,)
+
+    def schema(self) -> dict[str, Any]:
+        """One, or an array."""
+        return {"anyOf": [self.kind.schema(), super().schema()]}
+
+
+class Pairs(Kind):
+    """A table whose keys are the user's own; gives a tuple of (key, value), in order."""
+
+    takes = (dict,)
+
+    def __init__(self, words: str, keys: Kind, kind: Kind) -> None:
+        """
+        :param words: what it is, with an article.
+        :param keys: what the keys may be; an error in one is told at the key.
+        """
+        self.words = words
+        self.keys = keys
+        self.kind = kind
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """All pairs; FAILED when one could not be read."""
+        found = []
+        for name, raw in value.items():
+            part = spot.part(name)
+            try:
+                key = self.keys.read(name, part)
+            except ConfigError as error:
+                spot.reading.key_problem(part.mark, error.why, error.hint, key=name)
+                key = FAILED
+            found.append((key, spot.attempt(self.kind, raw, name)))
+        return FAILED if any(FAILED in pair for pair in found) else tuple(found)
+
+    def schema(self) -> dict[str, Any]:
+        """An object with any properties of that kind."""
+        return {"type": "object", "additionalProperties": self.kind.schema()}
+
+    def sections(self) -> tuple[type, ...]:
+        """Those of its values."""
+        return self.kind.sections()
+
+
+class Table(Kind):
+    """A table of keys that a section defines."""
+
+    takes = (dict,)
+
+    def __init__(self, cls: type, words: str = "a table") -> None:
+        self.cls = cls
+        self.words = words
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """The section."""
+        found = spot.reading.table(self.cls, value, spot.mark)
+        return FAILED if found is None else found
+
+    def schema(self) -> dict[str, Any]:
+        """A reference to the section's definition."""
+        return {"$ref": f"#/$defs/{self.cls.__name__}"}
+
+    def sections(self) -> tuple[type, ...]:
+        """Its own."""
+        return (self.cls,)
+
+
+class Tables(ListOf):
+    """An array of such tables; those that could not be read are left out, and the others kept."""
+
+    def __init__(self, cls: type) -> None:
+        super().__init__(Table(cls), "an array of tables")
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """Pairs of (section, Mark): whoever checks them further needs their places."""
+        found = ((spot.attempt(self.kind, one, at), spot.mark.child(at)) for at, one in enumerate(value))
+        return tuple(pair for pair in found if pair[0] is not FAILED)
+
+
+class As(Kind):
+    """Another kind, whose value is made into something else: the short form of a section."""
+
+    def __init__(self, kind: Kind, make: Callable[[Any], Any]) -> None:
+        self.kind = kind
+        self.make = make
+        self.words = kind.words
+        self.takes = kind.takes
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """What is made of it."""
+        found = self.kind.read(value, spot)
+        return FAILED if found is FAILED else self.make(found)
+
+    def plain(self, text: str) -> Any:
+        """As its kind."""
+        return self.kind.plain(text)
+
+    def schema(self) -> dict[str, Any]:
+        """That of its kind."""
+        return self.kind.schema()
+
+    def sections(self) -> tuple[type, ...]:
+        """Those of its kind."""
+        return self.kind.sections()
+
+
+class Either(Kind):
+    """The first of several kinds that reads such a type."""
+
+    def __init__(self, *kinds: Kind, words: str = "") -> None:
+        self.kinds = kinds
+        self.words = words or ", or ".join(dict.fromkeys(kind.words for kind in kinds))
+        self.takes = tuple(dict.fromkeys(one for kind in kinds for one in kind.takes))
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """By the kind that is meant."""
+        return next(kind for kind in self.kinds if type(value) in kind.takes).read(value, spot)
+
+    def schema(self) -> dict[str, Any]:
+        """Any of them."""
+        return {"anyOf": [kind.schema() for kind in self.kinds]}
+
+    def sections(self) -> tuple[type, ...]:
+        """All of theirs."""
+        return tuple(one for kind in self.kinds for one in kind.sections())
+
+
+def plural(words: str) -> str:
+    """ "a network" -> "networks"; what has no article stays."""
+    noun = words.removeprefix("a ").removeprefix("an ")
+    return words if noun == words else noun.partition(" ")[0] + "s" + noun[len(noun.partition(" ")[0]) :]
+
+
+TEXT = Text()
+SWITCH = Switch()
+WHOLE = Whole()
+DURATION_PATTERN = r"^\s*([0-9.]+|([0-9.]+ *([mM][sS]|[sSmMhHdD]) *)+)\s*$"
+DURATION = Measure("a duration", values.duration, DURATION_PATTERN, numbers=(int, float), unit="seconds")
+DURATION_OR_0 = Measure(
+    "a duration", values.duration, DURATION_PATTERN, numbers=(int, float), unit="seconds", zero=True
+)
+SIZE = Measure("a size", values.size, r"^\s*[0-9.]+ *[A-Za-z]*\s*$", numbers=(int,), unit="bytes")
+RATE = Measure("a rate", values.rate, r"^\s*[0-9]+ */ *[a-z]+\s*$", numbers=(int,))
+FLOW = Measure("bytes a second", values.flow, r"^.+/ *s\s*$", numbers=(int,))

@@ -1,0 +1,101 @@
+"""Listeners and certificates, put together from `server.bind`, `[[listen]]` and `[tls]`, and checked against each
+other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from edgestack.config.addresses import DEFAULT_HOST, parse_address
+from edgestack.config.listeners import Listener
+from edgestack.config.model import File, Tls
+from edgestack.config.positions import Mark
+from edgestack.config.reading import Reading
+
+__all__ = ["certificates", "listeners"]
+
+HTTP_PORT = 80
+
+EVERY = ("", "0.0.0.0", "::")
+"""Hosts that stand for every address of the machine."""
+
+
+def listeners(file: File, mark: Mark, reading: Reading) -> tuple[Listener, ...]:
+    """All listeners; where none is said, the one on the loopback address."""
+    found = list(_all(file, mark, reading))
+    places: dict[object, Mark] = {}
+    for listener, place in found:
+        _check_twice(listener, place, places, reading)
+    return tuple(
+        replace(listener, origin=None if place is mark else place.origin) for listener, place in found
+    )  # fmt: skip
+
+
+def _all(file: File, mark: Mark, reading: Reading) -> Iterator[tuple[Listener, Mark]]:
+    secure = file.server.tls
+    bind = mark.child("server").child("bind")
+    for at, text in enumerate(file.server.bind):
+        yield parse_address(text, tls=secure), bind.child(at)
+    for one, place in file.listen:
+        if one.redirect and one.tls:
+            reading.problem(
+                place.child("tls"), "a listener that redirects speaks plain HTTP", "leave out `tls`", key="tls"
+            )
+        tls = not one.redirect and (secure if one.tls is None else one.tls)
+        listener = parse_address(one.at, tls=tls, default_port=HTTP_PORT if one.redirect else 0)
+        yield (
+            replace(listener, redirect=one.redirect, max_connections=one.max_connections),
+            place.child("at"),
+        )
+    if not file.server.bind and all(one.redirect for one, _ in file.listen):
+        yield parse_address(DEFAULT_HOST, tls=secure), mark
+    if file.tls.redirect_http:
+        place = mark.child("tls").child("redirect_http")
+        yield replace(parse_address(file.tls.redirect_http, default_port=HTTP_PORT), redirect=True), place
+
+
+def _check_twice(listener: Listener, place: Mark, places: dict[object, Mark], reading: Reading) -> None:
+    """An address that was given before, or that one for every address of the machine takes too."""
+    if listener.path or listener.fd >= 0:
+        names: list[object] = [listener.path or listener.fd]
+    elif listener.port == 0:
+        return
+    elif listener.host in EVERY:
+        taken = [key for key in places if isinstance(key, tuple) and key[1] == listener.port]
+        names = [*taken, ("", listener.port)]
+    else:
+        names = [(listener.host, listener.port), ("", listener.port)]
+    earlier = next((places[name] for name in names if name in places), None)
+    if earlier is not None:
+        reading.problem(place, f"{listener} is listened on already", f"at {earlier.origin}")
+        return
+    key: object = names[-1] if listener.host in EVERY else names[0]
+    places[key] = place
+
+
+def certificates(file: File, mark: Mark, reading: Reading, found: tuple[Listener, ...]) -> Tls:
+    """What the TLS listeners share, when it makes sense."""
+    table = mark.child("tls")
+    said = table.parts if isinstance(table.parts, dict) and table is not mark else {}
+    secure = any(listener.tls for listener in found)
+    if said and not secure:
+        name = next(iter(said))
+        why = f"`{name}` makes no sense without TLS"
+        if name == "redirect_http":
+            why = "there is no HTTPS to redirect to"
+        reading.key_problem(said[name], why, "no listener speaks TLS: is `server.tls` false?", key=name)
+    return Tls(_pairs(file, table, reading), file.tls.minimum, file.tls.client_ca)
+
+
+def _pairs(file: File, table: Mark, reading: Reading) -> tuple[tuple[Path, Path], ...]:
+    """Each certificate with its key."""
+    certs, keys = file.tls.cert, file.tls.key_
+    said = table.parts if isinstance(table.parts, dict) else {}
+    if len(certs) > len(keys) and ("key" not in said or keys):
+        place = said["cert"].child(len(keys))
+        reading.problem(place, "this certificate comes without a key", "add `key`, in the same order", key="cert")
+    if len(keys) > len(certs) and ("cert" not in said or certs):
+        place = said["key"].child(len(certs))
+        reading.problem(place, "this key comes without a certificate", "add `cert`, in the same order", key="key")
+    return tuple(zip(certs, keys, strict=False))

@@ -1,0 +1,175 @@
+"""What is said outside the file: flags, then environment variables, both stronger than the file.
+
+    from_flags({"threads": 4, "static": "site"})            each as `--threads`, `--static`
+    from_environment({"EDGESTACK_THREADS": "4"})            each as the variable
+    apply(overrides, document)                              later ones win: environment first, then flags
+
+Every key marked as a flag has both names, made from its own: `max_body`, `--max-body`, EDGESTACK_MAX_BODY. Besides
+there are `--static`, `--app` and `--listing`, which say the content of the route "/". Values come as text, or as click
+has read them; what is wrong with one is told under the name by which it was said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgestack.config.documents import Document
+from edgestack.config.keys import Slot, section_of
+from edgestack.config.model import CONTENT, File
+from edgestack.config.positions import Mark, Source
+from edgestack.config.problems import Problem
+from edgestack.errors import ConfigError
+
+__all__ = ["FLAGS", "SHORTHAND", "Override", "apply", "from_environment", "from_flags"]
+
+
+def _flags() -> dict[str, tuple[str, Slot]]:
+    """The keys that are flags: name -> the table that has it, and the key."""
+    found = {}
+    for table in ("server", "tls"):
+        kind: Any = section_of(File).keys[table].key.kind
+        for name, slot in section_of(kind.cls).keys.items():
+            if slot.key.flag:
+                found[name] = (table, slot)
+    return found
+
+
+FLAGS = _flags()
+"""Names of keys, which are flags with dashes for underscores, and where they stand."""
+
+SHORTHAND = ("static", "app", "listing")
+"""Flags that say the content of the route "/"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One value from outside the file."""
+
+    name: str
+    """Of the key, with underscores."""
+    value: Any
+    origin: str
+    """`--threads` or `EDGESTACK_THREADS`."""
+
+
+def from_flags(said: Mapping[str, Any]) -> list[Override]:
+    """The flags that were given.
+
+    :param said: by the names of their keys; None, and an empty tuple, mean not given; other names are ignored.
+    """
+    return [
+        Override(name, _plain(name, value), f"--{name.replace('_', '-')}")
+        for name, value in said.items()
+        if (name in FLAGS or name in SHORTHAND) and value is not None and value != ()
+    ]
+
+
+def from_environment(environ: Mapping[str, str]) -> list[Override]:
+    """The variables that are set and not empty."""
+    found = []
+    for name in (*FLAGS, *SHORTHAND):
+        variable = f"EDGESTACK_{name.upper()}"
+        if environ.get(variable):
+            found.append(Override(name, _plain(name, environ[variable]), variable))
+    return found
+
+
+def _plain(name: str, value: Any) -> Any:
+    """The TOML value that is meant."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain("", one) for one in value]
+    if isinstance(value, str) and name == "listing":
+        return value.lower() in ("1", "true", "yes", "on")
+    return FLAGS[name][1].key.kind.plain(value) if isinstance(value, str) and name in FLAGS else value
+
+
+def apply(overrides: Iterable[Override], document: Document) -> list[ConfigError]:
+    """Put them into the document, in the place of what the file says.
+
+    :returns: what is wrong with them.
+    """
+    latest = {one.name: one for one in overrides}
+    for one in latest.values():
+        if one.name in FLAGS:
+            table = _table(document.values, document.mark, FLAGS[one.name][0], one.origin)
+            _put(*table, one.name, one.value, one.origin)
+    short = {name: latest[name] for name in SHORTHAND if name in latest}
+    return _shorthand(short, document) if short else []
+
+
+def _table(values: dict[str, Any], mark: Mark, name: str, origin: str) -> tuple[dict[str, Any], Mark]:
+    """The table of that name, made where it is not there."""
+    if not isinstance(values.get(name), dict):
+        _put(values, mark, name, {}, origin)
+    return values[name], mark.child(name)
+
+
+def _put(values: dict[str, Any], mark: Mark, name: str, value: Any, origin: str) -> None:
+    assert isinstance(mark.parts, dict)
+    values[name] = value
+    mark.parts[name] = _marked(value, Source(origin, "", Path()))
+
+
+def _marked(value: Any, source: Source) -> Mark:
+    """Marks for a value that stands in no file."""
+    parts: Any = None
+    if isinstance(value, dict):
+        parts = {name: _marked(inner, source) for name, inner in value.items()}
+    elif isinstance(value, list):
+        parts = [_marked(inner, source) for inner in value]
+    return Mark(source, (0, 0), (0, 0), parts)
+
+
+def _shorthand(said: dict[str, Override], document: Document) -> list[ConfigError]:
+    """Put `--static`, `--app` and `--listing` into the route "/"."""
+    values, first = document.values, next(iter(said.values()))
+    if "site" in values:
+        why = "it makes a route, and the file has sites: write it into the site that is meant"
+        return [Problem(why, Source(first.origin, "", Path()), (0, 0))]
+    route, mark = _root_route(values, document.mark, first.origin)
+    if said.keys() & {"static", "app"}:
+        for name in CONTENT:
+            if name in route and name not in said and name not in ("static", "app"):
+                del route[name]
+    for name in ("static", "app"):
+        if name in said:
+            _put(route, mark, name, said[name].value, said[name].origin)
+    if "listing" in said:
+        return _listing(route, mark, said["listing"])
+    return []
+
+
+def _root_route(values: dict[str, Any], mark: Mark, origin: str) -> tuple[dict[str, Any], Mark]:
+    """The route "/" without a site, made where it is not there."""
+    routes = values.get("route")
+    if isinstance(routes, list):
+        for at, route in enumerate(routes):
+            if isinstance(route, dict) and route.get("match", "/") == "/":
+                return route, mark.child("route").child(at)
+    else:
+        _put(values, mark, "route", [], origin)
+    values["route"].append({})
+    parts = mark.child("route").parts
+    assert isinstance(parts, list)
+    parts.append(_marked({}, Source(origin, "", Path())))
+    return values["route"][-1], parts[-1]
+
+
+def _listing(route: dict[str, Any], mark: Mark, said: Override) -> list[ConfigError]:
+    """Put `--listing` beside the folder that it is about."""
+    if "static" not in route:
+        if not said.value:
+            return []
+        why = "it shows folders, and none is served"
+        return [Problem(why, Source(said.origin, "", Path()), (0, 0), hint="add --static DIR")]
+    if not isinstance(route["static"], dict):
+        root, place = route["static"], mark.child("static")
+        route["static"] = {"root": root}
+        place.parts = {"root": Mark(place.source, (place.key_start, place.key_end), (place.start, place.end))}
+    _put(route["static"], mark.child("static"), "listing", said.value, said.origin)
+    return []

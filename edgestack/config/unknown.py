@@ -1,0 +1,104 @@
+"""What was meant by a key that is not there: a slip, a dash, another section's key, nginx's or gunicorn's word.
+
+Everything is derived from the metadata of the keys, but for a few words that no key corresponds to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from edgestack.config.keys import Section, section_of, sections_below
+from edgestack.config.problems import listed, nearest
+
+__all__ = ["explain_unknown"]
+
+FEW = 8
+"""Keys that are listed when nothing is close."""
+
+ELSEWHERE = {
+    "root": "static", "alias": "static", "location": "match", "return": "redirect", "auth_basic": "basic_auth",
+    "proxy_pass": "", "accesslog": "access_log", "access_logfile": "access_log", "errorlog": "error_log",
+    "error_logfile": "error_log", "pidfile": "pid", "certfile": "cert", "keyfile": "key", "keep_alive": "keepalive",
+    "forwarded_allow_ips": "trusted_proxies", "worker_connections": "max_connections", "port": "bind", "host": "bind",
+    "address": "bind", "path": "match", "prefix": "match", "directory": "static", "files": "static", "wsgi": "app",
+    "application": "app", "body": "respond", "text": "respond", "ssl": "tls", "https": "tls", "certificate": "cert",
+}  # fmt: skip
+"""Words of other programs, and the key that means the same here."""
+
+
+def explain_unknown(name: str, told: Section, raw: Any, present: set[str], root: type) -> str:
+    """The hint for a key that a section does not have; "" when there is nothing to say.
+
+    :param raw: its value.
+    :param present: the keys that are there, which cannot be meant again.
+    :param root: the section of the whole file.
+    """
+    plain = name.replace("-", "_").lower()
+    if plain in told.keys:
+        return f"did you mean `{plain}`?" + _again(plain, present)
+    if name in told.lifted:
+        return _belongs(name, root)
+    if name.endswith("s") and name[:-1] in told.keys and isinstance(raw, list):
+        return f"each one is written `[[{name[:-1]}]]`"
+    foreign = ELSEWHERE.get(plain) or _directives(root).get(plain, "")
+    if foreign in told.keys:
+        return f"here it is called `{foreign}`" + _again(foreign, present)
+    close = nearest(plain, told.keys)
+    if close:
+        return f"did you mean `{close}`?" + _again(close, present)
+    places = _places(root)
+    elsewhere = foreign or (plain if plain in places else nearest(plain, places))
+    if elsewhere:
+        asked = "" if elsewhere == name else f"did you mean `{elsewhere}`? "
+        return asked + _belongs(elsewhere, root, pronoun=bool(asked))
+    return f"there are {listed(told.keys)}" if len(told.keys) <= FEW else ""
+
+
+def _again(name: str, present: set[str]) -> str:
+    return " It is said already." if name in present else ""
+
+
+def _belongs(name: str, root: type, *, pronoun: bool = False) -> str:
+    """In which tables a key of that name stands."""
+    places = _places(root).get(name, ())
+    said = "it" if pronoun else f"`{name}`"
+    return f"{said} stands in {listed(places, 'or').replace('`', '')}" if places else ""
+
+
+@cache
+def _places(root: type) -> dict[str, tuple[str, ...]]:
+    """Every key, and the tables that have it, as they are written."""
+    found: dict[str, dict[str, None]] = {}
+    for path, cls in sections_below(root):
+        for name in section_of(cls).keys:
+            found.setdefault(name, {})[written(path)] = None
+    return {name: tuple(places) for name, places in found.items()}
+
+
+@cache
+def _directives(root: type) -> dict[str, str]:
+    """nginx's directives, and the keys that correspond to them; where several do, the first."""
+    found: dict[str, str] = {}
+    for _, cls in sections_below(root):
+        for name, slot in section_of(cls).keys.items():
+            for directive in slot.key.nginx.split(","):
+                found.setdefault(directive.split(" ")[0], name)
+    return found
+
+
+ARRAYS = ("listen", "site", "route", "test")
+
+
+def written(path: Iterable[str]) -> str:
+    """A table as it is written: `[server.limits]`, `[[site.route]]`, `headers` of a `[[route]]`."""
+    steps = list(path)
+    if not steps:
+        return "the top of the file"
+    depth = next((count for count in range(len(steps), 0, -1) if steps[count - 1] in ARRAYS), 0)
+    if not depth:
+        name = ".".join(steps)
+        return f"[{name}.NAME]" if name == "map" else f"[{name}]"
+    table = f"[[{'.'.join(steps[:depth])}]]"
+    return f"`{'.'.join(steps[depth:])}` of a {table}" if steps[depth:] else f"a {table}"
