@@ -18,6 +18,7 @@ from typing import Any
 from edgestack.config.inheriting import inherited
 from edgestack.config.listen_checks import certificates, listeners
 from edgestack.config.map_checks import check_formats, check_tests, map_variables, settled_maps
+from edgestack.config.matching import choose
 from edgestack.config.model import Config, File, Limit, Route, Rules, Site
 from edgestack.config.positions import Mark, Origin
 from edgestack.config.presets import with_presets
@@ -48,7 +49,7 @@ def assemble(file: File, mark: Mark, reading: Reading, files: Sequence[Path]) ->
     sites = _sites(file, formats, reading)
     every = sites or [Site(default=True, routes=tuple(routes))]
     check_tests(file.test, every, reading)
-    reading.check_templates(map_variables(maps))
+    reading.check_templates(map_variables(maps, parts(mark.child("map"))))
     tests = tuple(replace(test, origin=place.origin) for test, place in file.test)
     server = replace(file.server, private_paths=_private(file, every, files))
     return Config(server, found, tls, tuple(routes), tuple(sites), maps, file.log_formats, tests)
@@ -97,7 +98,20 @@ def _routes(
         check_route(route, mark, reading)
         check_rules(route, mark, formats, reading)
         made.append(_completed(route, mark, site, origins, where))
-    return made
+    return _not_asking_themselves(made, placed, reading)
+
+
+def _not_asking_themselves(routes: list[Route], placed: Sequence[Placed], reading: Reading) -> list[Route]:
+    """The route that a site's `auth_request` leads to is not asked about itself; its own must not lead to it."""
+    matches = [route.match for route in routes]
+    for at, (route, (_, mark)) in enumerate(zip(routes, placed, strict=True)):
+        if not route.auth_request.startswith("/") or choose(matches, route.auth_request.partition("?")[0]) != at:
+            continue
+        routes[at] = replace(route, auth_request="")
+        if "auth_request" in parts(mark):
+            why = "this path is answered by this very route, which would ask itself"
+            reading.problem(mark.child("auth_request"), why, key="auth_request")
+    return routes
 
 
 def _completed(route: Route, mark: Mark, site: Site | None, origins: dict[str, Origin], where: str) -> Route:
@@ -105,7 +119,7 @@ def _completed(route: Route, mark: Mark, site: Site | None, origins: dict[str, O
     said = parts(mark)
     changes: dict[str, Any] = with_presets(route) if route.preset else {}
     if route.limit:
-        changes["limit"] = _zoned(route.limit, f"{where} {route.match}")
+        changes["limit"] = _zoned(route.limit, f"{where} {route.match}".strip())
     if site is not None:
         whole = replace(route, **changes) if changes else route
         changes |= inherited(site, whole, said)

@@ -126,8 +126,9 @@ class _Reader:
         if not glob.has_magic(pattern):
             path = folder / pattern
             if not path.is_file():
-                hint = closest(path, pattern)
-                why = f"the file {pattern} {'is a folder' if path.is_dir() else 'does not exist'}"
+                hint, why = closest(path, pattern), f"the file {pattern} does not exist"
+                if path.is_dir():
+                    hint, why = f'did you mean "{pattern.rstrip("/")}/*.toml"?', f"{pattern} is a folder"
                 self.problems.append(Problem(why, spot.source, (spot.start, spot.end), hint=hint, key="include"))
                 return []
             return [path]

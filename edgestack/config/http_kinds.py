@@ -147,7 +147,7 @@ class Status(Kind):
 
 
 class Statuses(Kind):
-    """Statuses of errors in one text: "502 504", "5xx"; gives a tuple of numbers."""
+    """Statuses of errors in one text: "502 504", "5xx"; gives a tuple of numbers, 5 for the whole class."""
 
     words = "statuses"
 
@@ -156,7 +156,7 @@ class Statuses(Kind):
         found: list[int] = []
         for word in value.split():
             if word in ("4xx", "5xx"):
-                found += range(int(word[0]) * 100, int(word[0]) * 100 + 100)
+                found.append(int(word[0]))
             elif word.isascii() and word.isdigit() and 400 <= int(word) <= 599:
                 found.append(int(word))
             else:
@@ -207,12 +207,14 @@ class Template(Kind):
         self.moment = moment
         self.use: Use = use
 
+    def any_text(self) -> bool:
+        """As far as its type tells."""
+        return True
+
     def read(self, value: Any, spot: Spot) -> Any:
         """The text itself; what is in it is checked at the end."""
         if self.use == "url" and not is_field_value(value):
-            raise ConfigError(
-                "this has characters that no field may have", hint="line ends and the like, or beyond latin-1"
-            )
+            raise ConfigError("line ends, control characters and what is beyond latin-1 cannot stand in a field")
         spot.reading.template(value, self.moment, self.use, spot)
         return value
 

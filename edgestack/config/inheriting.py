@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from edgestack.config.rules import HeaderRules, Limit, RouteTimeouts, Rules
 
 __all__ = ["inherited"]
 
+Pages: TypeAlias = "tuple[tuple[tuple[int, ...], str], ...]"
 PLAIN = ("cache_control", "basic_auth", "auth_request", "log")
 
 
@@ -61,10 +62,10 @@ def limits(above: tuple[Limit, ...], own: tuple[Limit, ...]) -> tuple[Limit, ...
     return own + tuple(one for one in left if one.rate or one.connections or one.body or one.bandwidth)
 
 
-def errors(
-    above: tuple[tuple[tuple[int, ...], str], ...], own: tuple[tuple[tuple[int, ...], str], ...]
-) -> tuple[tuple[tuple[int, ...], str], ...]:
-    """The route's, then the site's for the statuses that are left."""
+def errors(above: Pages, own: Pages) -> Pages:
+    """The route's, then the site's for the statuses that are left; "5xx" of a route leaves none of them."""
     taken = {status for statuses, _ in own for status in statuses}
-    left = ((tuple(status for status in statuses if status not in taken), page) for statuses, page in above)
+    left = (
+        (tuple(status for status in statuses if not {status, status // 100} & taken), page) for statuses, page in above
+    )
     return own + tuple(pair for pair in left if pair[0])

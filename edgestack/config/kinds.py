@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DURATION", "DURATION_OR_0", "FAILED", "FLOW", "RATE", "SIZE", "SWITCH", "TEXT", "WHOLE", "As", "Choice", "Either",
-    "Kind", "ListOf", "Literal", "OneOrMany", "Pairs", "Table", "Tables", "Whole",
+    "Kind", "ListOf", "Literal", "NotHere", "OneOrMany", "Pairs", "Table", "Tables", "Whole",
 ]  # fmt: skip
 
 
@@ -34,6 +34,11 @@ class Failed:
 
 
 FAILED: Final = Failed()
+
+
+class NotHere(ConfigError):
+    """The value is well written, but this machine does not have what it names: no example would help."""
+
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 """How a switch is written in an environment variable, as click reads it."""
@@ -58,6 +63,10 @@ class Kind:
         """The TOML value that a flag or an environment variable means by this text."""
         return text
 
+    def any_text(self) -> bool:
+        """Whether every text is right."""
+        return False
+
     def schema(self) -> dict[str, Any]:
         """What it takes, in JSON Schema."""
         return {"type": "string"}
@@ -71,6 +80,10 @@ class Text(Kind):
     """Any text."""
 
     words = "text"
+
+    def any_text(self) -> bool:
+        """It is."""
+        return True
 
 
 class Switch(Kind):
@@ -127,7 +140,8 @@ class Choice(Kind):
     def read(self, value: Any, spot: Spot) -> str:
         """One of them."""
         if value not in self.choices:
-            hint = did_you_mean(value, self.choices, quote='"') or f"it is {self.words}"
+            hint = did_you_mean(value, self.choices, quote='"') if len(self.choices) > 2 else ""
+            hint = hint or f"it is {self.words}"
             raise ConfigError(f"`{spot.name}` cannot be {value!r}", hint=hint)
         return str(value)
 
@@ -148,7 +162,7 @@ class Literal(Kind):
     def read(self, value: Any, spot: Spot) -> Any:
         """What it stands for."""
         if value != self.value:
-            raise ConfigError(f"`{spot.name}` cannot be {str(value).lower()}", hint=f"but it may be {self.words}")
+            raise ConfigError(f"`{spot.name}` cannot be {str(value).lower()}")
         return self.meaning
 
     def schema(self) -> dict[str, Any]:
@@ -239,6 +253,10 @@ class OneOrMany(ListOf):
         found = spot.reading.value(self.kind, value, spot)
         return found if found is FAILED else (found,)
 
+    def any_text(self) -> bool:
+        """As its kind."""
+        return self.kind.any_text()
+
     def schema(self) -> dict[str, Any]:
         """One, or an array."""
         return {"anyOf": [self.kind.schema(), super().schema()]}
@@ -249,12 +267,14 @@ class Pairs(Kind):
 
     takes = (dict,)
 
-    def __init__(self, words: str, keys: Kind, kind: Kind) -> None:
+    def __init__(self, words: str, keys: Kind, kind: Kind, *, partial: bool = False) -> None:
         """
         :param words: what it is, with an article.
         :param keys: what the keys may be; an error in one is told at the key.
+        :param partial: whether what could be read is kept when something else could not.
         """
         self.words = words
+        self.partial = partial
         self.keys = keys
         self.kind = kind
 
@@ -269,7 +289,8 @@ class Pairs(Kind):
                 spot.reading.key_problem(part.mark, error.why, error.hint, key=name)
                 key = FAILED
             found.append((key, spot.attempt(self.kind, raw, name)))
-        return FAILED if any(FAILED in pair for pair in found) else tuple(found)
+        good = tuple(pair for pair in found if FAILED not in pair)
+        return good if self.partial or len(good) == len(found) else FAILED
 
     def schema(self) -> dict[str, Any]:
         """An object with any properties of that kind."""
@@ -333,6 +354,10 @@ class As(Kind):
         """As its kind."""
         return self.kind.plain(text)
 
+    def any_text(self) -> bool:
+        """As its kind."""
+        return self.kind.any_text()
+
     def schema(self) -> dict[str, Any]:
         """That of its kind."""
         return self.kind.schema()
@@ -353,6 +378,10 @@ class Either(Kind):
     def read(self, value: Any, spot: Spot) -> Any:
         """By the kind that is meant."""
         return next(kind for kind in self.kinds if type(value) in kind.takes).read(value, spot)
+
+    def any_text(self) -> bool:
+        """If one of them is."""
+        return any(kind.any_text() for kind in self.kinds)
 
     def schema(self) -> dict[str, Any]:
         """Any of them."""

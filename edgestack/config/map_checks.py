@@ -7,7 +7,7 @@ A map may look at another map; the circle that two of them could make is an erro
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from edgestack.config.matching import parse_match
 from edgestack.config.model import MapTable, Site, Test
@@ -67,20 +67,20 @@ def _place(
     ordered[name] = tables[name]
 
 
-def map_variables(maps: Sequence[Map]) -> dict[str, Variable]:
+def map_variables(maps: Sequence[Map], names: Iterable[str] = ()) -> dict[str, Variable]:
     """The variables that the maps make; one that does not compile, which is told elsewhere, gives nothing.
 
     :param maps: each after those that it looks at.
+    :param names: of maps that could not be read, too.
     """
-    made: dict[str, Variable] = {}
+    made = {name: Variable("request", lambda exchange: None) for name in names}
     for name, table in maps:
         try:
             source = compile_template(table.from_, "request", Scope(maps=made))
             read = map_read(source, table.to, table.default)
         except (TemplateError, re.error):
-            made[name] = Variable("request", lambda exchange: None)
-        else:
-            made[name] = Variable("request", read, certain=True)
+            continue
+        made[name] = Variable("request", read, certain=True)
     return made
 
 

@@ -56,7 +56,8 @@ class File:
         nginx="location",
     )  # fmt: skip
     map: tuple[tuple[str, MapTable], ...] = key(
-        Pairs("a table of maps", MAP_NAME, Table(MapTable)), "Variables of your own, each written `[map.NAME]`.",
+        Pairs("a table of maps", MAP_NAME, Table(MapTable), partial=True),
+        "Variables of your own, each written `[map.NAME]`.",
         default=(), nginx="map",
     )  # fmt: skip
     log_formats: tuple[tuple[str, str], ...] = key(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgestack.config.addresses import parse_address
-from edgestack.config.kinds import Kind
+from edgestack.config.kinds import Kind, NotHere
 from edgestack.config.problems import nearest
 from edgestack.errors import ConfigError
 
@@ -34,8 +34,8 @@ class FolderPath(Kind):
         if path.is_dir():
             return path
         if path.exists():
-            raise ConfigError(f"{value} is a file, not a folder", hint=f"its folder is {Path(value).parent}")
-        raise ConfigError(f"the folder {value} does not exist", hint=closest(path, value, folders=True))
+            raise NotHere(f"{value} is a file, not a folder", hint=f"its folder is {Path(value).parent}")
+        raise NotHere(f"the folder {value} does not exist", hint=closest(path, value, folders=True))
 
 
 class FilePath(Kind):
@@ -47,11 +47,11 @@ class FilePath(Kind):
         """Its path."""
         path = resolved(value, spot)
         if path.is_dir():
-            raise ConfigError(f"{value} is a folder, not a file")
+            raise NotHere(f"{value} is a folder, not a file")
         if not path.exists():
-            raise ConfigError(f"the file {value} does not exist", hint=closest(path, value))
+            raise NotHere(f"the file {value} does not exist", hint=closest(path, value))
         if not os.access(path, os.R_OK):
-            raise ConfigError(f"the file {value} cannot be read: permission denied")
+            raise NotHere(f"the file {value} cannot be read: permission denied")
         return path
 
 
@@ -67,7 +67,7 @@ class Passwords(FilePath):
             user, colon, secret = line.partition(":")
             if line.strip() and not line.startswith("#") and not (user and colon and secret):
                 hint = "one is made by `edgestack hash-password`, or by htpasswd"
-                raise ConfigError(f"line {number} of {value} is not `name:hash`", hint=hint)
+                raise NotHere(f"line {number} of {value} is not `name:hash`", hint=hint)
         return path
 
 
@@ -80,10 +80,10 @@ class NewFile(Kind):
         """Its path."""
         path = resolved(value, spot)
         if path.is_dir():
-            raise ConfigError(f"{value} is a folder, not a file")
+            raise NotHere(f"{value} is a folder, not a file")
         if not path.parent.is_dir():
             folder = os.path.dirname(value) or "."
-            raise ConfigError(f"the folder {folder} does not exist", hint=closest(path.parent, folder, folders=True))
+            raise NotHere(f"the folder {folder} does not exist", hint=closest(path.parent, folder, folders=True))
         return path
 
 
@@ -126,7 +126,7 @@ class Application(Kind):
         folder = spot.mark.source.folder
         missing = find_module(module, [str(folder), os.getcwd(), *sys.path])
         if missing:
-            raise ConfigError(f"there is no module `{missing}`", hint=_closest_module(missing, folder, value))
+            raise NotHere(f"there is no module `{missing}`", hint=_closest_module(missing, folder, value))
         return value, folder.absolute()
 
 
@@ -152,6 +152,8 @@ def find_module(name: str, path: list[str]) -> str:
 def _closest_module(missing: str, folder: Path, said: str) -> str:
     """The module that was probably meant, among those beside the missing one."""
     parent, _, last = missing.rpartition(".")
+    if parent and not folder.joinpath(*parent.split(".")).is_dir():
+        return f"`{parent}` is a module, not a package"
     beside = folder.joinpath(*parent.split(".")) if parent else folder
     try:
         names = [one.name.removesuffix(".py") for one in beside.iterdir() if one.suffix == ".py" or one.is_dir()]

@@ -42,7 +42,7 @@ class Problem(ConfigError):
         number = str(self.line)
         line, column = self._cut()
         width = max(min(self.width, len(line) - column), 1)
-        carets = _blanks(line[:column]) + "^" * _columns(line[column : column + width])
+        carets = _blanks(line[:column]) + "^" * max(_columns(line[column : column + width]), 1)
         margin = " " * len(number)
         hint = f" {self.hint}" if self.hint else ""
         if len(carets) + len(hint) > LONGEST and hint:

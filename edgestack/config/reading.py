@@ -11,13 +11,13 @@ Templates are checked at the end (`check_templates`), when all `[map.NAME]` tabl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, time
 from typing import Any, TypeVar
 
 from edgestack.config.keys import Section, Slot, section_of
-from edgestack.config.kinds import FAILED, Kind
+from edgestack.config.kinds import FAILED, Kind, NotHere, Table, Tables
 from edgestack.config.positions import Mark, letter_places
 from edgestack.config.problems import Problem, listed
 from edgestack.config.unknown import explain_unknown
@@ -29,7 +29,7 @@ __all__ = ["Cell", "Reading", "Spot"]
 T = TypeVar("T")
 
 TYPE_WORDS: dict[type, str] = {
-    str: "text", bool: "true or false", int: "a number", float: "a number", dict: "a table", list: "an array",
+    str: "text", bool: "true or false", int: "a number", float: "a fraction", dict: "a table", list: "an array",
     datetime: "a date", date: "a date", time: "a time",
 }  # fmt: skip
 
@@ -151,14 +151,16 @@ class Reading:
         return found
 
     def _read(self, kind: Kind, value: Any, spot: Spot, slot: Slot | None) -> Any:
+        example = _example(slot, spot.name) if slot else ""
         if type(value) not in kind.takes:
-            why, hint = mismatch(kind, value, spot.name, slot)
-            self.problem(spot.mark, why, hint, key=spot.name)
+            why = f"`{spot.name}` is {kind.words}, not {TYPE_WORDS.get(type(value), 'that')}"
+            self.problem(spot.mark, why, _meant(kind, value, spot, slot) or example, key=spot.name)
             return FAILED
         try:
             return kind.read(value, spot)
         except ConfigError as error:
-            self.problem(spot.mark, error.why, error.hint, key=spot.name)
+            hint = error.hint or ("" if isinstance(error, NotHere) else example)
+            self.problem(spot.mark, error.why, hint, key=spot.name)
         except re.error as error:
             self.cell.broken = True
             at = None if error.pos is None else (error.pos, error.pos + 1)
@@ -193,33 +195,27 @@ def _span(mark: Mark, inner: tuple[int, int] | None) -> tuple[int, int]:
     return places[min(inner[0], len(places) - 1)], places[min(inner[1], len(places) - 1)]
 
 
-def mismatch(kind: Kind, value: Any, name: str, slot: Slot | None) -> tuple[str, str]:
-    """What to say of a value of the wrong type, and what would be right."""
-    words = TYPE_WORDS.get(type(value), "that")
-    why = f"`{name}` is {kind.words}, not {words}"
-    hint = _spelling(kind, value, name)
-    if not hint and slot is not None:
-        hint = _example(slot, name)
-    return why, hint
-
-
-def _spelling(kind: Kind, value: Any, name: str) -> str:
+def _meant(kind: Kind, value: Any, spot: Spot, slot: Slot | None) -> str:
     """The same value, written as the right type."""
-    takes: Iterable[type] = kind.takes
+    name = spot.name
     if isinstance(value, str):
-        if bool in takes and value.lower() in ("true", "yes", "on", "1", "false", "no", "off", "0"):
-            return f"did you mean `{name} = {'true' if value.lower() in ('true', 'yes', 'on', '1') else 'false'}`?"
-        if int in takes and value.strip().isascii() and value.strip().isdigit():
+        if kind.takes == (bool,) and type(kind.plain(value)) is bool:
+            return f"did you mean `{name} = {str(kind.plain(value)).lower()}`?"
+        if int in kind.takes and value.strip().isascii() and value.strip().isdigit():
             return f"without the quotes: `{name} = {value.strip()}`"
-    if type(value) in (int, float) and str in takes:
+    if type(value) in (int, float) and str in kind.takes and (slot is None or _reads(kind, str(value), spot)):
         return f'in quotes: `{name} = "{value}"`'
-    if isinstance(value, str) and list in takes:
-        return f'in brackets: `{name} = ["{value}"]`'
-    if isinstance(value, dict) and list in takes:
+    if isinstance(kind, Tables):
         return f"each one is written `[[{name}]]`, in two brackets"
-    if isinstance(value, list) and dict in takes:
+    if isinstance(value, list) and isinstance(kind, Table):
         return f"there is only one: `[{name}]`, in single brackets"
     return ""
+
+
+def _reads(kind: Kind, text: str, spot: Spot) -> bool:
+    """Whether a text would be right, and not only because any text is."""
+    scratch = Reading(spot.reading.root)
+    return not kind.any_text() and scratch.value(kind, text, Spot(scratch, spot.mark, spot.name)) is not FAILED
 
 
 def _example(slot: Slot, name: str) -> str:

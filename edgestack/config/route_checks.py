@@ -104,7 +104,7 @@ def _check_itself(route: Route, mark: Mark, reading: Reading) -> None:
 
 def _check_limit(limit: Limit, place: Mark, reading: Reading) -> None:
     said = parts(place)
-    if not said.keys() & {*PARTS, "burst", "delay", "by"}:
+    if not said.keys() & {*PARTS, "burst", "delay", "by"} and place not in reading.flawed:
         reading.key_problem(place, "nothing is limited", f"add {listed(PARTS, 'or')}", key="limit")
     if limit.rate is None and "rate" not in said:
         for name in ("burst", "delay"):
@@ -118,7 +118,7 @@ def _check_limit(limit: Limit, place: Mark, reading: Reading) -> None:
 
 def _check_headers(rule: HeaderRules, place: Mark, reading: Reading) -> None:
     said = parts(place)
-    if not said.keys() & {"set", "add", "remove", "replace"}:
+    if not said.keys() & {"set", "add", "remove", "replace"} and place not in reading.flawed:
         reading.key_problem(place, "no field is named", "add `set`, `add` or `remove`", key="headers")
     for name, value in rule.set:
         if not value:

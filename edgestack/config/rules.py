@@ -201,6 +201,7 @@ class Rules:
         "Pages for errors: a path of this site, a named route, or a URL.", default=(), shown="404.html and 50x.html of "
         "the folder, where they are there", example='{ "502 504" = "/sorry.html" }', nginx="error_page",
     )  # fmt: skip
+    """Pairs of statuses and where they lead; 4 and 5 stand for the whole class, and a status of its own goes before."""
     timeouts: RouteTimeouts = key(
         Table(RouteTimeouts), "Where they are not the server's.", default=RouteTimeouts(), shown="the server's",
         example='{ send_gap = "5m" }',

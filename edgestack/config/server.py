@@ -157,8 +157,12 @@ class Server:
         "number of proxies in front.",
         default=(), shown="nobody", example='["10.0.0.0/8"]', nginx="set_real_ip_from",
     )  # fmt: skip
-    timeouts: Timeouts = key(Table(Timeouts), "How long each side may take.", default=Timeouts())
-    limits: Limits = key(Table(Limits), "What a request and this process may weigh.", default=Limits())
+    timeouts: Timeouts = key(
+        Table(Timeouts), "How long each side may take.", default=Timeouts(), example='{ head = "10s" }'
+    )
+    limits: Limits = key(
+        Table(Limits), "What a request and this process may weigh.", default=Limits(), example='{ head = "32KiB" }'
+    )
     log: Log = holding(default=Log())
     private_paths: tuple[Path, ...] = ()
     """Files that the server itself opens and therefore never serves (C15)."""

@@ -89,7 +89,7 @@ def _table(value: dict[str, Any], mark: Mark, path: str, inherited: dict[str, Se
     for name, one in value.items():
         yield from _said(one, mark.child(name), f"{path}.{key_text(name)}", rules)
     for name, setting in inherited.items():
-        if name not in value:
+        if name not in value and not (name in ("allow", "deny") and value.keys() & {"allow", "deny"}):
             yield setting._replace(key=f"{path}.{name}")
 
 

@@ -27,7 +27,7 @@ WORDS = {
     "Unclosed inline table": "a brace is missing",
     "Unterminated string": "a quote is missing",
     "Expected newline or end of document after a statement": "there is more on this line than one key and its value",
-    "Illegal character": "a line ends within a text",
+    "Illegal character": "the quote that ends this text is missing",
 }
 """The beginnings of tomllib's messages, and what they mean."""
 

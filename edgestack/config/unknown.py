@@ -18,14 +18,15 @@ FEW = 8
 """Keys that are listed when nothing is close."""
 
 ELSEWHERE = {
-    "root": "static", "alias": "static", "location": "match", "return": "redirect", "auth_basic": "basic_auth",
-    "proxy_pass": "", "accesslog": "access_log", "access_logfile": "access_log", "errorlog": "error_log",
-    "error_logfile": "error_log", "pidfile": "pid", "certfile": "cert", "keyfile": "key", "keep_alive": "keepalive",
-    "forwarded_allow_ips": "trusted_proxies", "worker_connections": "max_connections", "port": "bind", "host": "bind",
-    "address": "bind", "path": "match", "prefix": "match", "directory": "static", "files": "static", "wsgi": "app",
-    "application": "app", "body": "respond", "text": "respond", "ssl": "tls", "https": "tls", "certificate": "cert",
+    "root": "static", "alias": "static", "directory": "static", "files": "static", "proxy_pass": "",
+    "location": "match", "path": "match", "prefix": "match", "wsgi": "app", "application": "app",
+    "return": "redirect", "body": "respond", "text": "respond", "auth_basic": "basic_auth",
+    "accesslog": "access_log", "access_logfile": "access_log", "errorlog": "error_log", "error_logfile": "error_log",
+    "pidfile": "pid", "certfile": "cert", "certificate": "cert", "keyfile": "key", "ssl": "tls", "https": "tls",
+    "keep_alive": "keepalive", "forwarded_allow_ips": "trusted_proxies", "worker_connections": "max_connections",
+    "port": "at bind", "host": "at bind", "address": "at bind",
 }  # fmt: skip
-"""Words of other programs, and the key that means the same here."""
+"""Words of other programs, and the keys that mean the same here, in the order in which they are thought of."""
 
 
 def explain_unknown(name: str, told: Section, raw: Any, present: set[str], root: type) -> str:
@@ -42,7 +43,8 @@ def explain_unknown(name: str, told: Section, raw: Any, present: set[str], root:
         return _belongs(name, root)
     if name.endswith("s") and name[:-1] in told.keys and isinstance(raw, list):
         return f"each one is written `[[{name[:-1]}]]`"
-    foreign = ELSEWHERE.get(plain) or _directives(root).get(plain, "")
+    meanings = ELSEWHERE.get(plain, "").split() or [_directives(root).get(plain, "")]
+    foreign = next((one for one in meanings if one in told.keys), meanings[-1])
     if foreign in told.keys:
         return f"here it is called `{foreign}`" + _again(foreign, present)
     close = nearest(plain, told.keys)

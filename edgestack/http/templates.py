@@ -158,6 +158,8 @@ def _reader(found: re.Match[str], moment: str, scope: Scope, use: Use) -> Templa
     """One reference's function, checked."""
     name = found[2] or found[3] or found[4]
     if not name:
+        if found.string.startswith("{", found.end()):
+            raise TemplateError("a brace is missing", found.span(), hint="for instance `${host}`")
         raise TemplateError("no name follows this `$`", found.span(), hint="write `$$` for a dollar sign")
     variable = find_variable(name, scope)
     if variable is None:
