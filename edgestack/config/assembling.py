@@ -21,7 +21,7 @@ from edgestack.config.map_checks import check_formats, check_tests, map_variable
 from edgestack.config.matching import choose
 from edgestack.config.model import Config, File, Limit, Route, Rules, Site
 from edgestack.config.positions import Mark, Origin
-from edgestack.config.presets import with_presets
+from edgestack.config.presets import MEANINGS, with_presets
 from edgestack.config.reach_checks import check_inside, check_reach
 from edgestack.config.reading import Reading
 from edgestack.config.route_checks import check_route, check_rules, parts
@@ -68,6 +68,11 @@ def _sites(file: File, formats: dict[str, str], reading: Reading) -> list[Site]:
     settled = settled_sites(file.site, reading)
     for site, (_, mark) in zip(settled, file.site, strict=True):
         check_rules(site, mark, formats, reading)
+        for name in site.preset:
+            if MEANINGS[name].try_:
+                reading.problem(
+                    mark.child("preset"), f'the preset "{name}" is for a route', "put it there", key="preset"
+                )
         if "route" not in parts(mark):
             reading.key_problem(mark, "a site needs routes", "each is written `[[site.route]]`", key="site")
         where = site.hosts[0] if site.hosts else ""

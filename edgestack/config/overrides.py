@@ -132,10 +132,10 @@ def _shorthand(said: dict[str, Override], document: Document) -> list[ConfigErro
         why = "it makes a route, and the file has sites: write it into the site that is meant"
         return [Problem(why, Source(first.origin, "", Path()), (0, 0))]
     route, mark = _root_route(values, document.mark, first.origin)
-    if said.keys() & {"static", "app"}:
-        for name in CONTENT:
-            if name in route and name not in said and name not in ("static", "app"):
-                del route[name]
+    if said.keys() & {"static", "app"} and isinstance(mark.parts, dict):
+        for name in set(CONTENT) - {"static", "app"}:  # another kind of content gives way
+            route.pop(name, None)
+            mark.parts.pop(name, None)
     for name in ("static", "app"):
         if name in said:
             _put(route, mark, name, said[name].value, said[name].origin)

@@ -59,7 +59,9 @@ class Problem(ConfigError):
         cut = line[start : start + LONGEST]
         if start:
             cut = "…" + cut[1:]
-        return cut + ("…" if start + LONGEST < len(line) else ""), column - start
+        if start + LONGEST < len(line):
+            cut = cut[:-1] + "…"
+        return cut, column - start
 
 
 class ConfigErrors(ConfigError):

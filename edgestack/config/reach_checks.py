@@ -25,7 +25,7 @@ def check_reach(placed: Sequence[Placed], reading: Reading) -> None:
     placed = [pair for pair in placed if not _unsure(pair[1], reading)]
     final = [(route.match, mark) for route, mark in placed if route.match.kind == "final"]
     prefixes = [route.match.pattern for route, _ in placed if route.match.kind == "prefix"]
-    exact = {route.match.pattern: mark for route, mark in placed if route.match.kind == "exact"}
+    exact = [(route.match, mark) for route, mark in placed if route.match.kind == "exact"]
     places: dict[tuple[str, str, bool], list[tuple[Match, Mark]]] = {}
     everything: Mark | None = None
     for route, mark in placed:
@@ -53,7 +53,7 @@ def _unsure(mark: Mark, reading: Reading) -> bool:
 
 
 def _kept_away(match: Match, final: Sequence[tuple[Match, Mark]], prefixes: Sequence[str]) -> Mark | None:
-    """The final prefix under which every path lies that a regex fits, when no longer prefix lets regexes in again."""
+    """The final prefix under which every path lies that a regex fits, when no prefix as long lets regexes in again."""
     literal, whole = literal_beginning(match.pattern)
     if not literal or match.ignore_case:
         return None
@@ -62,17 +62,19 @@ def _kept_away(match: Match, final: Sequence[tuple[Match, Mark]], prefixes: Sequ
             stop.pattern.endswith("/") or literal[len(stop.pattern) : len(stop.pattern) + 1] == "/" or
             (whole and literal == stop.pattern)
         )  # fmt: skip
-        longer = (one for one in prefixes if len(one) > len(stop.pattern) and covers(stop.pattern, one))
-        reopened = any(one.startswith(literal) or literal.startswith(one) for one in longer)
+        as_long = (one for one in prefixes if covers(stop.pattern, one))
+        reopened = any(one.startswith(literal) or literal.startswith(one) for one in as_long)
         if inside and stop.includes(match) and not reopened:
             return mark
     return None
 
 
-def _literal(match: Match, exact: dict[str, Mark]) -> Mark | None:
+def _literal(match: Match, exact: Sequence[tuple[Match, Mark]]) -> Mark | None:
     """The exact route for the only path that a regex fits."""
     literal, whole = literal_beginning(match.pattern)
-    return exact.get(literal) if whole and not match.ignore_case else None
+    if not whole or match.ignore_case:
+        return None
+    return next((mark for one, mark in exact if one.pattern == literal and one.includes(match)), None)
 
 
 def _never(mark: Mark, by: Mark, reading: Reading) -> None:

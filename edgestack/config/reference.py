@@ -6,7 +6,7 @@ Made from the same metadata as the checks, so that the page cannot be wrong abou
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from edgestack.config.keys import Slot, section_of, sections_below
@@ -51,12 +51,19 @@ class VariableRow(NamedTuple):
 
 
 def reference() -> list[SectionRows]:
-    """Every table, in the order of the file; one that stands in several places is told once, for the shortest."""
-    paths: dict[type, tuple[str, ...]] = {}
+    """Every table, in the order of the file; one that stands in several places is told once."""
+    places: dict[type, list[tuple[str, ...]]] = {}
     for path, cls in sections_below(File):
-        if cls not in paths or len(path) < len(paths[cls]):
-            paths[cls] = path
-    return [SectionRows(written(path), section_of(cls).doc, tuple(_rows(cls))) for cls, path in paths.items()]
+        places.setdefault(cls, []).append(path)
+    return [SectionRows(_name(paths), section_of(cls).doc, tuple(_rows(cls))) for cls, paths in places.items()]
+
+
+def _name(paths: Sequence[tuple[str, ...]]) -> str:
+    """Where a table stands; a route's tables stand in a site's routes as well."""
+    plain = [path for path in paths if path[:2] != ("site", "route")]
+    names = [written(path) for path in plain]
+    first = names[0].rpartition(" of ")[0]
+    return " or ".join([names[0], *(name.removeprefix(f"{first} of ") for name in names[1:])])
 
 
 def _rows(cls: type) -> Iterator[KeyRow]:

@@ -13,6 +13,7 @@ What none of them fits takes the default. Pure; compiled once, one dict lookup w
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 
 from edgestack.http.messages import Exchange
@@ -27,9 +28,15 @@ _named_group = re.compile(r"\(\?<(?=[A-Za-z_])")
 def compile_pattern(text: str, *, ignore_case: bool = False) -> re.Pattern[str]:
     """A regex as people write it; PCRE's `(?<name>…)` is understood as well as Python's `(?P<name>…)`.
 
-    :raises re.error: it is none.
+    :raises re.error: it is none, or one that a later Python reads in another way.
     """
-    return re.compile(_named_group.sub("(?P<", text), re.IGNORECASE if ignore_case else 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            return re.compile(_named_group.sub("(?P<", text), re.IGNORECASE if ignore_case else 0)
+        except Warning as warning:
+            words = str(warning)
+            raise re.error(words[:1].lower() + words[1:]) from None
 
 
 def map_read(source: Template, table: Iterable[tuple[str, str]], default: str = "") -> Read:
