@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgestack.content.files import PrivateFiles
-
 from edgestack.config.model import App, Config, Listener, Route
+from edgestack.content.files import PrivateFiles
 from edgestack.content.fixed import Redirect
 from edgestack.content.static import Static
 from edgestack.content.wsgi import Wsgi

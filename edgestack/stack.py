@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import trio
-from edgestack.content.files import PrivateFiles
 
 from edgestack.compose import Plan, Resources
 from edgestack.config.model import App, Listener
+from edgestack.content.files import PrivateFiles
 from edgestack.content.loading import load
 from edgestack.content.threads import AppThreads
 from edgestack.phases.access_log import FLUSH_DELAY, AccessLog
@@ -53,10 +53,12 @@ class Stack:
         plan: Plan,
         applications: Mapping[App, Callable[..., Any]] | None = None,
         access_log: AccessLog | None = None,
+        unknown_host: Callable[[str], bool] | None = None,
     ) -> None:
         """
         :param applications: loaded already, by section; what is missing is loaded by name.
         :param access_log: opened already; its lines are flushed by this stack.
+        :param unknown_host: asked when a TLS client names a host that no certificate bears; True: they were renewed.
         :raises ConfigError: an application cannot be loaded, a certificate cannot be used.
         """
         self._plan = plan
@@ -70,7 +72,8 @@ class Stack:
         self._flush: trio.CancelScope = trio.CancelScope()
         server = plan.config.server
         self.threads = AppThreads(server.threads, server.queue)
-        self.certificates = Certificates(plan.config.tls.certificates) if plan.config.tls.certificates else None
+        pairs = plan.config.tls.certificates
+        self.certificates = Certificates(pairs, unknown=unknown_host) if pairs else None
         self._resources = self._gather(plan)
 
     def _gather(self, plan: Plan) -> Resources:
@@ -119,6 +122,8 @@ class Stack:
 
     def _end(self) -> None:
         assert self._lot is not None
+        if self._access_log is not None:
+            self._access_log.unbind()
         self._lot.stop()
         self._lot.dispose()
         self.threads.stop()
@@ -146,7 +151,7 @@ class Stack:
         for _, sock in sockets:
             sock.close()
 
-    # -- the access log --------------------------------------------------------------------------------------------------
+    # -- the access log ------------------------------------------------------------------------------------------------
 
     def _wake_log(self) -> None:
         assert self._lot is not None
@@ -186,7 +191,7 @@ class Stack:
         lot = self._lot
         assert lot is not None
         self._listening.cancel()
-        lot.draining = True
+        lot.drain()
         deserted = trio.Event()
         lot.deserted = deserted.set
         if lot.table:

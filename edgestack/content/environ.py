@@ -20,15 +20,15 @@ Text is latin-1-decoded bytes, and os.environ is not copied in. What an applicat
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import IO, Any
 
+from edgestack import __version__
 from edgestack.content.app_streams import NO_INPUT, ErrorStream, Input
 from edgestack.content.file_wrapper import FileWrapper
 from edgestack.http.forwarding import DEFAULT_PORTS, ForwardedFacts, tells_of_forwarding
 from edgestack.http.messages import Exchange, Facts
 
-__all__ = ["Environs", "server_software"]
+__all__ = ["Environs"]
 
 NAMES_KEPT = 1024
 """Field names whose variable is remembered, and the longest such name in characters. Our numbers: browsers send some
@@ -39,14 +39,6 @@ PLACES_KEPT = 256
 
 DROPPED = ""
 """The variable of a field that must not reach the application: all of them land on this one key, which is taken out."""
-
-
-def server_software() -> str:
-    """SERVER_SOFTWARE: the product and its version."""
-    try:
-        return "edgestack/" + version("edgestack")
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "edgestack"
 
 
 class _Variables(dict[str, str]):
@@ -100,7 +92,7 @@ class Environs:
         self._templates: dict[tuple[str, int, str], dict[str, Any]] = {}
         self._constant: dict[str, Any] = {
             "SCRIPT_NAME": script_name,
-            "SERVER_SOFTWARE": server_software(),
+            "SERVER_SOFTWARE": f"edgestack/{__version__}",
             "GATEWAY_INTERFACE": "CGI/1.1",
             "wsgi.version": (1, 0),
             "wsgi.input": NO_INPUT,

@@ -112,11 +112,8 @@ class ResponseWriter:
         exchange, outlet = self.exchange, self.outlet
         for change in exchange.chain.filters:
             response = change(exchange, response)
-        outlet.head(response)
-        self.begun = True
-        outlet.piece(data)
-        self.ended = True
-        return outlet.finish()
+        self.begun = self.ended = True
+        return outlet.whole(response, data)
 
     def iterate(self, result: Iterable[bytes]) -> None:
         """Send every piece of `result`, and end."""

@@ -103,6 +103,7 @@ class Table(Remembered[str, "Entry | None"]):
         if len(key) <= LONGEST_PATH:
             self.old[key] = value
             self[key]  # moves it into the young generation, and counts it
+            self.old.pop(key, None)
 
     def forget(self, key: str) -> None:
         """Remember nothing under `key`."""

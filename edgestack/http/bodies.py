@@ -92,6 +92,9 @@ class Outlet(Protocol):
     def file(self, segment: FileSegment) -> None:
         """Send a run of an open file by the road static files take; the outlet closes it."""
 
+    def whole(self, response: Response, data: bytes) -> None:
+        """`head`, `piece` and `finish` in one: the usual answer, on the shortest road. `data` is not empty."""
+
     def finish(self) -> None:
         """The answer is whole. Sends what is still held back (an empty answer's head, the last chunk)."""
 

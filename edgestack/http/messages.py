@@ -1,7 +1,7 @@
 """Requests, responses, and the exchange that joins them.
 
 These are values: no socket, no thread, no clock. A request's fields come as received (`pairs`) and folded into a dict
-(`fields`: lower-case names; repeated fields joined with ",", Cookie with "; "). Text is latin-1 throughout, as PEP 3333 has it.
+(`fields`: lower-case names; repeated fields joined with ",", Cookie with "; "). Text is latin-1 (PEP 3333).
 
     Handler = Callable[[Exchange], Answer]
     Answer  = Response                 at once: it can be sent now
@@ -15,7 +15,7 @@ with `with_`. Framing is not its business: `length` says how long the body is, t
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,9 +23,24 @@ if TYPE_CHECKING:
     from edgestack.http.bodies import Body, Outlet, RequestBody
     from edgestack.http.target import Path
 
-__all__ = ["Answer", "AppCall", "Check", "Exchange", "Facts", "Filter", "Handler", "Request", "Response", "unreadable"]
+__all__ = [
+    "AT_ONCE",
+    "Answer",
+    "AppCall",
+    "Check",
+    "Exchange",
+    "Facts",
+    "Filter",
+    "Handler",
+    "Request",
+    "Response",
+    "unreadable",
+]
 
 FieldPairs: TypeAlias = "tuple[tuple[str, str], ...]"
+
+AT_ONCE = 128 * 1024
+"""Bytes of a body that leave in one call with their head; as much as TLS takes at once (design: engine, rule 9)."""
 
 
 class Request:
@@ -84,7 +99,7 @@ class Response:
     :param reason: the reason phrase; "" for the usual one.
     """
 
-    __slots__ = ("body", "encoded", "fields", "length", "reason", "status")
+    __slots__ = ("at_once", "body", "encoded", "fields", "length", "reason", "status")
 
     def __init__(
         self, status: int, fields: FieldPairs = (), body: Body = b"", length: int | None = None, reason: str = ""
@@ -92,8 +107,11 @@ class Response:
         self.status = status
         self.fields = fields
         self.body = body
-        self.length = len(body) if length is None and type(body) is bytes else length
+        size = len(body) if type(body) is bytes else -1
+        self.length = size if length is None and size >= 0 else length
         self.reason = reason
+        self.at_once = 0 <= size <= AT_ONCE and size == self.length and (status == 200 or size == 0)
+        """Whether it can leave as it is, in one send: a body at hand, as long as announced."""
         self.encoded = b""
         """The head as bytes, kept by the wire after it was first written; derived from the rest."""
 
@@ -187,8 +205,11 @@ class Exchange:
             end(self)
 
 
-class AppCall(ABC):
-    """Application code to be run on a thread, with everything it needs at hand. Subclasses define `run`."""
+class AppCall:
+    """Application code to be run on a thread, with everything it needs at hand. Subclasses define `run` and `discard`.
+
+    No ABCMeta: its isinstance, asked for each exchange, costs more than routing.
+    """
 
     __slots__ = ("exchange",)
 

@@ -74,7 +74,7 @@ class ExchangeTask:
     async def _stream(self, response: Response) -> None:
         """A body made on the loop: each piece leaves as it comes; a slow client holds the source back."""
         lot, connection, exchange = self._lot, self._connection, self._exchange
-        framed = frame(exchange, response, not (lot.draining or unread(connection)) and lot.timeouts.keepalive > 0)
+        framed = frame(exchange, response, lot.lasting and not unread(connection))
         exchange.status = response.status
         await self._send(framed.head + _tail.of(exchange))
         body = response.body

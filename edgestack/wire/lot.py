@@ -8,7 +8,7 @@ Idle connections are registered level-triggered with one nested epoll, whose des
 exchange that must wait gets a task; application code gets a thread and an Outlet; a slow reader gets a Sender. The loop
 alone registers, reads and closes. This file knows no route, file or application: it calls `door.handle`.
 
-One turn of one connection: at most 16 pipelined answers, then the back of the queue (design: engine, rules 1, 2, 6, 11).
+One turn of one connection: at most 16 pipelined answers, then the back of the queue. Design: engine, rules 1, 2, 6, 11.
 """
 
 from __future__ import annotations
@@ -91,6 +91,8 @@ class Lot:
         self.now = clock()
         self.table: dict[int, Connection] = {}
         self.draining = False
+        self.lasting = timeouts.keepalive > 0
+        """Whether a connection may go on after an answer: neither draining, nor without keep-alive."""
         self.deserted: Callable[[], None] | None = None
         """Called when the last connection is gone; the drain waits for it."""
         self.statistics = Statistics()
@@ -234,7 +236,8 @@ class Lot:
                 if not self.reply(connection, exchange, answer):
                     return
                 if not h1.buffer:
-                    self._park(connection, started)
+                    if connection.tls:
+                        self._park(connection, started)
                     return
             elif isinstance(answer, AppCall):
                 self.call(connection, exchange, answer)
@@ -258,19 +261,16 @@ class Lot:
     def reply(self, connection: Connection, exchange: Exchange, response: Response) -> bool:
         """Send an answer that is at hand. True: all of it left, and the connection may go on at once."""
         request = exchange.request
-        body = response.body
         if not (
-            type(body) is bytes
+            response.at_once
             and request.persistent
-            and (response.status == 200 or not body)
             and request.method != "HEAD"
             and connection.h1.framing is None
             and request.version == "HTTP/1.1"
-            and not self.draining
-            and len(body) <= Sender.TLS_PIECE
-            and response.length == len(body)
+            and self.lasting
         ):
             return begin(self, connection, exchange, response)
+        body: bytes = response.body  # type: ignore[assignment] # that is what `at_once` says
         data = b"%b%b%08x\r\n\r\n%b" % (response.encoded or encode(response), self._tail_line, exchange.serial, body)
         exchange.status = response.status
         exchange.bytes_out = len(body)
@@ -283,7 +283,7 @@ class Lot:
             exchange.finish()
             return False
         if sent < len(data):
-            Sender(self, connection, exchange, Outbox(data if connection.tls else data[sent:]), keep=True).run()
+            Sender(self, connection, exchange, Outbox(data[sent:]), keep=True).run()
             return False
         connection.deadline = self.now + self.timeouts.keepalive
         if exchange.ends:
@@ -342,7 +342,7 @@ class Lot:
         self.resume(connection)
 
     def resume(self, connection: Connection) -> None:
-        """It was given back while something was pending: register it again, and look at it in this turn. On the loop."""
+        """It was given back while something was pending: register it again, and look at it now. On the loop."""
         if connection.closed or connection.holder is not None:
             return
         connection.pending = False
@@ -421,6 +421,11 @@ class Lot:
             self.refuse(timed, ClientError("The request's head took too long to arrive.", 408))
         else:
             self.close(timed)
+
+    def drain(self) -> None:
+        """From now on each answer is the last one of its connection (E10)."""
+        self.draining = True
+        self.lasting = False
 
     def close_idle(self) -> None:
         """Close the connections that wait for a next request."""

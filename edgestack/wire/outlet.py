@@ -3,8 +3,8 @@
     thread:  head -> piece -> piece -> finish            `ThreadOutlet` frames it, the driver's subclass moves it
 
 On the lot (`LotOutlet`) it goes straight to the non-blocking socket, without waking the loop, and the connection is
-given back by the thread. At the first would-block the rest goes to an Outbox and the socket to a Sender on the loop, for
-the rest of the answer; the thread goes on appending and is free when it has finished, however slow the client is.
+given back by the thread. At the first would-block the rest goes to an Outbox and the socket to a Sender on the loop,
+until the answer is out; the thread goes on appending and is free when it has finished, however slow the client is.
 
 The ticket is taken before the first byte leaves: a thread that finds it gone gets `Disconnected` and its result is
 dropped. The thread never reads and never closes (design: engine, rules 2, 4, 5, 6).
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from edgestack.errors import Disconnected, EdgeError
 from edgestack.http.bodies import FileSegment
-from edgestack.http.messages import AppCall, Exchange, Response
+from edgestack.http.messages import AT_ONCE, AppCall, Exchange, Response
 from edgestack.wire.connection import GONE, WOULD_BLOCK, Connection
-from edgestack.wire.h1_answer import LAST_CHUNK, Framed, Tail, chunk, frame
+from edgestack.wire.h1_answer import LAST_CHUNK, Framed, Tail, chunk, encode, frame
 from edgestack.wire.outbox import READ_BACK, Outbox
 from edgestack.wire.sending import Sender, begin
 
@@ -32,10 +32,12 @@ __all__ = ["LotOutlet", "ThreadOutlet"]
 
 log = logging.getLogger("edgestack.error")
 _tail = Tail()
+WHOLE = Framed(b"", chunked=False, keep=True, bare=False)
+"""How a complete answer is framed that leaves in one piece."""
 
 
 class ThreadOutlet(ABC):
-    """Frames an answer. See `http.bodies.Outlet` for the contract; every method is called on the application's thread."""
+    """Frames an answer. See `http.bodies.Outlet` for the contract; its methods are called on the application's thread."""
 
     __slots__ = ("_call", "_exchange", "_framed", "_gone", "_outbox", "_response")
 
@@ -121,15 +123,17 @@ class ThreadOutlet(ABC):
                 segment.length -= len(data) or segment.length
                 self.piece(data)
 
+    def whole(self, response: Response, data: bytes) -> None:
+        """A complete answer."""
+        self.head(response)
+        self.piece(data)
+        self.finish()
+
     def _begin(self, data: bytes) -> bytes:
         """Take the ticket and frame the head; `data` is the first piece."""
         response, exchange = self._response, self._exchange
         assert response is not None
-        assert exchange.ticket is not None
-        try:
-            exchange.ticket.pop()
-        except IndexError:
-            raise Disconnected(detail="the answer was given by somebody else") from None
+        self._take_ticket()
         body = response.body
         if type(body) is bytes and body:
             data = body + data
@@ -140,6 +144,14 @@ class ThreadOutlet(ABC):
             return framed.head + tail
         exchange.bytes_out = len(data)
         return framed.head + tail + (chunk(data) if framed.chunked else data)
+
+    def _take_ticket(self) -> None:
+        ticket = self._exchange.ticket
+        assert ticket is not None
+        try:
+            ticket.pop()
+        except IndexError:
+            raise Disconnected(detail="the answer was given by somebody else") from None
 
     def finish(self) -> None:
         """The answer is whole: send what is held back, then let go of the connection."""
@@ -186,9 +198,33 @@ class LotOutlet(ThreadOutlet):
 
     # -- on the thread -----------------------------------------------------------------------------------------------
 
+    def whole(self, response: Response, data: bytes) -> None:
+        """A complete answer: where nothing stands in the way, without the steps of framing, in one send."""
+        exchange = self._exchange
+        request = exchange.request
+        size = len(data)
+        if not (
+            response.length == size <= AT_ONCE
+            and response.status == 200
+            and request.version == "HTTP/1.1"
+            and request.persistent
+            and request.method != "HEAD"
+            and not response.body
+            and self._keep()
+        ):
+            super().whole(response, data)
+            return
+        self._take_ticket()
+        self._framed = WHOLE
+        exchange.status = 200
+        exchange.bytes_out = size
+        head = response.encoded or encode(response)
+        self._write(b"%b%b%08x\r\n\r\n%b" % (head, _tail.refresh(), exchange.serial, data))
+        self._done()
+
     def _keep(self) -> bool:
-        framing, lot = self._connection.h1.framing, self._lot
-        return not lot.draining and lot.timeouts.keepalive > 0 and (framing is None or framing.complete)
+        framing = self._connection.h1.framing
+        return self._lot.lasting and (framing is None or framing.complete)
 
     def _write(self, data: bytes) -> None:
         if self._gone:
@@ -205,13 +241,10 @@ class LotOutlet(ThreadOutlet):
             self._gone = True
             raise Disconnected from None
         if sent < len(data):
-            self._pass_on(data if connection.tls else data[sent:])
+            self._pass_on(data[sent:])  # on TLS `sent` is 0 after a want-write: the very same bytes are owed
 
     def _pass_on(self, *owed: bytes) -> Outbox:
-        """The socket is full: a sender on the loop takes it for the rest of the answer.
-
-        On TLS the whole of what was not taken is offered again, as OpenSSL demands after a want-write.
-        """
+        """The socket is full: a sender on the loop takes it for the rest of the answer."""
         lot = self._lot
         outbox = Outbox(*owed, limit=lot.limits.spool, gap=lot.timeouts.send_gap, budget=lot.spools)
         assert self._framed is not None

@@ -1,6 +1,6 @@
 """The portable driver: a task per connection over any trio stream, on the same protocol objects as the lot.
 
-    next head (keep-alive, head timeouts) -> handle -> Response | await it | an application thread with an outbox -> send
+    next head (keep-alive, head timeouts) -> handle -> Response | await it | a thread with an outbox -> send
 
 It serves memory streams under virtual time in tests, and every system without epoll. It is allowed to cost more than
 the lot, never to answer differently: one contract suite runs over both. Here the task holds the connection throughout,

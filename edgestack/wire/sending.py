@@ -50,7 +50,7 @@ def begin(lot: Lot, connection: Connection, exchange: Exchange, response: Respon
 
     :returns: True when all of it left and the connection is on the lot; False when somebody holds it, or it closes.
     """
-    keep = not (lot.draining or unread(connection)) and lot.timeouts.keepalive > 0
+    keep = lot.lasting and not unread(connection)
     framed = frame(exchange, response, keep)
     exchange.status = response.status
     pieces = pieces_of(response) if not framed.bare else _drop(response)

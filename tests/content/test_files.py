@@ -7,11 +7,10 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from static_kit import write
+from static_kit import as_nobody, write
 
 from edgestack.content import files
 from edgestack.content.files import Changed, Folder, PrivateFiles, content, digest, hidden_names, open_regular
@@ -167,18 +166,6 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(site: Path) -> None:
     (site / "a.txt").symlink_to(site.parent / "secret.txt")
     with pytest.raises(Changed):
         open_regular(place.real, place.signature)
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Without root's right to read everything; nothing is changed for other users."""
-    was = os.geteuid()
-    if was == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(was)
 
 
 @pytest.fixture

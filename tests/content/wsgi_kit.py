@@ -76,6 +76,12 @@ class FakeOutlet:
         finally:
             segment.close()
 
+    def whole(self, response: Response, data: bytes) -> None:
+        assert data
+        self.head(response)
+        self.piece(data)
+        self.finish()
+
     def finish(self) -> None:
         self._note("finish")
         assert self.response is not None, "an end without a head"
