@@ -69,18 +69,23 @@ class Plan:
         handle = spine(chains, fallback)
 
         def door(listener: Listener) -> Door:
-            if not listener.redirect:
+            if not listener.redirect or listener.tls:
                 return Door(handle, errors, resources.ends)
             redirect = Chain("/", Redirect("https", listener.redirect_port), errors, ends=resources.ends)
             return Door(spine([redirect], fallback), errors, resources.ends)
 
         return door
 
-    def assemble_plain(self, resources: Resources) -> Door:
-        """Where plain HTTP on a TLS listener leads: a readable 400 (E9)."""
+    def assemble_plain(self, resources: Resources) -> Callable[[Listener], Door]:
+        """Where plain HTTP on a TLS listener leads: a readable 400, or a redirect where the listener wants it (E9)."""
         errors = self._error_pages()
-        chain = Chain("/", _speak_https, errors, ends=resources.ends)
-        return Door(spine([chain], chain), errors, resources.ends)
+
+        def door(listener: Listener) -> Door:
+            content = Redirect("https", listener.redirect_port) if listener.redirect else _speak_https
+            chain = Chain("/", content, errors, ends=resources.ends)
+            return Door(spine([chain], chain), errors, resources.ends)
+
+        return door
 
     def _error_pages(self) -> ErrorPages:
         root = next((route for route in self.routes if route.prefix == "/"), None)

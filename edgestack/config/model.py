@@ -53,8 +53,8 @@ class Limits:
     """Open client connections; beyond it 503. 0 means 0.9 of RLIMIT_NOFILE."""
     spool: int = 1 << 30
     """Bytes of one application answer that may wait on disk for a slow client."""
-    spools: int = 4 << 30
-    """The same for all answers of the process together."""
+    spools: int = 16 << 30
+    """The same for all answers of the process together, and never more than half of what the disk has free at start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,8 +112,10 @@ class ResponseWriter:
         exchange, outlet = self.exchange, self.outlet
         for change in exchange.chain.filters:
             response = change(exchange, response)
-        self.begun = self.ended = True
-        return outlet.whole(response, data)
+        self.begun = True
+        outlet.whole(response, data)
+        self.ended = True  # not before: a client that left meanwhile is a Disconnected, and the outlet is to be told
+        return None
 
     def iterate(self, result: Iterable[bytes]) -> None:
         """Send every piece of `result`, and end."""

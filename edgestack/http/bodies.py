@@ -19,29 +19,61 @@ from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from edgestack.http.messages import Response
 
-__all__ = ["Body", "FileSegment", "Outlet", "Piece", "RequestBody"]
+__all__ = ["Body", "FileSegment", "OpenFile", "Outlet", "Piece", "RequestBody"]
+
+
+class OpenFile:
+    """An open descriptor, shared by the table of a folder and by every answer that sends from it.
+
+    It closes when the last of them lets go: a table forgets entries without a word, and no answer knows of the others.
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        """Take over the descriptor."""
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
 
 class FileSegment:
-    """`length` bytes of an open file, from `offset` on. Whoever takes it closes it, exactly once, sent or not."""
+    """`length` bytes of an open file, from `offset` on. Whoever takes it closes it, sent or not."""
 
-    __slots__ = ("fd", "length", "offset")
+    __slots__ = ("_file", "data", "length", "offset")
 
-    def __init__(self, fd: int, offset: int, length: int) -> None:
-        """Take over the open descriptor `fd`.
-
+    def __init__(self, file: OpenFile, offset: int, length: int, data: bytes | None = None) -> None:
+        """
         :param offset: the first byte to send, from the start of the file.
         :param length: how many bytes to send; never more are sent, and fewer (a file that shrank) break the connection.
+        :param data: the whole file, where it is in memory anyway: TLS needs bytes and is spared the reading.
         """
-        self.fd = fd
+        self._file: OpenFile | None = file
         self.offset = offset
         self.length = length
+        self.data = data
+
+    @property
+    def fd(self) -> int:
+        """The descriptor. :raises ValueError: the segment is closed."""
+        if self._file is None:
+            raise ValueError("the segment is closed")
+        return self._file.fd
+
+    def part(self, offset: int, length: int) -> FileSegment:
+        """Another run of the same file."""
+        assert self._file is not None
+        return FileSegment(self._file, offset, length, self.data)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was let go of."""
+        return self._file is None
 
     def close(self) -> None:
-        """Close the descriptor; a second call does nothing."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
+        """Let go of the file."""
+        self._file = self.data = None
 
 
 Piece: TypeAlias = "bytes | FileSegment"

@@ -25,12 +25,15 @@ from edgestack.errors import ClientError
 from edgestack.http.fields import tokens
 from edgestack.http.messages import Request
 from edgestack.wire.h1_head import early_error, read_extraordinary, read_field, read_ordinary
+from edgestack.wire.known_heads import read_known
 
 __all__ = ["H1", "ChunkedFraming", "Framing", "LengthFraming"]
 
 CRLF = b"\r\n"
 END = b"\r\n\r\n"
 
+AT_ONCE = 4096
+"""Bytes that are taken for one whole head when they end like one: it saves the search for its end (0.3 µs of 4)."""
 CHUNK_LINE = 1024
 """Bytes of a chunk's size line with its extensions. A guess with room: signatures of 100 bytes are the longest seen."""
 EXTENSIONS = 16 * 1024
@@ -231,12 +234,17 @@ class H1:
         """
         self.framing = None
         buffer = self.buffer
-        end = buffer.find(END, self._searched)
-        if end <= 0:
-            return self._unfinished() if buffer else None
-        request = read_ordinary(buffer[:end], self.limits)
+        end = len(buffer) - 4
+        request = None
+        if end <= AT_ONCE and buffer[-4:] == END:
+            request = read_known(buffer, self.limits)  # a second head within would show as an empty line
         if request is None:
-            return self._extraordinary(end)
+            end = buffer.find(END, self._searched)
+            if end <= 0:
+                return self._unfinished() if buffer else None
+            request = read_ordinary(buffer[:end], self.limits)
+            if request is None:
+                return self._extraordinary(end)
         self.buffer = buffer[end + 4 :]
         self._searched = 0
         self._blank = False

@@ -13,12 +13,12 @@ dropped. The thread never reads and never closes (design: engine, rules 2, 4, 5,
 from __future__ import annotations
 
 import logging
-import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgestack.errors import Disconnected, EdgeError
-from edgestack.http.bodies import FileSegment
+from edgestack.http.bodies import FileSegment, Piece
 from edgestack.http.messages import AT_ONCE, AppCall, Exchange, Response
 from edgestack.wire.connection import GONE, WOULD_BLOCK, Connection
 from edgestack.wire.h1_answer import LAST_CHUNK, Framed, Tail, chunk, encode, frame
@@ -37,9 +37,9 @@ WHOLE = Framed(b"", chunked=False, keep=True, bare=False)
 
 
 class ThreadOutlet(ABC):
-    """Frames an answer. See `http.bodies.Outlet` for the contract; its methods are called on the application's thread."""
+    """Frames an answer. See `http.bodies.Outlet` for the contract; all on the application's thread."""
 
-    __slots__ = ("_call", "_exchange", "_framed", "_gone", "_outbox", "_response")
+    __slots__ = ("_call", "_exchange", "_framed", "_gone", "_outbox", "_over", "_response")
 
     def __init__(self, exchange: Exchange, call: AppCall) -> None:
         self._exchange = exchange
@@ -48,6 +48,8 @@ class ThreadOutlet(ABC):
         self._framed: Framed | None = None
         self._outbox: Outbox | None = None
         self._gone = False
+        self._over = False
+        """Finished or broken: the connection is no longer ours."""
 
     @abstractmethod
     def _keep(self) -> bool:
@@ -69,12 +71,21 @@ class ThreadOutlet(ABC):
     def _break(self) -> None:
         """Break the connection."""
 
+    @abstractmethod
+    def _count_failure(self) -> None:
+        """Count a bug of ours."""
+
     def run(self) -> None:
         """The job: call the application. The boundary for whatever escapes it (a bug of ours)."""
         try:
-            self._call.run(self)
+            if self._exchange.ticket:
+                self._call.run(self)
+            else:
+                self._call.discard()  # the answer was given while this job waited for a thread
         except BaseException:
             log.exception("%s: an application call failed outside the application", self._exchange.request_id)
+            self._count_failure()
+        if not self._over:
             self.broken()
 
     @property
@@ -103,7 +114,6 @@ class ThreadOutlet(ABC):
             head = self._begin(b"") if self._framed is None else b""
             assert self._framed is not None
             if not (self._framed.bare or self._framed.chunked):
-                self._exchange.bytes_out += segment.length
                 self._write_file(head, segment)
                 return
             if head:
@@ -126,7 +136,11 @@ class ThreadOutlet(ABC):
     def whole(self, response: Response, data: bytes) -> None:
         """A complete answer."""
         self.head(response)
-        self.piece(data)
+        try:
+            self.piece(data)
+        except Disconnected:
+            self.broken()
+            return
         self.finish()
 
     def _begin(self, data: bytes) -> bytes:
@@ -163,6 +177,7 @@ class ThreadOutlet(ABC):
         except Disconnected:
             self.broken()
             return
+        self._over = True
         self._done()
 
     def _finish_unbegun(self) -> None:
@@ -175,10 +190,23 @@ class ThreadOutlet(ABC):
 
     def broken(self, why: str = "") -> None:
         """Break the connection: the client must see that the answer is not whole (F11)."""
+        if self._over:
+            return
+        self._over = True
         if why:
             log.warning("%s: the answer is broken off: %s", self._exchange.request_id, why)
+        if self._framed is None:
+            self._exchange.status = 499 if self._gone else 500
         self._gone = True
         self._break()
+
+    def _unsent(self, size: int) -> None:
+        """Nobody is there to read the last `size` bytes: the log line must not count them. 499 where nothing left."""
+        self._gone = True
+        exchange = self._exchange
+        exchange.bytes_out = max(0, exchange.bytes_out - size)
+        if not exchange.bytes_out:
+            exchange.status = 499
 
     def left(self) -> bool:
         """Whether the client is known to have gone."""
@@ -188,12 +216,12 @@ class ThreadOutlet(ABC):
 class LotOutlet(ThreadOutlet):
     """Holds a connection of the lot while application code answers it."""
 
-    __slots__ = ("_connection", "_lot", "_sender")
+    __slots__ = ("_lot", "_sender", "connection")
 
     def __init__(self, lot: Lot, connection: Connection, exchange: Exchange, call: AppCall) -> None:
         super().__init__(exchange, call)
         self._lot = lot
-        self._connection = connection
+        self.connection = connection
         self._sender: Sender | None = None
 
     # -- on the thread -----------------------------------------------------------------------------------------------
@@ -219,50 +247,78 @@ class LotOutlet(ThreadOutlet):
         exchange.status = 200
         exchange.bytes_out = size
         head = response.encoded or encode(response)
-        self._write(b"%b%b%08x\r\n\r\n%b" % (head, _tail.refresh(), exchange.serial, data))
+        try:
+            self._write(b"%b%b%08x\r\n\r\n%b" % (head, _tail.refresh(), exchange.serial, data))
+        except Disconnected:
+            self.broken()
+            return
+        self._over = True
         self._done()
 
     def _keep(self) -> bool:
-        framing = self._connection.h1.framing
+        framing = self.connection.h1.framing
         return self._lot.lasting and (framing is None or framing.complete)
 
     def _write(self, data: bytes) -> None:
-        if self._gone:
-            raise Disconnected
         if self._outbox is not None:
-            self._outbox.put(data)
+            try:
+                self._outbox.put(data)
+            except Disconnected:
+                self._unsent(len(data))
+                raise
             return
-        connection = self._connection
+        connection = self.connection
         try:
-            sent = connection.sock.send(data)
+            if self._gone:
+                raise BrokenPipeError
+            if connection.tls and len(data) > Sender.TLS_PIECE:
+                sent = self._send_pieces(data)
+            else:
+                sent = connection.sock.send(data)
         except WOULD_BLOCK:
             sent = 0
         except OSError:
-            self._gone = True
+            self._unsent(len(data))
             raise Disconnected from None
         if sent < len(data):
-            self._pass_on(data[sent:])  # on TLS `sent` is 0 after a want-write: the very same bytes are owed
+            self._pass_on(sent > 0, data[sent:])  # on TLS the very same bytes are owed after a want-write
 
-    def _pass_on(self, *owed: bytes) -> Outbox:
+    def _send_pieces(self, data: bytes) -> int:
+        """On TLS: so that, when one is not taken, the sender knows to the byte what was offered. Returns what left."""
+        sock, view, at = self.connection.sock, memoryview(data), 0
+        while at < len(data):
+            try:
+                at += sock.send(view[at : at + Sender.TLS_PIECE])
+            except WOULD_BLOCK:
+                break
+        return at
+
+    def _pass_on(self, begun: bool, *owed: Piece) -> None:
         """The socket is full: a sender on the loop takes it for the rest of the answer."""
         lot = self._lot
         outbox = Outbox(*owed, limit=lot.limits.spool, gap=lot.timeouts.send_gap, budget=lot.spools)
         assert self._framed is not None
-        sender = Sender(lot, self._connection, self._exchange, outbox, self._framed.keep)
-        outbox.open(lambda: lot.post(sender.wake))
+        sender = Sender(lot, self.connection, self._exchange, outbox, self._framed.keep, begun)
+        outbox.open(lambda: self._post(sender.wake))
         self._outbox, self._sender = outbox, sender
-        lot.post(sender.wake)
-        return outbox
+        self._post(sender.wake)
 
     def _write_file(self, head: bytes, segment: FileSegment) -> None:
         if self._gone:
             segment.close()
             raise Disconnected
-        if self._outbox is None:
-            self._pass_on(head).put(segment)
-        else:
-            self._outbox.put(head)
+        self._exchange.bytes_out += segment.length
+        if self._outbox is not None:  # then the head has left already
             self._outbox.put(segment)
+        elif head:
+            self._pass_on(False, head, segment)
+        else:
+            self._pass_on(True, segment)
+
+    def _post(self, callback: Callable[[], None]) -> None:
+        """Run `callback` on the loop; when that has gone, whoever still holds the connection closes it."""
+        if not self._lot.post(callback):
+            self.connection.sock.close()
 
     def _done(self) -> None:
         """Give the connection back. The law of connection.py: everything needed is used before `holder = None`."""
@@ -270,15 +326,15 @@ class LotOutlet(ThreadOutlet):
             self._outbox.close()
             return
         self._exchange.finish()
-        lot, connection = self._lot, self._connection
+        lot, connection = self._lot, self.connection
         assert self._framed is not None
         if not self._framed.keep:
-            lot.post(lambda: lot.give_back(connection, keep=False))
+            self._post(lambda: lot.give_back(connection, keep=False))
             return
         connection.deadline = lot.clock() + lot.timeouts.keepalive
         connection.holder = None
         if connection.pending or lot.draining or not connection.bucket:
-            lot.post(lambda: lot.resume(connection))
+            self._post(lambda: lot.resume(connection))
 
     def _break(self) -> None:
         if self._sender is not None and self._outbox is not None:
@@ -286,8 +342,11 @@ class LotOutlet(ThreadOutlet):
             self._outbox.close()
             return
         self._exchange.finish()
-        lot, connection = self._lot, self._connection
-        lot.post(lambda: lot.close(connection, hard=True))
+        lot, connection = self._lot, self.connection
+        self._post(lambda: lot.close(connection, hard=True))
+
+    def _count_failure(self) -> None:
+        self._lot.post(self._lot.count_failure)
 
     # -- on the loop ---------------------------------------------------------------------------------------------------
 
@@ -298,18 +357,25 @@ class LotOutlet(ThreadOutlet):
             self._gone = True
 
     def expire(self, connection: Connection, now: float) -> None:
-        """Application code has no deadline of its own here."""
-        connection.deadline = math.inf
+        """Application code has no deadline of its own here; what stands is one that the thread writes just now."""
 
-    def stop(self, connection: Connection) -> None:
-        """The server waits no longer: take the ticket, so that nothing of a late answer leaves."""
+    def stop(self, connection: Connection) -> bool:
+        """The server waits no longer: take the ticket, so that nothing of a late answer leaves.
+
+        :returns: False when the thread is writing: a descriptor is never closed beneath it, shutting it has to do.
+        """
         self._gone = True
-        if self._exchange.ticket:
-            self._exchange.ticket.clear()
+        try:
+            self._take_ticket()
+        except Disconnected:
+            return self._over
+        self._exchange.status = 503
+        self._exchange.finish()
+        return True
 
     def refuse(self, error: EdgeError) -> None:
         """No thread will take the call: answer with the error."""
-        connection, lot = self._connection, self._lot
+        connection, lot = self.connection, self._lot
         self._call.discard()
         connection.holder = None
         if begin(lot, connection, self._exchange, self._exchange.chain.errors(self._exchange, error)):

@@ -82,21 +82,54 @@ def _drop(response: Response) -> list[Piece]:
     return []
 
 
+def _read(segment: FileSegment, size: int) -> bytes | memoryview:
+    """The next `size` bytes of a segment, from memory where they are there."""
+    if segment.data is not None:
+        return memoryview(segment.data)[segment.offset : segment.offset + size]
+    return os.pread(segment.fd, size, segment.offset)
+
+
 class Sender:
     """Holds a connection until its outbox is empty and closed."""
 
-    __slots__ = ("_connection", "_exchange", "_file", "_keep", "_lot", "_outbox", "_owed", "truncated")
+    __slots__ = (
+        "_begun",
+        "_connection",
+        "_exchange",
+        "_file",
+        "_keep",
+        "_lot",
+        "_offered",
+        "_outbox",
+        "_owed",
+        "truncated",
+    )
 
     PLAIN_TURN: ClassVar[int] = 1024 * 1024
     TLS_TURN: ClassVar[int] = 256 * 1024
     TLS_PIECE: ClassVar[int] = 128 * 1024
 
-    def __init__(self, lot: Lot, connection: Connection, exchange: Exchange, outbox: Outbox, keep: bool) -> None:
+    def __init__(
+        self,
+        lot: Lot,
+        connection: Connection,
+        exchange: Exchange,
+        outbox: Outbox,
+        keep: bool,
+        begun: bool = False,
+        offered: int = 0,
+    ) -> None:
+        """
+        :param begun: bytes of this answer have left already.
+        :param offered: on TLS, how many bytes OpenSSL was offered and did not take: it insists on the very same.
+        """
         self._lot = lot
         self._connection = connection
         self._exchange = exchange
         self._outbox = outbox
         self._keep = keep
+        self._begun = begun
+        self._offered = offered
         self._owed: bytes | memoryview | None = None
         """Bytes taken from the outbox, or read of the file, that must leave before anything else."""
         self._file: FileSegment | None = None
@@ -115,7 +148,7 @@ class Sender:
             while left > 0:
                 if self._owed is None and self._file is None and not self._take():
                     return self._dry()
-                left -= self._write_file(left) if self._owed is None else self._write_bytes()
+                left -= self._write_file(left) if self._owed is None else self._write_bytes(left)
         except WOULD_BLOCK as error:
             self._wait(READABLE if isinstance(error, ssl.SSLWantReadError) else WRITABLE)
             return False
@@ -132,7 +165,7 @@ class Sender:
 
     def _dry(self) -> bool:
         """Nothing to write for now, or for ever."""
-        if not self._outbox.closed:
+        if not self._outbox.finished:
             self._connection.deadline = float("inf")
             self._lot.watch(self._connection, 0)
             return False
@@ -157,27 +190,40 @@ class Sender:
             self._owed = piece
         return piece is not None
 
-    def _write_bytes(self) -> int:
-        """Write once; what is not taken stays owed. On TLS the very same bytes are offered again. Returns what left."""
+    def _write_bytes(self, left: int) -> int:
+        """Write once; what is not taken stays owed. On TLS the very same bytes are offered again.
+
+        :returns: what left, or the whole turn: a socket that takes less than it is offered is full, and asking again at
+            once would push every small window that the client opens meanwhile.
+        """
         owed = self._owed
         assert owed is not None
         sock = self._connection.sock
         if self._connection.tls:
-            sent = sock.send(owed if len(owed) <= self.TLS_PIECE else memoryview(owed)[: self.TLS_PIECE])
+            most = self._offered or self.TLS_PIECE
+            piece = owed if len(owed) <= most else memoryview(owed)[:most]
+            self._offered = len(piece)
+            sent = sock.send(piece)
+            self._offered = 0
         else:
             sent = sock.send(owed, socket.MSG_MORE if self._outbox.file_is_next() else 0)
-        self._owed = None if sent == len(owed) else memoryview(owed)[sent:]
-        return sent
+        self._begun = True
+        if sent == len(owed):
+            self._owed = None
+            return sent
+        self._owed = memoryview(owed)[sent:]
+        return sent if self._connection.tls else left
 
     def _write_file(self, left: int) -> int:
         """A run of the file: by sendfile, or read in a large piece and written as bytes on TLS."""
         segment = self._file
         assert segment is not None
         if self._connection.tls:
-            self._owed = os.pread(segment.fd, min(segment.length, self.TLS_PIECE), segment.offset)
+            self._owed = _read(segment, min(segment.length, self.TLS_PIECE))
             moved = len(self._owed)
         else:
-            moved = os.sendfile(self._connection.fd, segment.fd, segment.offset, min(segment.length, left))
+            asked = min(segment.length, left)
+            moved = os.sendfile(self._connection.fd, segment.fd, segment.offset, asked)
         segment.offset += moved
         segment.length -= moved
         if not segment.length:
@@ -187,11 +233,13 @@ class Sender:
             log.warning("%s: a file became %d bytes shorter while it was sent; the connection is broken (%s)",
                         self._exchange.request_id, segment.length, self._exchange.request.target)  # fmt: skip
             raise BrokenPipeError
-        return self._write_bytes() if self._connection.tls else moved
+        if self._connection.tls:
+            return self._write_bytes(left)
+        return moved if moved == asked else left
 
     def wake(self) -> None:
         """The outbox was filled, or closed, on another thread."""
-        if self.run():
+        if not self._outbox.finished and self.run():
             self._lot.resume(self._connection)
 
     def event(self, connection: Connection, mask: int) -> None:
@@ -204,17 +252,24 @@ class Sender:
         """The client took nothing for the whole send gap."""
         self._fail()
 
-    def stop(self, connection: Connection) -> None:
+    def stop(self, connection: Connection) -> bool:
         """The lot closes the connection; drop what is owed."""
-        self._finish()
+        self._drop()
+        return True
 
     def _fail(self) -> None:
         self._lot.close(self._connection, hard=True)
-        self._finish()
+        if not self._begun:
+            self._exchange.status = 499  # the client left before its answer, as nginx has it
+        self._drop()
 
-    def _finish(self) -> None:
+    def _drop(self) -> None:
+        """End the exchange here; its log line tells what has left, not what should have."""
+        unsent = self._outbox.waiting() + len(self._owed or b"")
         if self._file is not None:
+            unsent += self._file.length
             self._file.close()
         self._owed = self._file = None
         self._outbox.abandon()
+        self._exchange.bytes_out = max(0, self._exchange.bytes_out - unsent)
         self._exchange.finish()

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from static_kit import LONG_AGO, body, exchange, get, refusal, static, waited, write
 
-from edgestack.content import files
+from edgestack.content import representation
 from edgestack.http.bodies import FileSegment
 from edgestack.http.dates import http_date
 
-LARGE = files.SMALL + 1
+LARGE = representation.KEPT + 1
 
 
 def test_a_small_file(tmp_path: Path) -> None:
@@ -35,14 +35,14 @@ def test_an_empty_file(tmp_path: Path) -> None:
     assert (response.status, response.length, body(response)) == (200, 0, b"")
 
 
-@pytest.mark.parametrize("size", [LARGE - 1, LARGE])
+@pytest.mark.parametrize("size", [representation.SMALL, representation.SMALL + 1, representation.KEPT, LARGE])
 def test_size_decides_the_road_and_not_the_answer(tmp_path: Path, size: int) -> None:
     content = os.urandom(size)
     write(tmp_path / "a.bin", content)
     handler = static(tmp_path)
     for _ in range(2):
         response = get(handler, "/a.bin")
-        assert isinstance(response.body, FileSegment) is (size == LARGE)
+        assert isinstance(response.body, FileSegment) is (size > representation.SMALL)
         assert body(response) == content
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from static_kit import LONG_AGO, body, exchange, get, static, waited, write
 
-from edgestack.content import files
+from edgestack.content import representation
 from edgestack.content.files import PrivateFiles
 
-LARGE = files.SMALL + 1
+LARGE = representation.KEPT + 1
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from static_kit import exchange, static, write
 
-from edgestack.content import files
+from edgestack.content import representation
 from edgestack.content import static as static_module
 from edgestack.content.files import PrivateFiles
 from edgestack.errors import ClientError
 from edgestack.http.messages import Response
 
-LARGE = files.SMALL + 1
+LARGE = representation.KEPT + 1
 
 
 @pytest.mark.parametrize(

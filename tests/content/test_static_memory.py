@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from static_kit import body, exchange, get, refusal, static, write
 
-from edgestack.content import files
+from edgestack.content import representation
 from edgestack.content import static as static_module
 from edgestack.content.files import PrivateFiles
 from edgestack.errors import ClientError, Refused
 
-LARGE = files.SMALL + 1
+LARGE = representation.KEPT + 1
 
 
 @pytest.mark.parametrize("size", [7, LARGE])
@@ -94,14 +94,14 @@ def test_long_paths_are_not_remembered(tmp_path: Path) -> None:
 def test_a_file_that_never_holds_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """C11 C14: rather no answer than a torn one."""
     file = write(tmp_path / "a.log")
-    read = files.read
+    read = representation.read
 
     def while_it_grows(fd: int, offset: int, length: int) -> bytes:
         with open(file, "ab") as log:
             log.write(b"another line\n")
         return read(fd, offset, length)
 
-    monkeypatch.setattr(files, "read", while_it_grows)
+    monkeypatch.setattr(representation, "read", while_it_grows)
     with pytest.raises(Refused) as caught:
         static(tmp_path)(exchange("/a.log"))
     assert (caught.value.status, caught.value.retry_after) == (503, 1)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from static_kit import exchange, get, refusal, static, write
 
-from edgestack.content import files
+from edgestack.content import representation
 from edgestack.errors import ClientError
 
-LARGE = files.SMALL + 1
+LARGE = representation.KEPT + 1
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server_kit import Server, running
+from server_kit import FRAMEWORKS, Server, running
 
-FRAMEWORKS = {"bare": "bare:app", "flask": "flask_app:app", "django": "django_app:app"}
 FILE_SIZE = 300_000
 
 

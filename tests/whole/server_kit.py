@@ -27,8 +27,10 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-__all__ = ["APPS", "ROOT", "Reply", "Server", "environment", "running"]
+__all__ = ["APPS", "FRAMEWORKS", "ROOT", "Reply", "Server", "environment", "exchange", "running"]
 
+FRAMEWORKS = {"bare": "bare:app", "flask": "flask_app:app", "django": "django_app:app"}
+"""The applications in `apps/` that do the same things, as `--app` names them."""
 APPS = Path(__file__).parent / "apps"
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
@@ -69,7 +71,8 @@ class Told:
             return bool(found) or self.ended
 
         with self._changed:
-            assert self._changed.wait_for(here, PATIENCE) and found, f"never said {wanted!r}: {self.lines}"  # noqa: PT018
+            self._changed.wait_for(here, PATIENCE)
+        assert found, f"never said {wanted!r}: {self.lines}"
         return found[0]
 
     def wait_for_end(self) -> list[str]:
@@ -193,9 +196,13 @@ class Server:
 
     # -- what it says --------------------------------------------------------------------------------------------------
 
-    def logged(self, text: str) -> str:
-        """Wait for a record of the error log that contains `text`, and take it as expected."""
-        self.claimed.append(text)
+    def logged(self, reply: Reply | None, text: str) -> str:
+        """Wait for the line of the error log that says `text` about this exchange, and take it as expected.
+
+        :param reply: None where the record belongs to no answer that was received.
+        """
+        identity = reply["X-Request-Id"] if reply else ""
+        self.claimed.append(identity or text)
         return self.err.wait_for(text)
 
     def records(self) -> Iterator[tuple[str, str]]:
@@ -212,7 +219,7 @@ class Server:
                     yield RECORD.match(record[0])[1], "\n".join(record)  # type: ignore[index]
                 record = [line]
             elif line.strip():
-                assert record and line.startswith("    "), f"neither banner nor log: {line!r}"  # noqa: PT018
+                assert line.startswith("    " if record else "\0"), f"neither banner nor log: {line!r}"
                 record.append(line)
 
     # -- its end -------------------------------------------------------------------------------------------------------

@@ -64,6 +64,16 @@ def stream(environ: Environ, rest: str) -> Reply:
     return "200 OK", [("Content-Type", "text/plain")], pieces()
 
 
+def held(environ: Environ, rest: str) -> Reply:
+    """A stream that waits for somebody to write into a FIFO: a gate that can be opened after the listener is closed."""
+
+    def pieces() -> Iterator[bytes]:
+        yield b"first "
+        yield Path(os.environ["EDGE_FIFO"]).read_bytes()
+
+    return "200 OK", [("Content-Type", "text/plain")], pieces()
+
+
 def gate(environ: Environ, rest: str) -> Reply:
     open_gate(rest)
     return text("open")
@@ -111,6 +121,7 @@ VIEWS: dict[str, Callable[[Environ, str], Reply]] = {
     "json": echo,
     "upload": upload,
     "stream": stream,
+    "held": held,
     "open": gate,
     "file": file,
     "boom": boom,

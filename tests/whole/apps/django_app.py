@@ -24,8 +24,8 @@ if not settings.configured:
     )
     django.setup()
 
-from django.core.wsgi import get_wsgi_application  # noqa: E402 - needs the settings
-from django.http import (  # noqa: E402
+from django.core.wsgi import get_wsgi_application
+from django.http import (
     FileResponse,
     HttpRequest,
     HttpResponse,
@@ -33,8 +33,8 @@ from django.http import (  # noqa: E402
     JsonResponse,
     StreamingHttpResponse,
 )
-from django.urls import path  # noqa: E402
-from gates import open_gate, pass_gate  # noqa: E402
+from django.urls import path
+from gates import open_gate, pass_gate
 
 BLOCK = 1 << 16
 LARGE = 20 << 20
