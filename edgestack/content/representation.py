@@ -49,7 +49,7 @@ class Representation:
     """A file in one content coding, and what follows from it alone. Of the identity, also its neighbours in others."""
 
     __slots__ = (
-        "__weakref__", "codings", "content_type", "ctime", "data", "dev", "etag", "fields", "file", "filename",
+        "__weakref__", "bare", "codings", "content_type", "ctime", "data", "dev", "etag", "fields", "file", "filename",
         "future", "ino", "modified", "mtime", "neighbours", "not_modified", "offered", "ready", "real", "size", "until",
         "weight", "whole",
     )  # fmt: skip
@@ -91,11 +91,12 @@ class Representation:
         """Kept open for sendfile, where the file is large enough to gain by it."""
         if self.file is not None:
             _held.add(self)
-        small = data if data is not None and self.size <= SMALL else None
-        self.whole = Response(200, self.fields, small or b"", self.size)
-        """All of it; without its body where that is sent from the file."""
+        self.whole = self._whole()
+        """All of it; None where the file must be opened anew for each answer."""
+        self.bare = Response(200, self.fields, b"", self.size)
+        """All but its body, for HEAD."""
         self.not_modified = Response(304, validating)
-        self.ready = self.whole if small is not None else None
+        self.ready = self.whole
         """What a request without conditions gets; None where more must be asked."""
         self.codings: dict[str, Representation] = {}
         self.offered: tuple[str, ...] = ()
@@ -122,9 +123,16 @@ class Representation:
         if codings:
             self.ready = None
 
-    def segment(self, offset: int, length: int) -> FileSegment:
-        """A run of its bytes, to be sent from the file. Raises as `open_regular` does."""
-        return FileSegment(self.file or open_regular(self.real, self.signature), offset, length, self.data)
+    def _whole(self) -> Response | None:
+        if self.file is not None:
+            return Response(200, self.fields, FileSegment(self.file, 0, self.size, self.data), self.size)
+        if self.data is not None and self.size <= SMALL:
+            return Response(200, self.fields, self.data, self.size)
+        return None
+
+    def opened(self) -> OpenFile:
+        """The file, as it was. Raises as `open_regular` does."""
+        return self.file or open_regular(self.real, self.signature)
 
 
 _held: WeakSet[Representation] = WeakSet()

@@ -31,7 +31,7 @@ from edgestack.content import listing
 from edgestack.content.files import Folder, Place, PrivateFiles, Signature, signature
 from edgestack.content.representation import SMALL, Changed, Representation, content, digest, read
 from edgestack.errors import ClientError, Refused
-from edgestack.http.bodies import Piece
+from edgestack.http.bodies import FileSegment, Piece
 from edgestack.http.conditional import CONDITIONAL, evaluate, range_applies, undated
 from edgestack.http.media_types import media_type
 from edgestack.http.messages import Exchange, FieldPairs, Request, Response
@@ -332,11 +332,11 @@ class Static:
                 response = in_part(known, fields)
                 if response is not None:
                     return response
-        if known.size <= SMALL or request.method == "HEAD":
+        if request.method == "HEAD":
+            return known.bare
+        if known.whole is not None:
             return known.whole
-        response = Response(200, known.fields, known.segment(0, known.size), known.size)
-        response.encoded = known.whole.encoded
-        return response
+        return Response(200, known.fields, FileSegment(known.opened(), 0, known.size, known.data), known.size)
 
 
 def unchanged(coded: Representation) -> Representation:
@@ -374,8 +374,8 @@ def pieces(known: Representation, ranges: list[tuple[int, int]]) -> list[Piece]:
         return [known.data[first : last + 1] for first, last in ranges]
     if len(ranges) == 1:
         first, last = ranges[0]
-        return [known.segment(first, last - first + 1)]
-    file = known.segment(0, known.size)
+        return [FileSegment(known.opened(), first, last - first + 1)]
+    file = known.opened()
     if sum(last - first + 1 for first, last in ranges) <= SMALL:
         return [read(file.fd, first, last - first + 1) for first, last in ranges]
-    return [file.part(first, last - first + 1) for first, last in ranges]
+    return [FileSegment(file, first, last - first + 1) for first, last in ranges]

@@ -39,9 +39,9 @@ class OpenFile:
 
 
 class FileSegment:
-    """`length` bytes of an open file, from `offset` on. Whoever takes it closes it, sent or not."""
+    """`length` bytes of an open file, from `offset` on. A value: whoever sends it keeps the position to himself."""
 
-    __slots__ = ("_file", "data", "length", "offset")
+    __slots__ = ("data", "fd", "file", "length", "offset")
 
     def __init__(self, file: OpenFile, offset: int, length: int, data: bytes | None = None) -> None:
         """
@@ -49,31 +49,18 @@ class FileSegment:
         :param length: how many bytes to send; never more are sent, and fewer (a file that shrank) break the connection.
         :param data: the whole file, where it is in memory anyway: TLS needs bytes and is spared the reading.
         """
-        self._file: OpenFile | None = file
+        self.file = file
+        self.fd = file.fd
         self.offset = offset
         self.length = length
         self.data = data
 
-    @property
-    def fd(self) -> int:
-        """The descriptor. :raises ValueError: the segment is closed."""
-        if self._file is None:
-            raise ValueError("the segment is closed")
-        return self._file.fd
-
-    def part(self, offset: int, length: int) -> FileSegment:
-        """Another run of the same file."""
-        assert self._file is not None
-        return FileSegment(self._file, offset, length, self.data)
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was let go of."""
-        return self._file is None
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file = self.data = None
+    def read(self, done: int, most: int) -> bytes | memoryview:
+        """Up to `most` bytes behind the first `done`; none at the end, or where the file has become shorter."""
+        size = min(most, self.length - done)
+        if self.data is not None:
+            return memoryview(self.data)[self.offset + done : self.offset + done + size]
+        return os.pread(self.fd, size, self.offset + done)
 
 
 Piece: TypeAlias = "bytes | FileSegment"
@@ -122,7 +109,7 @@ class Outlet(Protocol):
         """Send `data`; waits, bounded by the send timeout, while a slow client's spool is full. b"" is ignored."""
 
     def file(self, segment: FileSegment) -> None:
-        """Send a run of an open file by the road static files take; the outlet closes it."""
+        """Send a run of an open file by the road static files take."""
 
     def whole(self, response: Response, data: bytes) -> None:
         """`head`, `piece` and `finish` in one: the usual answer, on the shortest road. `data` is not empty."""

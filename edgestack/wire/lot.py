@@ -28,6 +28,7 @@ import trio
 
 from edgestack.config.model import Limits, Timeouts
 from edgestack.errors import ClientError, EdgeError, Refused
+from edgestack.http.bodies import FileSegment
 from edgestack.http.messages import AppCall, Exchange, Facts, Response, unreadable
 from edgestack.http.target import read_path
 from edgestack.wire.connection import READABLE, RECEIVE, WOULD_BLOCK, WRITABLE, Connection, Door
@@ -40,7 +41,7 @@ from edgestack.wire.linger import Linger
 from edgestack.wire.outbox import Budget, Outbox
 from edgestack.wire.outlet import LotOutlet
 from edgestack.wire.receiving import LotSource, ReceivedBody
-from edgestack.wire.sending import Sender, begin
+from edgestack.wire.sending import Sender, begin, begin_file
 from edgestack.wire.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -280,13 +281,17 @@ class Lot:
         """Send an answer that is at hand. True: all of it left, and the connection may go on at once."""
         request = exchange.request
         if not (
-            response.at_once
-            and request.persistent
+            request.persistent
             and request.method != "HEAD"
             and connection.h1.framing is None
             and request.version == "HTTP/1.1"
             and self.lasting
         ):
+            return begin(self, connection, exchange, response)
+        if not response.at_once:
+            if type(response.body) is FileSegment and not connection.tls:
+                head = b"%b%b%08x\r\n\r\n" % (encode(response), self._tail_line, exchange.serial)
+                return begin_file(self, connection, exchange, response, head)
             return begin(self, connection, exchange, response)
         body: bytes = response.body  # type: ignore[assignment] # that is what `at_once` says
         data = b"%b%b%08x\r\n\r\n%b" % (response.encoded or encode(response), self._tail_line, exchange.serial, body)

@@ -110,11 +110,7 @@ class Outbox:
 
     def _put_file(self, piece: FileSegment) -> None:
         """A file waits as it is, behind everything that was spooled."""
-        try:
-            self._wait_until(lambda: self._read == self._written)
-        except Disconnected:
-            piece.close()
-            raise
+        self._wait_until(lambda: self._read == self._written)
         self._pieces.append(piece)
 
     def _put_bytes(self, data: bytes) -> bool:
@@ -186,10 +182,6 @@ class Outbox:
         held = sum(piece.length if isinstance(piece, FileSegment) else len(piece) for piece in list(self._pieces))
         return held + self._written - self._read
 
-    def file_is_next(self) -> bool:
-        """Whether a file stands behind the piece taken last: then the two leave together (MSG_MORE)."""
-        return bool(self._pieces) and type(self._pieces[0]) is FileSegment  # only the taker ever removes one
-
     def _take(self) -> Piece | None:
         if self._pieces:
             piece = self._pieces.popleft()
@@ -219,9 +211,6 @@ class Outbox:
 
     def _drop(self) -> None:
         self.gone = True
-        for piece in self._pieces:
-            if type(piece) is not bytes:
-                piece.close()  # type: ignore[union-attr]
         self._pieces.clear()
         if self._spool is not None:
             if self._budget is not None:

@@ -110,28 +110,22 @@ class ThreadOutlet(ABC):
 
     def file(self, segment: FileSegment) -> None:
         """Send a run of a file by the road that static files take."""
-        try:
-            head = self._begin(b"") if self._framed is None else b""
-            assert self._framed is not None
-            if not (self._framed.bare or self._framed.chunked):
-                self._write_file(head, segment)
-                return
-            if head:
-                self._write(head)
-            self._copy(segment)
-        finally:
-            if self._framed is None or self._framed.bare or self._framed.chunked:
-                segment.close()
+        head = self._begin(b"") if self._framed is None else b""
+        assert self._framed is not None
+        if not (self._framed.bare or self._framed.chunked):
+            self._write_file(head, segment)
+            return
+        if head:
+            self._write(head)
+        self._copy(segment)
 
     def _copy(self, segment: FileSegment) -> None:
         """A file where no plain run of bytes may leave: nothing of it for HEAD, chunks without a length."""
         assert self._framed is not None
-        with open(segment.fd, "rb", closefd=False) as file:
-            file.seek(segment.offset)
-            while not self._framed.bare and segment.length:
-                data = file.read(min(segment.length, READ_BACK))
-                segment.length -= len(data) or segment.length
-                self.piece(data)
+        done = 0
+        while not self._framed.bare and (data := bytes(segment.read(done, READ_BACK))):
+            done += len(data)
+            self.piece(data)
 
     def whole(self, response: Response, data: bytes) -> None:
         """A complete answer."""
@@ -305,7 +299,6 @@ class LotOutlet(ThreadOutlet):
 
     def _write_file(self, head: bytes, segment: FileSegment) -> None:
         if self._gone:
-            segment.close()
             raise Disconnected
         self._exchange.bytes_out += segment.length
         if self._outbox is not None:  # then the head has left already

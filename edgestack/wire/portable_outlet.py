@@ -68,12 +68,8 @@ class PortableOutlet(ThreadOutlet):
             raise
 
     def _write_file(self, head: bytes, segment: FileSegment) -> None:
-        try:
-            if head:
-                self._write(head)
-        except Disconnected:
-            segment.close()
-            raise
+        if head:
+            self._write(head)
         self._exchange.bytes_out += segment.length
         self._stored.put(segment)
 

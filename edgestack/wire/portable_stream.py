@@ -9,7 +9,6 @@ What an answer may be, its framing, its limits and its log line are those of the
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -262,33 +261,25 @@ class PortableStream:
             raise Disconnected
 
     async def _send_pieces(self, exchange: Exchange, head: bytes, pieces: list[Piece], bare: bool) -> None:
-        try:
-            if pieces and not bare and isinstance(pieces[0], bytes):
-                head += pieces.pop(0)  # type: ignore[operator] # just looked at
-            await self.send(head)
-            while pieces and not bare:
-                await self._send_piece(exchange, pieces.pop(0))
-        finally:
-            for piece in pieces:
-                if isinstance(piece, FileSegment):
-                    piece.close()
+        if pieces and not bare and isinstance(pieces[0], bytes):
+            head += pieces.pop(0)  # type: ignore[operator] # just looked at
+        await self.send(head)
+        while pieces and not bare:
+            await self._send_piece(exchange, pieces.pop(0))
 
     async def _send_piece(self, exchange: Exchange, piece: Piece) -> None:
         if isinstance(piece, bytes):
             await self.send(piece)
             return
-        try:
-            while piece.length:
-                data = os.pread(piece.fd, min(piece.length, READ_BACK), piece.offset)
-                if not data:
-                    log.warning("%s: a file became %d bytes shorter while it was sent; the connection is broken (%s)",
-                                exchange.request_id, piece.length, exchange.request.target)  # fmt: skip
-                    raise Disconnected
-                piece.offset += len(data)
-                piece.length -= len(data)
-                await self.send(data)
-        finally:
-            piece.close()
+        done = 0
+        while done < piece.length:
+            data = piece.read(done, READ_BACK)
+            if not data:
+                log.warning("%s: a file became %d bytes shorter while it was sent; the connection is broken (%s)",
+                            exchange.request_id, piece.length - done, exchange.request.target)  # fmt: skip
+                raise Disconnected
+            done += len(data)
+            await self.send(bytes(data))
 
     async def _call(self, exchange: Exchange, call: AppCall) -> bool:
         """Hand the exchange to an application thread and send what it puts into its outbox."""

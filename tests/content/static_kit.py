@@ -101,7 +101,6 @@ def body(response: Response) -> bytes:
     for piece in pieces:
         if isinstance(piece, FileSegment):
             taken += os.pread(piece.fd, piece.length, piece.offset)
-            piece.close()
         else:
             assert isinstance(piece, bytes)
             taken += piece

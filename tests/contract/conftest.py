@@ -1,7 +1,8 @@
-"""The fixture that runs every test of the contract on every driver."""
+"""Every test of the contract runs on every driver, and in virtual time: a clock that stands still until it is told."""
 
 from __future__ import annotations
 
+import inspect
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -10,9 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 import trustme
 from contract_kit import DRIVERS, Edge, open_edge
 from trio.testing import MockClock
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and inspect.iscoroutinefunction(item.obj):
+            item.add_marker(pytest.mark.trio(run=run_in_virtual_time), append=False)
+
+
+def run_in_virtual_time(test: Callable[..., Any], *, clock: trio.abc.Clock | None = None, **more: Any) -> Any:
+    return trio.run(test, clock=clock or MockClock(), **more)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +56,7 @@ def driver(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def serving(
-    driver: str, mock_clock: MockClock, certificate: tuple[Path, Path], trust: ssl.SSLContext
+    driver: str, certificate: tuple[Path, Path], trust: ssl.SSLContext
 ) -> Callable[..., AbstractAsyncContextManager[Edge]]:
     """`async with serving(app=…) as edge`: see `contract_kit.open_edge`."""
-    return partial(open_edge, driver, mock_clock, certificate, trust)
+    return partial(open_edge, driver, certificate, trust)

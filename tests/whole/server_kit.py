@@ -125,7 +125,8 @@ class Server:
     out: Told
     err: Told
     ready_file: Path
-    data: Path
+    ca: Path
+    """The authority that its clients trust."""
     urls: list[str] = field(default_factory=list)
     claimed: list[str] = field(default_factory=list)
 
@@ -142,10 +143,6 @@ class Server:
         port = urlsplit(self.urls[0]).port
         assert port
         return port
-
-    @property
-    def ca(self) -> Path:
-        return self.data / "edgestack" / "edgestack-ca.pem"
 
     @property
     def secure(self) -> bool:
@@ -292,7 +289,8 @@ def start(
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stderr is not None
-    server = Server(process, Told(process.stdout), Told(process.stderr), ready_file, data)
+    ca = data / "edgestack" / "edgestack-ca.pem"
+    server = Server(process, Told(process.stdout), Told(process.stderr), ready_file, ca)
     try:
         server.err.wait_for(LAST_LINE)
         server.urls = json.loads(ready_file.read_text())

@@ -33,10 +33,20 @@ def both(data: Path, file: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 def curl(server: Server, *words: str) -> str:
     """Run curl, trusting the development authority; what it writes, once it has succeeded."""
     assert CURL
-    command = [CURL, "--silent", "--show-error", "--max-time", str(PATIENCE), "--cacert", str(server.ca), "--noproxy", "*"]
+    command = [
+        CURL,
+        "--silent",
+        "--show-error",
+        "--max-time",
+        str(PATIENCE),
+        "--cacert",
+        str(server.ca),
+        "--noproxy",
+        "*",
+    ]
     done = subprocess.run(
         [*command, *words], capture_output=True, check=False,
-        timeout=2 * PATIENCE, env={"PATH": os.environ["PATH"], "HOME": str(server.data)},
+        timeout=2 * PATIENCE, env={"PATH": os.environ["PATH"], "HOME": str(server.ca.parent)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.decode()
@@ -87,7 +97,9 @@ def test_head(both: Server) -> None:
     assert fields["content-length"] == "10"
 
 
-@pytest.mark.parametrize(("wanted", "status", "part"), [("2-4", "206", "234"), ("-2", "206", "89"), ("8-", "206", "89")])
+@pytest.mark.parametrize(
+    ("wanted", "status", "part"), [("2-4", "206", "234"), ("-2", "206", "89"), ("8-", "206", "89")]
+)
 def test_ranges(both: Server, wanted: str, status: str, part: str) -> None:
     """C5."""
     answer = curl(both, "--range", wanted, "--write-out", "|%{http_code}", f"{both.url}/digits.txt")

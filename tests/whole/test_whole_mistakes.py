@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +105,7 @@ def test_a_port_in_use(folder: Path) -> None:
 
 
 @pytest.fixture
-def certificates(folder: Path) -> Iterator[tuple[Path, Path, Path]]:
+def certificates(folder: Path) -> tuple[Path, Path, Path]:
     """A certificate, its key, and another key."""
     authority = trustme.CA()
     names = []
@@ -115,7 +114,7 @@ def certificates(folder: Path) -> Iterator[tuple[Path, Path, Path]]:
         issued.cert_chain_pems[0].write_to_path(str(folder / f"{name}.pem"))
         issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
         names.append(folder / name)
-    yield names[0].with_suffix(".pem"), names[0].with_suffix(".key"), names[1].with_suffix(".key")
+    return names[0].with_suffix(".pem"), names[0].with_suffix(".key"), names[1].with_suffix(".key")
 
 
 def test_a_certificate_that_does_not_match_its_key(folder: Path, certificates: tuple[Path, Path, Path]) -> None:

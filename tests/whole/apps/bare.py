@@ -108,7 +108,7 @@ def large(environ: Environ, rest: str) -> Reply:
 
 
 def method(environ: Environ, rest: str) -> Reply:
-    return text(environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", environ["REQUEST_METHOD"]))
+    return text(str(environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", environ["REQUEST_METHOD"])))
 
 
 def shown(environ: Environ, rest: str) -> Reply:

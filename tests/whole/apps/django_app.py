@@ -100,9 +100,7 @@ def validated(request: HttpRequest) -> HttpResponse:
 
 
 def large(request: HttpRequest) -> StreamingHttpResponse:
-    return StreamingHttpResponse(
-        (bytes(BLOCK) for _ in range(LARGE // BLOCK)), content_type="application/octet-stream"
-    )
+    return StreamingHttpResponse((bytes(BLOCK) for _ in range(LARGE // BLOCK)), content_type="application/octet-stream")
 
 
 def method(request: HttpRequest) -> HttpResponse:

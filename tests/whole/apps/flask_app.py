@@ -84,7 +84,7 @@ def leave() -> Any:
 
 
 @app.get("/validated")
-def validated() -> Response:
+def validated() -> Any:
     response = make_response("a page")
     response.add_etag()
     return response.make_conditional(request)
