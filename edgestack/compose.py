@@ -130,6 +130,7 @@ def _file_first(files: Static, application: Wsgi) -> Handler:
 
 
 def _speak_https(exchange: Exchange) -> Response:
+    exchange.request.persistent = False
     host = exchange.request.host or "this host"
     raise ClientError(f"This port speaks HTTPS: ask for https://{host}/ instead.", 400)
 

@@ -285,7 +285,10 @@ def _bind(listeners: Iterable[Listener]) -> Sockets:
 
 def _most_connections() -> int:
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return sys.maxsize if soft == resource.RLIM_INFINITY else int(soft * CONNECTIONS_SHARE)
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    taken = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    return max(1, int((soft - taken) * CONNECTIONS_SHARE))
 
 
 def _lead(door: Door, other: Door) -> None:
@@ -296,7 +299,7 @@ def _url(listener: Listener, sock: socket.socket) -> str:
     """The address as a client would write it."""
     scheme = "https" if listener.tls else "http"
     if sock.family == socket.AF_UNIX:
-        return f"{scheme}+unix:{sock.getsockname()}"
+        return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 

@@ -34,7 +34,6 @@ __all__ = [
     "Handler",
     "Request",
     "Response",
-    "unreadable",
 ]
 
 FieldPairs: TypeAlias = "tuple[tuple[str, str], ...]"
@@ -81,11 +80,6 @@ class Request:
         self.host = host
         self.persistent = persistent
         self.body: RequestBody | None = None
-
-
-def unreadable(path: Path) -> Request:
-    """What stands in an exchange whose head could not be read: empty, not persistent. `path` is that of "/"."""
-    return Request("", "", "HTTP/1.1", [], {}, path, "", "", persistent=False)
 
 
 class Response:

@@ -74,7 +74,7 @@ def _part(attribute: str) -> Read:
 
 def _request_line(exchange: Exchange) -> str | None:
     request = exchange.request
-    return f"{request.method} {request.target} {request.version}" if request else None
+    return f"{request.method} {request.target} {request.version}" if request and request.method else None
 
 
 def _remote_user(exchange: Exchange) -> str | None:
@@ -179,7 +179,7 @@ def _combined(wall: Clock) -> LineFormat:
             return f'{exchange.facts.remote_addr} - - [{moment}] "-" {exchange.status} {exchange.bytes_out} "-" "-"\n'
         fields = request.fields
         user = escape(_remote_user(exchange) or "") if "authorization" in fields else "-"
-        asked = f"{request.method} {request.target} {request.version}"
+        asked = f"{request.method} {request.target} {request.version}" if request.method else "-"
         if not asked.isascii() or not asked.isprintable() or '"' in asked or "\\" in asked:
             asked = asked.translate(ESCAPES)
         return (

@@ -22,8 +22,9 @@ import h11
 
 from edgestack.config.model import Limits
 from edgestack.errors import ClientError
-from edgestack.http.fields import tokens
+from edgestack.http.fields import is_token, tokens
 from edgestack.http.messages import Request
+from edgestack.http.target import read_path
 from edgestack.wire.h1_head import early_error, read_extraordinary, read_field, read_ordinary
 from edgestack.wire.known_heads import read_known
 
@@ -259,6 +260,16 @@ class H1:
         if not self.buffer or (self.buffer == b"\r" and not self._blank):
             return None
         return ClientError("The request ended before its head was complete.", 400)
+
+    def unreadable(self) -> Request:
+        """What stands in the exchange of a head that was refused: empty, but for the method and target of a request
+        line that can be read, so that the log tells what was asked and HEAD gets no body. Never persistent."""
+        line = self.buffer[: self.limits.request_line].partition(CRLF)[0].decode("latin-1")
+        method, _, rest = line.partition(" ")
+        target = rest.partition(" ")[0]
+        if not (is_token(method) and target.isascii() and target.isprintable()):
+            method = target = ""
+        return Request(method, target, "HTTP/1.1", [], {}, read_path("/"), "", "", persistent=False)
 
     def _extraordinary(self, end: int) -> Request | None:
         if self._skip_blank_line():

@@ -29,8 +29,7 @@ import trio
 from edgestack.config.model import Limits, Timeouts
 from edgestack.errors import ClientError, EdgeError, Refused
 from edgestack.http.bodies import FileSegment
-from edgestack.http.messages import AppCall, Exchange, Facts, Response, unreadable
-from edgestack.http.target import read_path
+from edgestack.http.messages import AppCall, Exchange, Facts, Response
 from edgestack.wire.connection import READABLE, RECEIVE, WOULD_BLOCK, WRITABLE, Connection, Door
 from edgestack.wire.deadlines import Deadlines
 from edgestack.wire.exchange_task import ExchangeTask
@@ -336,7 +335,7 @@ class Lot:
         """Answer what could not be read, and close (E1); the close lingers, so that the client sees the answer."""
         self.statistics.refused += 1
         self._serial += 1
-        exchange = Exchange(connection.facts, unreadable(read_path("/")), self._serial, self.now)
+        exchange = Exchange(connection.facts, connection.h1.unreadable(), self._serial, self.now)
         exchange.ends = connection.door.ends
         begin(self, connection, exchange, connection.door.errors(exchange, error))
 

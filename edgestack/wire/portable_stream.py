@@ -16,8 +16,7 @@ import trio
 
 from edgestack.errors import ClientError, Disconnected, EdgeError, Refused
 from edgestack.http.bodies import FileSegment, Piece
-from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response, unreadable
-from edgestack.http.target import read_path
+from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response
 from edgestack.wire.connection import RECEIVE, Door
 from edgestack.wire.h1 import H1
 from edgestack.wire.h1_answer import Tail, frame
@@ -143,7 +142,7 @@ class PortableStream:
 
     async def _refuse(self, error: EdgeError) -> None:
         self._driver.statistics.refused += 1
-        exchange = self._driver.exchange(self._facts, unreadable(read_path("/")))
+        exchange = self._driver.exchange(self._facts, self._h1.unreadable())
         exchange.ends = self._door.ends
         try:
             await self._reply(exchange, self._door.errors(exchange, error))

@@ -486,7 +486,7 @@ def test_heads_seen_before_are_shared() -> None:
         pytest.param([b"", "text"], "gave str as a piece", id="F10 str later"),
         pytest.param([bytearray(b"x")], "gave bytearray as a piece", id="F10 bytearray"),
         pytest.param([None], "gave NoneType as a piece", id="F10 None"),
-        pytest.param(5, "not iterable", id="F10 no iterable"),
+        pytest.param(5, "returned int: an iterable of bytes", id="F10 no iterable"),
     ],
 )
 def test_refused_bodies(result: Any, words: str) -> None:

@@ -43,7 +43,7 @@ REFUSED = [
     ("gives_list_of_text", "gave str", "F10"),
     ("gives_bytes", "returned bytes", "F10"),
     ("gives_none", "returned NoneType", "F10"),
-    ("gives_number", "not iterable", "F10"),
+    ("gives_number", "returned int: an iterable of bytes", "F10"),
     ("bad_status", "the status 'OK'", "F10"),
     ("number_status", "the status 200", "F10"),
     ("splits_the_response", "X-Name", "F10"),
