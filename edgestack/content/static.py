@@ -191,15 +191,10 @@ class Static:
             now = os.stat(known.filename)
         except OSError:
             return None
-        if (
-            now.st_mtime_ns != known.mtime
-            or now.st_ctime_ns != known.ctime
-            or now.st_size != known.size
-            or now.st_ino != known.ino
-            or now.st_dev != known.dev
-        ):
+        # the ctime moves with each change of content, date or rights, and cannot be set: it speaks for the rest
+        if now.st_ctime_ns != known.ctime or now.st_ino != known.ino or now.st_size != known.size:
             return None
-        if known.ready is not None and CONDITIONAL.isdisjoint(request.fields):
+        if known.ready is not None and not request.conditional:
             return known.ready
         try:
             return self._answer(known, request)

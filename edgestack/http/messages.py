@@ -45,7 +45,10 @@ AT_ONCE = 128 * 1024
 class Request:
     """One request, head read and body not begun (RFC 9112 §3)."""
 
-    __slots__ = ("body", "fields", "host", "method", "pairs", "path", "persistent", "query", "target", "version")
+    __slots__ = (
+        "_cookie_at", "_pairs", "block", "body", "conditional", "fields", "host", "method", "path", "persistent",
+        "query", "target", "version",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -58,28 +61,47 @@ class Request:
         query: str,
         host: str,
         persistent: bool,
+        cookie_at: int = -1,
+        conditional: bool = True,
+        block: object = None,
     ) -> None:
         """
         :param method: as sent; methods are case-sensitive (RFC 9110 §9.1).
         :param target: the request-target byte for byte.
         :param version: "HTTP/1.1" or "HTTP/1.0".
-        :param pairs: the fields as received, names in lower case, in order.
+        :param pairs: the fields as received, names in lower case, in order; not to be changed, requests share them.
         :param fields: the same folded: one value a name.
         :param path: the target's path, in its two forms (`http/target.py`).
         :param query: what follows the first "?", without it; "" when there is none.
         :param host: the authority asked for: of an absolute target, else Host's value; "" when HTTP/1.0 names none.
         :param persistent: whether the client wants the connection kept (RFC 9112 §9.3).
+        :param cookie_at: where in `pairs` the cookie belongs, which stands only in `fields`; -1 for none.
+        :param conditional: whether it may have a precondition or a range (`http.conditional.CONDITIONAL`).
+        :param block: the same object for all requests whose field lines were the same but for the cookie, where that is
+            known: a key for whoever remembers what follows from those fields.
         """
         self.method = method
         self.target = target
         self.version = version
-        self.pairs = pairs
+        self._pairs = pairs
+        self._cookie_at = cookie_at
+        self.conditional = conditional
+        self.block = block
         self.fields = fields
         self.path = path
         self.query = query
         self.host = host
         self.persistent = persistent
         self.body: RequestBody | None = None
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The fields as received, names in lower case, in order. Not to be changed."""
+        if self._cookie_at < 0:
+            return self._pairs
+        pairs = self._pairs.copy()
+        pairs.insert(self._cookie_at, ("cookie", self.fields["cookie"]))
+        return pairs
 
 
 class Response:

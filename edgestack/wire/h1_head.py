@@ -25,6 +25,7 @@ import h11
 
 from edgestack.config.model import Limits
 from edgestack.errors import ClientError
+from edgestack.http.conditional import CONDITIONAL
 from edgestack.http.fields import FORBIDDEN, TCHAR, fold, tokens
 from edgestack.http.messages import Request
 from edgestack.http.remembered import Remembered
@@ -109,13 +110,14 @@ _recall = _lines.__getitem__
 class Block:
     """Field lines that stand together, and what follows from all of them."""
 
-    __slots__ = ("fields", "host", "pairs", "persistent")
+    __slots__ = ("conditional", "fields", "host", "pairs", "persistent")
 
     def __init__(self, pairs: list[tuple[str, str]], fields: dict[str, str], host: str, persistent: bool) -> None:
         self.pairs = pairs
         self.fields = fields
         self.host = host
         self.persistent = persistent
+        self.conditional = not CONDITIONAL.isdisjoint(fields)
 
 
 def read_block(lines: list[bytes]) -> Block | None:
@@ -164,7 +166,8 @@ def read_ordinary(head: bytes, limits: Limits) -> Request | None:
         return None
     method, target, path, query = line
     return Request(
-        method, target, "HTTP/1.1", block.pairs, block.fields, path, query, block.host, block.persistent
+        method, target, "HTTP/1.1", block.pairs, block.fields, path, query, block.host, block.persistent, -1,
+        block.conditional,
     )  # fmt: skip
 
 

@@ -57,10 +57,8 @@ def read_known(head: bytes, limits: Limits) -> Request | None:
     at = head.rfind(COOKIE, end)
     if at < 0:
         block = _blocks[head[end:-4]]
-        cookie = ""
     else:
         stop = head.find(CRLF, at + 10)
-        cookie = head[at + 10 : stop].decode("latin-1")
         block = _blocks[head[end:at] + head[stop:-4]]
     line = read_request_line(head[:end])
     if line is None or block is None or len(block.pairs) >= limits.fields:
@@ -68,15 +66,16 @@ def read_known(head: bytes, limits: Limits) -> Request | None:
     if end > limits.request_line or len(head) > limits.head:
         return None
     method, target, path, query = line
-    if at < 0:
-        return Request(
-            method, target, "HTTP/1.1", block.pairs, block.fields, path, query, block.host, block.persistent
-        )  # fmt: skip
-    if not cookie.isprintable() or "cookie" in block.fields:
-        return None
-    fields = block.fields.copy()
-    fields["cookie"] = cookie = cookie.strip(" ")
-    pairs = block.pairs.copy()
-    place = len(pairs) if stop == len(head) - 4 else head.count(CRLF, end + 2, at + 2)
-    pairs.insert(place, ("cookie", cookie))
-    return Request(method, target, "HTTP/1.1", pairs, fields, path, query, block.host, block.persistent)
+    fields = block.fields
+    place = -1
+    if at >= 0:
+        cookie = head[at + 10 : stop].decode("latin-1")
+        if not cookie.isprintable() or "cookie" in fields:
+            return None
+        place = len(block.pairs) if stop == len(head) - 4 else head.count(CRLF, end + 2, at + 2)
+        fields = fields.copy()
+        fields["cookie"] = cookie.strip(" ")
+    return Request(
+        method, target, "HTTP/1.1", block.pairs, fields, path, query, block.host, block.persistent, place,
+        block.conditional, block,
+    )  # fmt: skip

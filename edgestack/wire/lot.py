@@ -215,7 +215,7 @@ class Lot:
         h1 = connection.h1
         if data:
             started = h1.buffer != b""
-            h1.feed(data)
+            h1.buffer += data
             self._answer(connection, started)
             return
         error = h1.eof_error()
@@ -307,8 +307,7 @@ class Lot:
             return False
         if sent < len(data):
             offered = len(data) if connection.tls else 0
-            Sender(self, connection, exchange, Outbox(data[sent:]), True, sent > 0, offered).run()
-            return False
+            return Sender(self, connection, exchange, Outbox(data[sent:]), True, sent > 0, offered).run()
         connection.deadline = self.now + self.timeouts.keepalive
         if exchange.ends:
             exchange.finish()
@@ -497,6 +496,7 @@ class Lot:
     def dispose(self) -> None:
         """Give the descriptors back; after `stop`, when the loop runs no more. Threads may still come and `post`."""
         self._poller.close()
+        self.table.clear()  # what is left there is a thread's, which closes it (outlet.py)
         with self._gate:
             os.close(self._wake)
             self._wake = -1

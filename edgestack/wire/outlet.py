@@ -103,10 +103,14 @@ class ThreadOutlet(ABC):
             return
         framed = self._framed
         if framed is None:
-            self._write(self._begin(data))
+            self._write_first(self._begin(data))
         elif not framed.bare:
             self._exchange.bytes_out += len(data)
-            self._write(chunk(data) if framed.chunked else data)
+            try:
+                self._write(chunk(data) if framed.chunked else data)
+            except Disconnected:
+                self._exchange.bytes_out -= len(data)
+                raise
 
     def file(self, segment: FileSegment) -> None:
         """Send a run of a file by the road that static files take."""
@@ -116,7 +120,7 @@ class ThreadOutlet(ABC):
             self._write_file(head, segment)
             return
         if head:
-            self._write(head)
+            self._write_first(head)
         self._copy(segment)
 
     def _copy(self, segment: FileSegment) -> None:
@@ -180,7 +184,15 @@ class ThreadOutlet(ABC):
         assert response is not None
         if response.length is None and self._exchange.request.method != "HEAD":
             self._response = response.with_(length=len(response.body) if type(response.body) is bytes else 0)
-        self._write(self._begin(b""))
+        self._write_first(self._begin(b""))
+
+    def _write_first(self, data: bytes) -> None:
+        """Send the head and what comes with it. When that fails, nobody has seen anything of this answer."""
+        try:
+            self._write(data)
+        except Disconnected:
+            self._exchange.status, self._exchange.bytes_out = 499, 0
+            raise
 
     def broken(self, why: str = "") -> None:
         """Break the connection: the client must see that the answer is not whole (F11)."""
@@ -193,14 +205,6 @@ class ThreadOutlet(ABC):
             self._exchange.status = 499 if self._gone else 500
         self._gone = True
         self._break()
-
-    def _unsent(self, size: int) -> None:
-        """Nobody is there to read the last `size` bytes: the log line must not count them. 499 where nothing left."""
-        self._gone = True
-        exchange = self._exchange
-        exchange.bytes_out = max(0, exchange.bytes_out - size)
-        if not exchange.bytes_out:
-            exchange.status = 499
 
     def left(self) -> bool:
         """Whether the client is known to have gone."""
@@ -242,7 +246,7 @@ class LotOutlet(ThreadOutlet):
         exchange.bytes_out = size
         head = response.encoded or encode(response)
         try:
-            self._write(b"%b%b%08x\r\n\r\n%b" % (head, _tail.refresh(), exchange.serial, data))
+            self._write_first(b"%b%b%08x\r\n\r\n%b" % (head, _tail.refresh(), exchange.serial, data))
         except Disconnected:
             self.broken()
             return
@@ -255,11 +259,7 @@ class LotOutlet(ThreadOutlet):
 
     def _write(self, data: bytes) -> None:
         if self._outbox is not None:
-            try:
-                self._outbox.put(data)
-            except Disconnected:
-                self._unsent(len(data))
-                raise
+            self._outbox.put(data)
             return
         connection = self.connection
         try:
@@ -272,7 +272,7 @@ class LotOutlet(ThreadOutlet):
         except WOULD_BLOCK:
             sent = 0
         except OSError:
-            self._unsent(len(data))
+            self._gone = True
             raise Disconnected from None
         if sent < len(data):
             self._pass_on(sent > 0, data[sent:])  # on TLS the very same bytes are owed after a want-write

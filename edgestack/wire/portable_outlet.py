@@ -59,13 +59,9 @@ class PortableOutlet(ThreadOutlet):
         return self._driver.lasting and (framing is None or framing.complete)
 
     def _write(self, data: bytes) -> None:
-        try:
-            if self._gone:
-                raise Disconnected
-            self._stored.put(data)
-        except Disconnected:
-            self._unsent(len(data))
-            raise
+        if self._gone:
+            raise Disconnected
+        self._stored.put(data)
 
     def _write_file(self, head: bytes, segment: FileSegment) -> None:
         if head:

@@ -301,7 +301,7 @@ class PortableStream:
                     outlet.filled = trio.Event()
         except Disconnected:
             if self._sent == begun:
-                exchange.status = 499
+                exchange.status, exchange.bytes_out = 499, 0
             raise
         finally:
             exchange.ticket.clear()

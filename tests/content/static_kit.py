@@ -15,6 +15,7 @@ from edgestack.config import model
 from edgestack.content.static import Static
 from edgestack.errors import ClientError
 from edgestack.http.bodies import FileSegment
+from edgestack.http.conditional import CONDITIONAL
 from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response
 from edgestack.http.target import read_path
 
@@ -28,6 +29,7 @@ def exchange(target: str, method: str = "GET", started: float = 0.0, **fields: s
     raw, _, query = target.partition("?")
     pairs = list(named.items())
     request = Request(method, target, "HTTP/1.1", pairs, named, read_path(raw), query, "localhost", True)
+    request.conditional = not CONDITIONAL.isdisjoint(named)
     return Exchange(Facts(), request, 1, started)
 
 

@@ -34,6 +34,7 @@ import socket
 import ssl
 import struct
 import textwrap
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -49,12 +50,15 @@ from edgestack.http.messages import Exchange, Facts
 from edgestack.routing import Chain, spine
 from edgestack.stack import Stack
 from edgestack.wire.connection import Door
+from edgestack.wire.listening import bind
 
 __all__ = ["DRIVERS", "Answer", "Client", "Edge", "Record", "open_edge"]
 
 DRIVERS = ("lot", "lot-tls", "portable", "portable-socket", "portable-tls")
 SILENCE = 2.0
 """Real seconds of silence after which an expected answer is given up."""
+PATIENCE = 20.0
+"""Real seconds that a thread may take for what it should do at once."""
 APP = model.App("contract:app")
 PLACEHOLDERS = {
     "{date}": r"Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT",
@@ -277,9 +281,11 @@ class Edge:
     async def settle(self, threads: bool = True) -> None:
         """Wait until nothing is under way: no task can go on, and no thread works (unless one is meant to)."""
         await wait_all_tasks_blocked()
-        if threads:
-            await self.stack.threads.idle()
-            await wait_all_tasks_blocked()
+        limit = time.monotonic() + PATIENCE
+        while threads and (self.stack.threads.busy() or self.stack.threads.statistics().waiting):
+            assert time.monotonic() < limit, self.stack.threads.still_running()
+            await wait_all_tasks_blocked(0.001)  # real time, in which threads work
+        await wait_all_tasks_blocked()
 
     async def advance(self, seconds: float, threads: bool = True) -> None:
         """Let time pass."""
@@ -332,10 +338,12 @@ async def open_edge(
     queue: int = 1024,
     listeners: tuple[model.Listener, ...] = (),
     send_buffer: int = 0,
+    wrap: Callable[[socket.socket], Any] | None = None,
     ends_with_connections: bool = False,
 ) -> AsyncIterator[Edge]:
     """A running edge; afterwards nothing may be left of it.
 
+    :param wrap: puts something in front of each listening socket.
     :param ends_with_connections: leave clients connected when the server is cancelled.
     """
     before = descriptors()
@@ -358,13 +366,10 @@ async def open_edge(
     bound = []
     if driver != "portable":
         for listener in listeners or (model.Listener("127.0.0.1", tls=tls),):
-            sock = socket.socket()
+            sock = bind(listener)
             if send_buffer:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-            sock.bind(("127.0.0.1", 0))
-            sock.listen(100)
-            sock.setblocking(False)
-            bound.append((listener, sock))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # accepted sockets inherit it
+            bound.append((listener, wrap(sock) if wrap is not None else sock))
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(stack.serve, bound)

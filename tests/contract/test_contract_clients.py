@@ -172,6 +172,8 @@ async def test_a_reset_while_the_application_streams(serving: Serving) -> None:
         await edge.settle(threads=False)
         for _ in range(50):
             gated.gate.release()
+            if not await trio.to_thread.run_sync(gated.arrived.acquire, True, 0.1):
+                break
         await edge.settle()
         assert gated.closed == 1
         assert edge.stack.statistics()["connections"] == 0
@@ -413,7 +415,7 @@ async def test_a_slow_reader_holds_the_source_back(serving: Serving) -> None:
 
     async def flood() -> AsyncIterator[bytes]:
         nonlocal given
-        for _ in range(2000):
+        for _ in range(500):
             given += 1
             yield b"x" * 10_000
 
@@ -426,5 +428,5 @@ async def test_a_slow_reader_holds_the_source_back(serving: Serving) -> None:
         client = await edge.connect(receive_buffer=8192)
         await client.send(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
         await edge.settle()
-        assert given < 1000
-        assert len((await client.answer()).body) == 20_000_000
+        assert given < 250
+        assert len((await client.answer()).body) == 5_000_000
