@@ -3,7 +3,7 @@
 The map of the house. Imports go down only; the wings of floor 4 never import each other. `tests/test_floors.py` holds
 this table as data and fails when an import climbs.
 
-    8  process/  cli.py  certs/        who starts it      signals, sockets handed over, logs, the development CA (click, trustme)
+    8  process/  cli.py  certs/        who starts it      signals, logs, the development CA (click, trustme)
     7  stack.py                        what runs          the nursery, listeners, adopt, drain
     6  compose.py                      Config -> Plan     pure; the only file that sees all wings
     5  routing.py                      which chain        the spine: match, checks, content, filters, error pages
@@ -26,7 +26,7 @@ The life of a request, and where to read it:
     wire/sending.py      what does not leave at once is left to a Sender, and
     phases/access_log.py the ends of the exchange write its line.
 
-`compose(config)` makes a Plan, `Stack(plan).serve()` runs it; the command line and the tests enter there and nowhere else.
+`compose(config)` makes a Plan, `Stack(plan).serve()` runs it; the command line and the tests enter there alone.
 
 Walls that stand elsewhere than the first drawing had them, and why:
 

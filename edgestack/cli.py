@@ -18,6 +18,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from edgestack import __version__
 from edgestack.config.addresses import DEFAULT_HOST, parse_address
 from edgestack.config.model import App, Config, Limits, Listener, Log, Route, Server, Static, Timeouts, Tls
 from edgestack.config.values import duration, size
@@ -25,11 +26,11 @@ from edgestack.errors import ConfigError
 from edgestack.http.variables import FORMATS
 from edgestack.process.commands import Grouped, Program, Sectioned, Value
 from edgestack.process.options import Options
-from edgestack.process.version import VERSION
 
 __all__ = ["configuration", "main"]
 
 HTTP_PORT = 80
+HELP = {"help_option_names": ["-h", "--help"]}
 
 WHAT, WHERE, LIMITS, LOGS, PROCESS = "What to serve", "Where to listen", "Limits", "Logs", "This process"
 
@@ -62,9 +63,9 @@ SIGTERM and Ctrl-C stop gracefully, a second Ctrl-C stops at once, and SIGUSR1 r
     cls=Program,
     program="edgestack",
     lazy={"certs": "edgestack.certs.commands:certs"},
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
 )
-@click.version_option(VERSION, prog_name="edgestack", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="edgestack", message="%(prog)s %(version)s")
 def main() -> None:
     """HTTPS, static files and a WSGI application from one process."""
 
@@ -135,7 +136,7 @@ OPTIONS: list[click.Parameter] = [
     cls=Sectioned,
     params=OPTIONS,
     epilog=EPILOG,
-    context_settings={"auto_envvar_prefix": "EDGESTACK", "max_content_width": 100},
+    context_settings={**HELP, "auto_envvar_prefix": "EDGESTACK", "max_content_width": 100},
 )
 def serve(**said: Any) -> int:
     """Serve files, a WSGI application, or both, over HTTPS.

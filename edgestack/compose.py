@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgestack.content.files import PrivateFiles
-
 from edgestack.config.model import App, Config, Listener, Route
+from edgestack.content.files import PrivateFiles
 from edgestack.content.fixed import Redirect
 from edgestack.content.static import Static
 from edgestack.content.wsgi import Wsgi
@@ -70,18 +69,23 @@ class Plan:
         handle = spine(chains, fallback)
 
         def door(listener: Listener) -> Door:
-            if not listener.redirect:
+            if not listener.redirect or listener.tls:
                 return Door(handle, errors, resources.ends)
             redirect = Chain("/", Redirect("https", listener.redirect_port), errors, ends=resources.ends)
             return Door(spine([redirect], fallback), errors, resources.ends)
 
         return door
 
-    def assemble_plain(self, resources: Resources) -> Door:
-        """Where plain HTTP on a TLS listener leads: a readable 400 (E9)."""
+    def assemble_plain(self, resources: Resources) -> Callable[[Listener], Door]:
+        """Where plain HTTP on a TLS listener leads: a readable 400, or a redirect where the listener wants it (E9)."""
         errors = self._error_pages()
-        chain = Chain("/", _speak_https, errors, ends=resources.ends)
-        return Door(spine([chain], chain), errors, resources.ends)
+
+        def door(listener: Listener) -> Door:
+            content = Redirect("https", listener.redirect_port) if listener.redirect else _speak_https
+            chain = Chain("/", content, errors, ends=resources.ends)
+            return Door(spine([chain], chain), errors, resources.ends)
+
+        return door
 
     def _error_pages(self) -> ErrorPages:
         root = next((route for route in self.routes if route.prefix == "/"), None)
@@ -126,6 +130,7 @@ def _file_first(files: Static, application: Wsgi) -> Handler:
 
 
 def _speak_https(exchange: Exchange) -> Response:
+    exchange.request.persistent = False
     host = exchange.request.host or "this host"
     raise ClientError(f"This port speaks HTTPS: ask for https://{host}/ instead.", 400)
 

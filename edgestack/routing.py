@@ -4,21 +4,26 @@
 
 A chain is flat: tuples of functions, made once by `compose.py`; a rule that is not configured is not in it. Nothing
 here waits: an awaitable answer is wrapped, so that what it gives in the end passes the same filters and error pages.
-Prefixes match on segment boundaries, longest first (nginx: location); the choice for a known path is remembered.
+Prefixes match on segment boundaries, longest first (nginx: location); the choice for a known path is remembered. A
+target whose two forms (`http/target.py`) lead to two routes is refused: one of them would be reached past its rules.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from edgestack.errors import ClientError, Disconnected, EdgeError
+from edgestack.errors import ClientError, Disconnected, EdgeError, Refused
 from edgestack.http.messages import Answer, AppCall, Check, Exchange, Filter, Handler, Response
+from edgestack.http.target import Path
 
 __all__ = ["Chain", "nothing", "spine"]
 
 ErrorPage = Callable[[Exchange, EdgeError], Response]
 KNOWN_PATHS = 8192
-"""Paths whose route is remembered; two generations of `http.target`'s table."""
+"""Paths whose route is remembered; two generations of `http.target`'s table, whose objects these are."""
+
+log = logging.getLogger("edgestack.error")
 
 
 class Chain:
@@ -53,19 +58,25 @@ def spine(chains: Sequence[Chain], fallback: Chain) -> Handler:
 
     :param fallback: answers (with its error page) what no chain matches.
     """
-    known: dict[str, Chain] = {}
+    known: dict[Path, Chain] = {}
     ordered = sorted(chains, key=lambda chain: len(chain.prefix), reverse=True)
+    ambiguous = Chain("/", two_readings, fallback.errors, ends=fallback.ends)
 
-    def match(path: str) -> Chain:
-        chain = next((chain for chain in ordered if _covers(chain.prefix, path)), fallback)
+    def choose(path: str) -> Chain:
+        return next((chain for chain in ordered if _covers(chain.prefix, path)), fallback)
+
+    def match(path: Path) -> Chain:
+        chain = choose(path.normal)
+        if not path.same and choose(path.path_info.encode("latin-1").decode("utf-8", "surrogateescape")) is not chain:
+            chain = ambiguous
         if len(known) >= KNOWN_PATHS:
             known.clear()
-        if len(path) <= 256:
+        if len(path.raw) <= 256:
             known[path] = chain
         return chain
 
     def handle(exchange: Exchange) -> Answer:
-        path = exchange.request.path.normal
+        path = exchange.request.path
         chain = known.get(path) or match(path)
         exchange.chain = chain
         exchange.ends = chain.ends
@@ -76,7 +87,7 @@ def spine(chains: Sequence[Chain], fallback: Chain) -> Handler:
                     return _filtered(exchange, chain, refusal)
             answer = chain.content(exchange)
         except EdgeError as error:
-            answer = chain.errors(exchange, error)
+            answer = _error_page(exchange, chain, error)
         if type(answer) is Response:
             return _filtered(exchange, chain, answer) if chain.filters else answer
         if isinstance(answer, AppCall):
@@ -105,8 +116,21 @@ async def _later(exchange: Exchange, chain: Chain, answer: Awaitable[Response | 
     except Disconnected:
         raise
     except EdgeError as error:
-        result = chain.errors(exchange, error)
+        result = _error_page(exchange, chain, error)
     return _filtered(exchange, chain, result) if isinstance(result, Response) else result
+
+
+def _error_page(exchange: Exchange, chain: Chain, error: EdgeError) -> Response:
+    """The page; what is our fault, or a server's behind us, stands in the log with its details."""
+    if error.status >= 500 and not isinstance(error, Refused):
+        request = exchange.request
+        log.error("%s: %s %s: %d: %s", exchange.request_id, request.method, request.target, error.status, error)
+    return chain.errors(exchange, error)
+
+
+def two_readings(exchange: Exchange) -> Response:
+    """The content for a path whose two forms lead to different routes."""
+    raise ClientError("The path has two readings.", 400)
 
 
 def nothing(exchange: Exchange) -> Response:

@@ -2,11 +2,12 @@
 
     stack = Stack(plan, applications)
     async with trio.open_nursery() as nursery:
-        addresses = await nursery.start(stack.serve)     # the lot, its deadlines, an acceptor per listener
+        addresses = await nursery.start(stack.serve)     # a driver, and an acceptor per listener
         stack.adopt(other_plan)                          # new exchanges take it; those in flight keep theirs
         still_running = await stack.drain(30)            # stop accepting, finish, then let go
 
-The command line, the workers and the tests all enter here. What outlives a plan (application threads, certificates,
+There are two drivers: the lot, and the portable one where the system has no epoll, or where that is asked for. The
+command line, the workers and the tests all enter here. What outlives a plan (application threads, certificates,
 applications) is kept under the value of its config section: an unchanged section keeps its object.
 """
 
@@ -15,28 +16,34 @@ from __future__ import annotations
 import math
 import os
 import resource
+import select
 import socket
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import trio
-from edgestack.content.files import PrivateFiles
 
 from edgestack.compose import Plan, Resources
 from edgestack.config.model import App, Listener
+from edgestack.content.files import PrivateFiles
 from edgestack.content.loading import load
 from edgestack.content.threads import AppThreads
+from edgestack.http.messages import Facts
 from edgestack.phases.access_log import FLUSH_DELAY, AccessLog
-from edgestack.wire.accepting import Acceptor
+from edgestack.wire.accepting import LotAcceptor
 from edgestack.wire.connection import Door
+from edgestack.wire.held_clock import HeldThreads, jumps_by_itself
 from edgestack.wire.listening import bind, resolve
 from edgestack.wire.lot import Lot
+from edgestack.wire.portable import Portable
+from edgestack.wire.portable_accepting import PortableAcceptor
 from edgestack.wire.tls import Certificates
 
 __all__ = ["Stack"]
 
-Sockets = "list[tuple[Listener, socket.socket]]"
+Sockets = list[tuple[Listener, socket.socket]]
 IDLE_GRACE = 0.25
 """Seconds that idle connections stay open once the drain has begun: a request already on its way is answered (E10)."""
 LAST_CALL = 1.0
@@ -53,24 +60,32 @@ class Stack:
         plan: Plan,
         applications: Mapping[App, Callable[..., Any]] | None = None,
         access_log: AccessLog | None = None,
+        unknown_host: Callable[[str], bool] | None = None,
+        *,
+        portable: bool | None = None,
     ) -> None:
         """
         :param applications: loaded already, by section; what is missing is loaded by name.
         :param access_log: opened already; its lines are flushed by this stack.
+        :param unknown_host: asked when a TLS client names a host that no certificate bears; True: they were renewed.
+        :param portable: use the portable driver; without a word, where the system has no epoll.
         :raises ConfigError: an application cannot be loaded, a certificate cannot be used.
         """
         self._plan = plan
         self._applications = dict(applications or {})
         self._access_log = access_log
-        self._lot: Lot | None = None
+        self._portable = not hasattr(select, "epoll") if portable is None else portable
+        self._driver: Lot | Portable | None = None
+        self._held: Sockets = []
         self._listening: trio.CancelScope = trio.CancelScope()
         self._serving: trio.CancelScope = trio.CancelScope()
         self._doors: list[tuple[Listener, Door]] = []
-        self._plain_door: Door | None = None
+        self._plain_doors: list[tuple[Listener, Door]] = []
         self._flush: trio.CancelScope = trio.CancelScope()
         server = plan.config.server
         self.threads = AppThreads(server.threads, server.queue)
-        self.certificates = Certificates(plan.config.tls.certificates) if plan.config.tls.certificates else None
+        pairs = plan.config.tls.certificates
+        self.certificates = Certificates(pairs, unknown=unknown_host) if pairs else None
         self._resources = self._gather(plan)
 
     def _gather(self, plan: Plan) -> Resources:
@@ -94,33 +109,50 @@ class Stack:
         :param sockets: listening sockets, bound already; without them the plan's listeners are bound here.
         :raises OSError: a listener cannot be bound.
         """
-        config = self._plan.config
-        clock = trio.lowlevel.current_clock().current_time
-        if sockets is None:
-            sockets = [(one, bind(one)) for listener in config.listeners for one in resolve(listener)]
-        held = list(sockets)
-        most = config.server.limits.connections or int(
-            resource.getrlimit(resource.RLIMIT_NOFILE)[0] * CONNECTIONS_SHARE
-        )
-        with self._serving:
-            async with trio.open_nursery() as nursery:
-                lot = Lot(config.server.limits, config.server.timeouts, self.threads.submit, clock, nursery)
-                self._lot = lot
-                _alive.add(self)
-                self._held = held
-                if self._access_log is not None:
-                    self._access_log.bind(clock, self._wake_log)
-                nursery.start_soon(lot.run)
-                nursery.start_soon(lot.deadlines.run)
-                nursery.start_soon(self._flush_log)
-                nursery.start_soon(self._accept, held, most)
-                task_status.started([_url(listener, sock) for listener, sock in held])
-        self._end()
+        try:
+            self._held = _bind(self._plan.config.listeners) if sockets is None else list(sockets)
+            with self._serving:
+                async with trio.open_nursery() as nursery:
+                    self._begin(nursery)
+                    task_status.started([_url(listener, sock) for listener, sock in self._held])
+        finally:
+            self._end()
+
+    async def serve_stream(
+        self, stream: trio.abc.Stream, facts: Facts | None = None, listener: Listener | None = None
+    ) -> None:
+        """Serve one connection over any stream until it closes; on the portable driver, while `serve` runs.
+
+        :param facts: what is known of the client.
+        :param listener: what it would have come through.
+        """
+        assert isinstance(self._driver, Portable)
+        await self._driver.serve(stream, facts or Facts(), self._door(listener or Listener()))
+
+    def _begin(self, nursery: trio.Nursery) -> None:
+        """Make the driver and set everything going."""
+        server = self._plan.config.server
+        clock: Any = trio.lowlevel.current_clock()
+        threads = HeldThreads(self.threads, clock) if jumps_by_itself(clock) else self.threads
+        if self._portable:
+            self._driver = Portable(server.limits, server.timeouts, threads, nursery)
+        else:
+            self._driver = lot = Lot(server.limits, server.timeouts, threads, clock.current_time, nursery)
+            nursery.start_soon(lot.run)
+            nursery.start_soon(lot.deadlines.run)
+        _alive.add(self)
+        if self._access_log is not None:
+            self._access_log.bind(clock.current_time, self._wake_log)
+        nursery.start_soon(self._flush_log)
+        doors = [(listener, sock, self._door(listener), self._plain_door(listener)) for listener, sock in self._held]
+        nursery.start_soon(self._accept, doors, server.limits.connections or _most_connections())
 
     def _end(self) -> None:
-        assert self._lot is not None
-        self._lot.stop()
-        self._lot.dispose()
+        if self._access_log is not None:
+            self._access_log.unbind()
+        if self._driver is not None:
+            self._driver.stop()
+            self._driver.dispose()
         self.threads.stop()
         for _, sock in self._held:
             sock.close()
@@ -128,29 +160,44 @@ class Stack:
             self._access_log.flush()
         _alive.discard(self)
 
-    async def _accept(self, sockets: list[tuple[Listener, socket.socket]], most: int) -> None:
-        assert self._lot is not None
-        lead = self._plan.assemble(self._resources)
-        self._plain_door = self._plan.assemble_plain(self._resources)
+    async def _accept(self, doors: list[tuple[Listener, socket.socket, Door, Door]], most: int) -> None:
         with self._listening:
             async with trio.open_nursery() as nursery:
-                for listener, sock in sockets:
-                    door = lead(listener)
-                    self._doors.append((listener, door))
-                    acceptor = Acceptor(
-                        self._lot, listener, sock, door,
-                        certificates=self.certificates if listener.tls else None,
-                        plain_door=self._plain_door, most=most,
-                    )  # fmt: skip
-                    nursery.start_soon(acceptor.run)
-        for _, sock in sockets:
+                for listener, sock, door, plain in doors:
+                    nursery.start_soon(self._acceptor(listener, sock, door, plain, most).run)
+                if not doors:
+                    await trio.sleep_forever()
+        for _, sock, _, _ in doors:
             sock.close()
 
-    # -- the access log --------------------------------------------------------------------------------------------------
+    def _acceptor(
+        self, listener: Listener, sock: socket.socket, door: Door, plain: Door, most: int
+    ) -> LotAcceptor | PortableAcceptor:
+        certificates = self.certificates if listener.tls else None
+        if isinstance(self._driver, Lot):
+            return LotAcceptor(
+                self._driver, listener, sock, door, certificates=certificates, plain_door=plain, most=most
+            )
+        assert self._driver is not None
+        return PortableAcceptor(
+            self._driver, listener, sock, door, certificates=certificates, plain_door=plain, most=most
+        )
+
+    def _door(self, listener: Listener) -> Door:
+        door = self._plan.assemble(self._resources)(listener)
+        self._doors.append((listener, door))
+        return door
+
+    def _plain_door(self, listener: Listener) -> Door:
+        door = self._plan.assemble_plain(self._resources)(listener)
+        self._plain_doors.append((listener, door))
+        return door
+
+    # -- the access log ------------------------------------------------------------------------------------------------
 
     def _wake_log(self) -> None:
-        assert self._lot is not None
-        self._lot.post(self._arm_log)
+        assert self._driver is not None
+        self._driver.post(self._arm_log)
 
     def _arm_log(self) -> None:
         self._flush.deadline = trio.current_time() + FLUSH_DELAY
@@ -173,8 +220,8 @@ class Stack:
         lead, plain = plan.assemble(resources), plan.assemble_plain(resources)
         for listener, door in self._doors:
             _lead(door, lead(listener))
-        if self._plain_door is not None:
-            _lead(self._plain_door, plain)
+        for listener, door in self._plain_doors:
+            _lead(door, plain(listener))
         self._plan, self._resources = plan, resources
 
     async def drain(self, grace: float) -> list[str]:
@@ -183,19 +230,19 @@ class Stack:
         :param grace: seconds until what still runs is cancelled.
         :returns: the application threads that still ran after that, each with its stack.
         """
-        lot = self._lot
-        assert lot is not None
+        driver = self._driver
+        assert driver is not None
         self._listening.cancel()
-        lot.draining = True
+        driver.drain()
         deserted = trio.Event()
-        lot.deserted = deserted.set
-        if lot.table:
+        driver.deserted = deserted.set
+        if driver.table:
             with trio.move_on_after(grace):
                 with trio.move_on_after(IDLE_GRACE):
                     await deserted.wait()
-                lot.close_idle()
+                driver.close_idle()
                 await deserted.wait()
-        lot.stop()
+        driver.stop()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_CALL):
             await self.threads.idle()
         self._serving.cancel()
@@ -203,24 +250,45 @@ class Stack:
 
     def statistics(self) -> dict[str, int]:
         """Counters and levels, for whoever asks."""
-        lot = self._lot
-        if lot is None:
+        driver = self._driver
+        if driver is None:
             return {}
-        counted = lot.statistics
+        counted = driver.statistics
         return {
             "accepted": counted.accepted,
             "refused": counted.refused,
             "failures": counted.failures,
-            "connections": len(lot.table),
+            "connections": driver.connections(),
         }
 
     def close_in_child(self) -> None:
         """After a fork by the application: the child lets go of our listeners, connections and pollers."""
-        if self._lot is not None:
-            self._lot.close_in_child()
+        if self._driver is not None:
+            self._driver.close_in_child()
         for _, sock in self._held:
             if sock.fileno() >= 0:
                 os.close(sock.detach())
+
+
+def _bind(listeners: Iterable[Listener]) -> Sockets:
+    """Bind them all, or none."""
+    bound: Sockets = []
+    try:
+        for listener in listeners:
+            bound += [(one, bind(one)) for one in resolve(listener)]
+    except BaseException:
+        for _, sock in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def _most_connections() -> int:
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    taken = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    return max(1, int((soft - taken) * CONNECTIONS_SHARE))
 
 
 def _lead(door: Door, other: Door) -> None:
@@ -231,7 +299,7 @@ def _url(listener: Listener, sock: socket.socket) -> str:
     """The address as a client would write it."""
     scheme = "https" if listener.tls else "http"
     if sock.family == socket.AF_UNIX:
-        return f"{scheme}+unix:{sock.getsockname()}"
+        return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 

@@ -1,4 +1,4 @@
-"""The floors of the house, as data: imports go down only, wings never import each other, libraries stay in their rooms."""
+"""The floors of the house, as data: imports go down only, wings never import each other, libraries in their rooms."""
 
 from __future__ import annotations
 

@@ -94,7 +94,10 @@ class Limits:
         SIZE, "Of one application's answer that may wait on disk for a slow client.", default=1 << 30, example='"1GiB"',
         nginx="proxy_max_temp_file_size",
     )  # fmt: skip
-    spools: int = key(SIZE, "The same for all answers of the process together.", default=4 << 30, example='"4GiB"')
+    spools: int = key(
+        SIZE, "The same for all answers of the process together; at most half of the free disk at start.",
+        default=16 << 30, example='"4GiB"',
+    )  # fmt: skip
 
 
 @section("[server]")

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from edgestack.content.app_head import refuse
-from edgestack.http.bodies import FileSegment
+from edgestack.http.bodies import FileSegment, OpenFile
 
 __all__ = ["FileWrapper", "Offload", "wrapped_segment"]
 
@@ -72,7 +72,7 @@ def wrapped_segment(filelike: Any) -> FileSegment | None:
     if not stat.S_ISREG(found.st_mode):
         return None
     offset = file.tell()  # of the reader, not of the descriptor: a buffered one has read ahead
-    return FileSegment(os.dup(file.fileno()), offset, max(0, found.st_size - offset))
+    return FileSegment(OpenFile(os.dup(file.fileno())), offset, max(0, found.st_size - offset))
 
 
 class Offload:
@@ -99,13 +99,12 @@ class Offload:
         if path is None:
             raise refuse(f"{field} names {value!r}, which is outside of what is configured")
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without waiting at a FIFO
+            file = OpenFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))  # without waiting at a FIFO
         except OSError as error:
             raise refuse(f"{field} names {value!r}: {error.strerror}") from None
-        found = os.fstat(fd)
+        found = os.fstat(file.fd)
         if stat.S_ISREG(found.st_mode):
-            return FileSegment(fd, 0, found.st_size)
-        os.close(fd)
+            return FileSegment(file, 0, found.st_size)
         raise refuse(f"{field} names {value!r}, which is no regular file")
 
     def _sendfile(self, value: str) -> bytes | None:

@@ -1,7 +1,7 @@
-"""Which file a path names, and what follows from that file alone (criteria C1, C7, C8, C10, C15).
+"""Which file a path names (criteria C7, C8, C15).
 
-Nothing here knows a request; `static` does. Here is the only code that joins a path from the network to a folder, and
-the only one that opens what it found. `Folder.locate` decides in this order:
+Nothing here knows a request; `static` does. Here is the only code that joins a path from the network to a folder.
+`Folder.locate` decides in this order:
 
     refuses     by the path alone: backslash, NUL, dotfiles (but /.well-known), what a project's own folder hides
     stat        missing 404, unreadable 403, neither file nor folder 404 (a FIFO is never opened)
@@ -11,8 +11,7 @@ the only one that opens what it found. `Folder.locate` decides in this order:
 
 A symlink may be switched at any time (`current -> releases/7`), so the root too is resolved anew at each look.
 Dotfiles are judged by the path that was asked for and not by the real one: Kubernetes shows a volume through `..data`
-links. Names are bytes on this side, as they are on disk. A `Representation` (RFC 9110 §8) is a file as it was at one
-stat, with its validators, fields and ready answers; `static` keeps it for as long as that stat holds.
+links. Names are bytes on this side, as they are on disk.
 """
 
 from __future__ import annotations
@@ -20,43 +19,32 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
-from hashlib import blake2b
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Literal, NamedTuple, TypeAlias
 
-from edgestack.errors import ClientError, EdgeError, Refused
-from edgestack.http.conditional import validators
-from edgestack.http.dates import http_date
-from edgestack.http.media_types import UNKNOWN
-from edgestack.http.messages import FieldPairs, Response
+from edgestack.errors import EdgeError
 
 __all__ = [
-    "Changed", "Folder", "Place", "PrivateFiles", "Representation", "Signature", "content", "digest", "hidden_names",
-    "open_regular", "read", "signature",
-]  # fmt: skip
+    "EXHAUSTED",
+    "FORBIDDEN",
+    "GONE",
+    "Folder",
+    "Place",
+    "PrivateFiles",
+    "Signature",
+    "hidden_names",
+    "signature",
+]
 
 Signature: TypeAlias = "tuple[int, int, int, int, int]"
-
-SMALL = 256 * 1024
-"""Bytes up to which a file is answered from memory. Reasoned, not measured: it is read on the loop, well within the
-half millisecond that a turn may take, and 64 MiB hold some hundreds of that size."""
-OVERHEAD = 2048
-"""Bytes that an entry is taken to weigh beside its content: some objects, field texts, a head."""
 
 GONE = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG])
 FORBIDDEN = frozenset([errno.EACCES, errno.EPERM])
 EXHAUSTED = frozenset([errno.EMFILE, errno.ENFILE])
-OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-"""Real paths only, and no waiting for the other end of a FIFO that took a file's place since the stat."""
-
 PROJECT_FILES = ("pyproject.toml", "edgestack.toml")
 PROJECT_HIDES = ("certs/", "src/", "*.toml", "*.py")
 WELL_KNOWN = "/.well-known/"
-
-
-class Changed(Exception):
-    """The file is no longer the one that was looked at; look again."""
 
 
 class Place(NamedTuple):
@@ -259,139 +247,3 @@ def unreachable(name: bytes, error: OSError) -> Place:
 def signature(found: os.stat_result) -> Signature:
     """What tells one state of a file from the next; ctime too, which changes with its rights and cannot be set."""
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-class Representation:
-    """A file in one content coding, and what follows from it alone. Of the identity, also its neighbours in others."""
-
-    __slots__ = (
-        "codings", "content_type", "ctime", "data", "dev", "etag", "fields", "filename", "future", "ino", "modified",
-        "mtime", "neighbours", "not_modified", "offered", "ready", "real", "size", "until", "weight", "whole",
-    )  # fmt: skip
-
-    def __init__(
-        self, place: Place, data: bytes | None, digest: str, coding: str, media: str, shared: FieldPairs, now: int
-    ) -> None:
-        """
-        :param data: its bytes; None when it is too large for memory.
-        :param digest: hash of its bytes, where it has no usable date (C10); else "".
-        :param coding: its content coding; "" for identity.
-        :param media: its Content-Type.
-        :param shared: fields that 200 and 304 both carry beside the validators.
-        :param now: nanoseconds since 1970.
-        """
-        self.filename, self.real = place.filename, place.real
-        self.dev, self.ino, self.size, self.mtime, self.ctime = place.signature
-        self.future = self.mtime > now
-        self.etag, self.modified = validators(self.mtime, self.size, now, digest, coding)
-        dated = () if self.modified is None else (("Last-Modified", http_date(self.modified)),)
-        validating: FieldPairs = (("ETag", self.etag), *dated, *shared)
-        coded = (("Content-Encoding", coding),) if coding else ()
-        guard = (("X-Content-Type-Options", "nosniff"),) if media == UNKNOWN else ()
-        self.content_type = media
-        self.fields: FieldPairs = (
-            ("Content-Type", media), *coded, *validating, ("Accept-Ranges", "bytes"), *guard
-        )  # fmt: skip
-        self.data = data
-        self.whole = Response(200, self.fields, data or b"", self.size)
-        """All of it; without its body where that is not in memory."""
-        self.not_modified = Response(304, validating)
-        self.ready = self.whole if data is not None else None
-        """What a request without conditions gets; None where more must be asked."""
-        self.codings: dict[str, Representation] = {}
-        self.offered: tuple[str, ...] = ()
-        self.neighbours: dict[str, Signature] = {}
-        self.weight = len(data or b"") + OVERHEAD
-        self.until = 0.0
-        """When links and neighbours are to be looked at again, on the serving clock."""
-
-    @property
-    def weak(self) -> bool:
-        """Whether its ETag is weak, so that it should soon be made anew."""
-        return self.etag.startswith("W/")
-
-    @property
-    def signature(self) -> Signature:
-        """The state of the file that this was made from."""
-        return (self.dev, self.ino, self.size, self.mtime, self.ctime)
-
-    def join(self, codings: dict[str, Representation]) -> None:
-        """Take in the same file in other codings, the server's favourite first; while this is made only."""
-        self.codings, self.offered = codings, tuple(codings)
-        self.neighbours = {coding: coded.signature for coding, coded in codings.items()}
-        self.weight += sum(coded.weight for coded in codings.values())
-        if codings:
-            self.ready = None
-
-
-def open_regular(real: bytes, expected: Signature) -> int:
-    """Open a file that was looked at before, for reading; the caller closes it.
-
-    :param real: its path without links.
-    :raises Changed: it is not the same file any more.
-    :raises ClientError: 403, the server may not read it.
-    :raises Refused: 503, no descriptors are left.
-    """
-    try:
-        fd = os.open(real, OPENING)
-    except OSError as error:
-        if error.errno in FORBIDDEN:
-            raise ClientError("This file is not open to readers.", 403, detail=str(error)) from None
-        if error.errno in EXHAUSTED:
-            raise Refused("Too many files are open.", 503, retry_after=1, detail=str(error)) from None
-        if error.errno in GONE or error.errno == errno.ENXIO:
-            raise Changed from None
-        raise EdgeError("The file could not be read.", 500, detail=str(error)) from error
-    found = os.fstat(fd)
-    if signature(found) == expected and S_ISREG(found.st_mode):
-        return fd
-    os.close(fd)
-    raise Changed
-
-
-def read(fd: int, offset: int, length: int) -> bytes:
-    """Exactly `length` bytes of an open file from `offset` on.
-
-    :raises Changed: it has become shorter.
-    """
-    pieces = []
-    while length:
-        piece = os.pread(fd, length, offset)
-        if not piece:
-            raise Changed
-        pieces.append(piece)
-        offset += len(piece)
-        length -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def content(place: Place) -> bytes | None:
-    """The bytes of a small file, surely of one state; None for a large one, opened only to see that it may be read.
-
-    :raises Changed: it changed meanwhile, so that what was read may be torn.
-    """
-    fd = open_regular(place.real, place.signature)
-    try:
-        size = os.fstat(fd).st_size
-        if size > SMALL:
-            return None
-        data = read(fd, 0, size)
-        if signature(os.fstat(fd)) != place.signature:
-            raise Changed
-        return data
-    finally:
-        os.close(fd)
-
-
-def digest(real: bytes, state: Signature) -> str:
-    """The hash of a file's bytes, for an ETag. Reads all of it: for a thread. Raises `Changed` if it did meanwhile."""
-    fd = open_regular(real, state)
-    hashed = blake2b(digest_size=16)
-    try:
-        while piece := os.read(fd, 1 << 20):
-            hashed.update(piece)
-        if signature(os.fstat(fd)) != state:
-            raise Changed
-        return hashed.hexdigest()
-    finally:
-        os.close(fd)

@@ -161,7 +161,9 @@ def _default(module: ModuleType) -> Any:
 def _check(found: Any, target: str) -> None:
     """Refuse what cannot be called as PEP 3333 has it, before the first request finds out."""
     if not callable(found):
-        raise ConfigError(f"{target!r} is a {type(found).__name__}, which cannot be called", key=KEY)
+        kind = type(found).__name__
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise ConfigError(f"{target!r} is {article} {kind}, which cannot be called", key=KEY)
     if _takes(found, 2) is False:
         hint = f"did you mean {target}()?" if _takes(found, 0) else ""
         if _takes(found, 3):

@@ -112,11 +112,10 @@ class ResponseWriter:
         exchange, outlet = self.exchange, self.outlet
         for change in exchange.chain.filters:
             response = change(exchange, response)
-        outlet.head(response)
         self.begun = True
-        outlet.piece(data)
-        self.ended = True
-        return outlet.finish()
+        outlet.whole(response, data)
+        self.ended = True  # not before: a client that left meanwhile is a Disconnected, and the outlet is to be told
+        return None
 
     def iterate(self, result: Iterable[bytes]) -> None:
         """Send every piece of `result`, and end."""
@@ -130,18 +129,12 @@ class ResponseWriter:
         """Send a run of a file as the whole body, and end."""
         head = self._need_head()
         size = segment.length
-        try:
-            if head.length is None:
-                self._send_head(head.with_length(size))
-            else:
-                segment.length = min(size, head.length)
-                self._send_head(head.response)
-        except BaseException:
-            segment.close()
-            raise
-        if self._has_no_body(head):
-            segment.close()
+        if head.length is None:
+            self._send_head(head.with_length(size))
         else:
+            segment = FileSegment(segment.file, segment.offset, min(size, head.length))
+            self._send_head(head.response)
+        if not self._has_no_body(head):
             self.written = segment.length
             self.outlet.file(segment)
         self.end()
@@ -209,15 +202,9 @@ class ResponseWriter:
         """Send the file that the head names, in place of the application's own body (F12)."""
         segment = offload.segment(*head.offload[0])
         fields = tuple(pair for pair in head.response.fields if pair[0].lower() not in Offload.HIDDEN)
-        try:
-            self._send_head(head.response.with_(fields=fields, length=segment.length))
-        except BaseException:
-            segment.close()
-            raise
+        self._send_head(head.response.with_(fields=fields, length=segment.length))
         self.complete = True
-        if self._has_no_body(head):
-            segment.close()
-        else:
+        if not self._has_no_body(head):
             self.outlet.file(segment)
 
     def _cut(self, data: bytes, length: int) -> bytes:

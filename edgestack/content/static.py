@@ -27,8 +27,9 @@ from urllib.parse import quote
 
 import trio
 
-from edgestack.content import files, listing
-from edgestack.content.files import Changed, Folder, Place, PrivateFiles, Representation, Signature, signature
+from edgestack.content import listing
+from edgestack.content.files import Folder, Place, PrivateFiles, Signature, signature
+from edgestack.content.representation import SMALL, Changed, Representation, content, digest, read
 from edgestack.errors import ClientError, Refused
 from edgestack.http.bodies import FileSegment, Piece
 from edgestack.http.conditional import CONDITIONAL, evaluate, range_applies, undated
@@ -103,6 +104,7 @@ class Table(Remembered[str, "Entry | None"]):
         if len(key) <= LONGEST_PATH:
             self.old[key] = value
             self[key]  # moves it into the young generation, and counts it
+            self.old.pop(key, None)
 
     def forget(self, key: str) -> None:
         """Remember nothing under `key`."""
@@ -189,15 +191,10 @@ class Static:
             now = os.stat(known.filename)
         except OSError:
             return None
-        if (
-            now.st_mtime_ns != known.mtime
-            or now.st_ctime_ns != known.ctime
-            or now.st_size != known.size
-            or now.st_ino != known.ino
-            or now.st_dev != known.dev
-        ):
+        # the ctime moves with each change of content, date or rights, and cannot be set: it speaks for the rest
+        if now.st_ctime_ns != known.ctime or now.st_ino != known.ino or now.st_size != known.size:
             return None
-        if known.ready is not None and CONDITIONAL.isdisjoint(request.fields):
+        if known.ready is not None and not request.conditional:
             return known.ready
         try:
             return self._answer(known, request)
@@ -290,13 +287,13 @@ class Static:
         return identity
 
     def _one(self, place: Place, coding: str, media: str, shared: FieldPairs, now: int) -> Representation:
-        data = files.content(place)
+        file, data = content(place)
         hashed = ""
         if undated(place.mtime):
             if data is None and place.signature not in self._digests:
                 raise Undigested(place)
             hashed = self._digests[place.signature] if data is None else blake2b(data, digest_size=16).hexdigest()
-        return Representation(place, data, hashed, coding, media, shared, now)
+        return Representation(place, file, data, hashed, coding, media, shared, now)
 
     async def _digested(self, exchange: Exchange, place: Place) -> Response:
         """The answer, after the hash of `place` was taken on a thread; one at a time, and the others wait for it."""
@@ -306,7 +303,7 @@ class Static:
                 if len(self._digests) >= DIGESTS:
                     self._digests.clear()
                 try:
-                    taken = await trio.to_thread.run_sync(files.digest, place.real, state, abandon_on_cancel=True)
+                    taken = await trio.to_thread.run_sync(digest, place.real, state, abandon_on_cancel=True)
                 except Changed:
                     raise Refused("This file is changing at the moment.", 503, retry_after=1) from None
                 self._digests[state] = taken
@@ -330,12 +327,11 @@ class Static:
                 response = in_part(known, fields)
                 if response is not None:
                     return response
-        if known.data is not None or request.method == "HEAD":
+        if request.method == "HEAD":
+            return known.bare
+        if known.whole is not None:
             return known.whole
-        segment = FileSegment(files.open_regular(known.real, known.signature), 0, known.size)
-        response = Response(200, known.fields, segment, known.size)
-        response.encoded = known.whole.encoded
-        return response
+        return Response(200, known.fields, FileSegment(known.opened(), 0, known.size, known.data), known.size)
 
 
 def unchanged(coded: Representation) -> Representation:
@@ -371,17 +367,10 @@ def pieces(known: Representation, ranges: list[tuple[int, int]]) -> list[Piece]:
     """The bytes of each range: from memory, read at once where they are few, else to be sent from the file."""
     if known.data is not None:
         return [known.data[first : last + 1] for first, last in ranges]
-    fd = files.open_regular(known.real, known.signature)
-    taken: list[FileSegment] = []
-    try:
-        if len(ranges) > 1 and sum(last - first + 1 for first, last in ranges) <= files.SMALL:
-            return [files.read(fd, first, last - first + 1) for first, last in ranges]
-        for first, last in ranges:
-            taken.append(FileSegment(os.dup(fd), first, last - first + 1))
-    except OSError as error:
-        for segment in taken:
-            segment.close()
-        raise Refused("This file cannot be read just now.", 503, retry_after=1, detail=str(error)) from error
-    finally:
-        os.close(fd)
-    return [*taken]
+    if len(ranges) == 1:
+        first, last = ranges[0]
+        return [FileSegment(known.opened(), first, last - first + 1)]
+    file = known.opened()
+    if sum(last - first + 1 for first, last in ranges) <= SMALL:
+        return [read(file.fd, first, last - first + 1) for first, last in ranges]
+    return [FileSegment(file, first, last - first + 1) for first, last in ranges]

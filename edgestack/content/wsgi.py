@@ -184,7 +184,7 @@ def _deliver(result: Any, writer: ResponseWriter) -> None:
     try:
         if type(result) is FileWrapper and not writer.begun and _send_wrapped(result, writer):
             return
-        if result is None or isinstance(result, (str, bytes)):
+        if isinstance(result, (str, bytes)) or not (hasattr(result, "__iter__") or hasattr(result, "__getitem__")):
             raise refuse(f"the application returned {type(result).__name__}: an iterable of bytes is asked for")
         writer.iterate(result)
     finally:

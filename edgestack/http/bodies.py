@@ -19,29 +19,48 @@ from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from edgestack.http.messages import Response
 
-__all__ = ["Body", "FileSegment", "Outlet", "Piece", "RequestBody"]
+__all__ = ["Body", "FileSegment", "OpenFile", "Outlet", "Piece", "RequestBody"]
+
+
+class OpenFile:
+    """An open descriptor, shared by the table of a folder and by every answer that sends from it.
+
+    It closes when the last of them lets go: a table forgets entries without a word, and no answer knows of the others.
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        """Take over the descriptor."""
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
 
 class FileSegment:
-    """`length` bytes of an open file, from `offset` on. Whoever takes it closes it, exactly once, sent or not."""
+    """`length` bytes of an open file, from `offset` on. A value: whoever sends it keeps the position to himself."""
 
-    __slots__ = ("fd", "length", "offset")
+    __slots__ = ("data", "fd", "file", "length", "offset")
 
-    def __init__(self, fd: int, offset: int, length: int) -> None:
-        """Take over the open descriptor `fd`.
-
+    def __init__(self, file: OpenFile, offset: int, length: int, data: bytes | None = None) -> None:
+        """
         :param offset: the first byte to send, from the start of the file.
         :param length: how many bytes to send; never more are sent, and fewer (a file that shrank) break the connection.
+        :param data: the whole file, where it is in memory anyway: TLS needs bytes and is spared the reading.
         """
-        self.fd = fd
+        self.file = file
+        self.fd = file.fd
         self.offset = offset
         self.length = length
+        self.data = data
 
-    def close(self) -> None:
-        """Close the descriptor; a second call does nothing."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
+    def read(self, done: int, most: int) -> bytes | memoryview:
+        """Up to `most` bytes behind the first `done`; none at the end, or where the file has become shorter."""
+        size = min(most, self.length - done)
+        if self.data is not None:
+            return memoryview(self.data)[self.offset + done : self.offset + done + size]
+        return os.pread(self.fd, size, self.offset + done)
 
 
 Piece: TypeAlias = "bytes | FileSegment"
@@ -90,7 +109,10 @@ class Outlet(Protocol):
         """Send `data`; waits, bounded by the send timeout, while a slow client's spool is full. b"" is ignored."""
 
     def file(self, segment: FileSegment) -> None:
-        """Send a run of an open file by the road static files take; the outlet closes it."""
+        """Send a run of an open file by the road static files take."""
+
+    def whole(self, response: Response, data: bytes) -> None:
+        """`head`, `piece` and `finish` in one: the usual answer, on the shortest road. `data` is not empty."""
 
     def finish(self) -> None:
         """The answer is whole. Sends what is still held back (an empty answer's head, the last chunk)."""

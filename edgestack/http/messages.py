@@ -1,7 +1,7 @@
 """Requests, responses, and the exchange that joins them.
 
 These are values: no socket, no thread, no clock. A request's fields come as received (`pairs`) and folded into a dict
-(`fields`: lower-case names; repeated fields joined with ",", Cookie with "; "). Text is latin-1 throughout, as PEP 3333 has it.
+(`fields`: lower-case names; repeated fields joined with ",", Cookie with "; "). Text is latin-1 (PEP 3333).
 
     Handler = Callable[[Exchange], Answer]
     Answer  = Response                 at once: it can be sent now
@@ -15,7 +15,7 @@ with `with_`. Framing is not its business: `length` says how long the body is, t
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,15 +23,32 @@ if TYPE_CHECKING:
     from edgestack.http.bodies import Body, Outlet, RequestBody
     from edgestack.http.target import Path
 
-__all__ = ["Answer", "AppCall", "Check", "Exchange", "Facts", "Filter", "Handler", "Request", "Response", "unreadable"]
+__all__ = [
+    "AT_ONCE",
+    "Answer",
+    "AppCall",
+    "Check",
+    "Exchange",
+    "Facts",
+    "Filter",
+    "Handler",
+    "Request",
+    "Response",
+]
 
 FieldPairs: TypeAlias = "tuple[tuple[str, str], ...]"
+
+AT_ONCE = 128 * 1024
+"""Bytes of a body that leave in one call with their head; as much as TLS takes at once (design: engine, rule 9)."""
 
 
 class Request:
     """One request, head read and body not begun (RFC 9112 §3)."""
 
-    __slots__ = ("body", "fields", "host", "method", "pairs", "path", "persistent", "query", "target", "version")
+    __slots__ = (
+        "_cookie_at", "_pairs", "block", "body", "conditional", "fields", "host", "method", "path", "persistent",
+        "query", "target", "version",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -44,22 +61,32 @@ class Request:
         query: str,
         host: str,
         persistent: bool,
+        cookie_at: int = -1,
+        conditional: bool = True,
+        block: object = None,
     ) -> None:
         """
         :param method: as sent; methods are case-sensitive (RFC 9110 §9.1).
         :param target: the request-target byte for byte.
         :param version: "HTTP/1.1" or "HTTP/1.0".
-        :param pairs: the fields as received, names in lower case, in order.
+        :param pairs: the fields as received, names in lower case, in order; not to be changed, requests share them.
         :param fields: the same folded: one value a name.
         :param path: the target's path, in its two forms (`http/target.py`).
         :param query: what follows the first "?", without it; "" when there is none.
         :param host: the authority asked for: of an absolute target, else Host's value; "" when HTTP/1.0 names none.
         :param persistent: whether the client wants the connection kept (RFC 9112 §9.3).
+        :param cookie_at: where in `pairs` the cookie belongs, which stands only in `fields`; -1 for none.
+        :param conditional: whether it may have a precondition or a range (`http.conditional.CONDITIONAL`).
+        :param block: the same object for all requests whose field lines were the same but for the cookie, where that is
+            known: a key for whoever remembers what follows from those fields.
         """
         self.method = method
         self.target = target
         self.version = version
-        self.pairs = pairs
+        self._pairs = pairs
+        self._cookie_at = cookie_at
+        self.conditional = conditional
+        self.block = block
         self.fields = fields
         self.path = path
         self.query = query
@@ -67,10 +94,14 @@ class Request:
         self.persistent = persistent
         self.body: RequestBody | None = None
 
-
-def unreadable(path: Path) -> Request:
-    """What stands in an exchange whose head could not be read: empty, not persistent. `path` is that of "/"."""
-    return Request("", "", "HTTP/1.1", [], {}, path, "", "", persistent=False)
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The fields as received, names in lower case, in order. Not to be changed."""
+        if self._cookie_at < 0:
+            return self._pairs
+        pairs = self._pairs.copy()
+        pairs.insert(self._cookie_at, ("cookie", self.fields["cookie"]))
+        return pairs
 
 
 class Response:
@@ -84,7 +115,7 @@ class Response:
     :param reason: the reason phrase; "" for the usual one.
     """
 
-    __slots__ = ("body", "encoded", "fields", "length", "reason", "status")
+    __slots__ = ("at_once", "body", "encoded", "fields", "length", "reason", "status")
 
     def __init__(
         self, status: int, fields: FieldPairs = (), body: Body = b"", length: int | None = None, reason: str = ""
@@ -92,8 +123,11 @@ class Response:
         self.status = status
         self.fields = fields
         self.body = body
-        self.length = len(body) if length is None and type(body) is bytes else length
+        size = len(body) if type(body) is bytes else -1
+        self.length = size if length is None and size >= 0 else length
         self.reason = reason
+        self.at_once = 0 <= size <= AT_ONCE and size == self.length and (status == 200 or size == 0)
+        """Whether it can leave as it is, in one send: a body at hand, as long as announced."""
         self.encoded = b""
         """The head as bytes, kept by the wire after it was first written; derived from the rest."""
 
@@ -187,8 +221,11 @@ class Exchange:
             end(self)
 
 
-class AppCall(ABC):
-    """Application code to be run on a thread, with everything it needs at hand. Subclasses define `run`."""
+class AppCall:
+    """Application code to be run on a thread, with everything it needs at hand. Subclasses define `run` and `discard`.
+
+    No ABCMeta: its isinstance, asked for each exchange, costs more than routing.
+    """
 
     __slots__ = ("exchange",)
 

@@ -87,7 +87,7 @@ def _part(attribute: str) -> Read:
 
 def _request_line(exchange: Exchange) -> str | None:
     request = exchange.request
-    return f"{request.method} {request.target} {request.version}" if request else None
+    return f"{request.method} {request.target} {request.version}" if request and request.method else None
 
 
 def _request_uri(exchange: Exchange) -> str | None:

@@ -62,6 +62,10 @@ class AccessLog:
         self._line = access_format(self._format_name, clock, wall)
         self._wake = wake
 
+    def unbind(self) -> None:
+        """The loop is about to end and must not be woken any more; the owner flushes, or closes, from now on."""
+        self._wake = _nobody
+
     def end(self, exchange: Exchange) -> None:
         """Note a finished exchange: one of `Exchange.ends`."""
         self.lines.append(self._line(exchange))
@@ -94,10 +98,11 @@ class AccessLog:
 
     def close(self) -> None:
         """Write what there is and close the file. Lines that come later are dropped."""
+        self.unbind()
         self.flush()
         with self._lock:
             self._file.close()
 
 
 def _nobody() -> None:
-    """Before `bind` there is no loop to wake: the owner flushes."""
+    """Before `bind` and after `unbind` there is no loop to wake: the owner flushes."""

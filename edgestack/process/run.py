@@ -29,6 +29,7 @@ from typing import Any
 
 import trio
 
+from edgestack import __version__
 from edgestack.certs.authority import Development, development_certificate
 from edgestack.compose import compose
 from edgestack.config.model import App, Config, Listener, Tls
@@ -43,7 +44,6 @@ from edgestack.process.markers import claim_pid_file, write_ready_file
 from edgestack.process.options import Options
 from edgestack.process.signals import INTERRUPTED, has_terminal, leave, signals_to_receive, wait_for_order
 from edgestack.process.sockets import Sockets, inherited
-from edgestack.process.version import VERSION
 from edgestack.stack import Stack
 from edgestack.wire.x509 import read_certificate
 
@@ -91,7 +91,7 @@ class _Process:
             at_exit.callback(self.access_log.close)
         self.development = development_certificate() if options.development_certificate else None
         self.config = _completed(config, self.sockets, self.development, options)
-        self.stack = _stack(self.config, self.access_log)
+        self.stack = _stack(self.config, self.access_log, self.development)
         gc.collect()
         gc.freeze()  # what the application made at its import is not looked at again by every collection
 
@@ -188,17 +188,17 @@ def _completed(config: Config, sockets: Sockets, development: Development | None
     return replace(config, server=server, listeners=sockets.listeners, tls=tls)
 
 
-def _stack(config: Config, access_log: AccessLog | None) -> Stack:
+def _stack(config: Config, access_log: AccessLog | None, development: Development | None) -> Stack:
     """Load the applications and make what serves them."""
     plan = compose(config)
     applications: dict[App, Callable[..., Any]] = {app: load(app.target) for app in plan.applications}
-    return Stack(plan, applications, access_log)
+    return Stack(plan, applications, access_log, unknown_host=development.learn if development else None)
 
 
 def _scene(config: Config, options: Options, sockets: Sockets, development: Development | None) -> Scene:
     root = next((route.static.root for route in config.routes if route.static is not None), None)
     return Scene(
-        version=VERSION,
+        version=__version__,
         urls=tuple(sockets.urls()),
         static="" if root is None else _shown(root) + "/",
         hidden=() if root is None else hidden_names(root),

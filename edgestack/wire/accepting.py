@@ -1,4 +1,4 @@
-"""From a listening socket to the lot: accept, count, shake hands, admit.
+"""From a listening socket to a driver: accept, count, shake hands, admit.
 
     wait_readable(listener) -> accept up to 64 -> plain: admit | TLS: a task shakes hands, then admit
     more connections than allowed -> 503 (with a close that lingers); far more -> closed without a word
@@ -6,6 +6,8 @@
 
 Handshakes are tasks because they wait for the client, within `timeouts.handshake` in all. A client that speaks plain
 HTTP to a TLS listener gets a readable answer instead of a broken handshake (E9): `plain_door` answers it.
+
+`Acceptor` knows sockets and no driver; `LotAcceptor` admits to the lot, and `portable_accepting.py` to the other one.
 """
 
 from __future__ import annotations
@@ -14,20 +16,22 @@ import errno
 import logging
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from edgestack.config.model import Listener
+from edgestack.config.model import Listener, Timeouts
 from edgestack.errors import Refused
 from edgestack.http.messages import Facts
 from edgestack.wire.connection import Door
+from edgestack.wire.statistics import Statistics
 from edgestack.wire.tls import Certificates, handshake_problem, is_plain_http, sni_of
 
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
 
-__all__ = ["Acceptor"]
+__all__ = ["Acceptor", "Driver", "LotAcceptor", "full"]
 
 ACCEPTS = 64
 """Connections accepted in one turn: with a backlog of 4096 a burst is taken in 64 turns, others served between."""
@@ -38,16 +42,35 @@ REST = 0.1
 """Seconds to wait for a descriptor to become free (trio's serve_listeners waits as long)."""
 REFRESH = 1.0
 """Seconds between two looks at the certificate files."""
+RETRY_AFTER = 5
+"""Seconds after which a client that was one too many may come back."""
 
 log = logging.getLogger("edgestack.error")
 
 
-class Acceptor:
+def full() -> Refused:
+    """What a connection over the limit is told."""
+    return Refused("The server has as many connections as it takes.", 503, retry_after=RETRY_AFTER)
+
+
+class Driver(Protocol):
+    """What an acceptor asks of either driver."""
+
+    statistics: Statistics
+    timeouts: Timeouts
+    shaking: set[socket.socket]
+    """Sockets in their handshakes: they count as connections, and a forked child closes them too."""
+
+    def connections(self) -> int:
+        """How many connections are open, handshakes included."""
+
+
+class Acceptor(ABC):
     """Accepts on one listening socket."""
 
     def __init__(
         self,
-        lot: Lot,
+        driver: Driver,
         listener: Listener,
         sock: socket.socket,
         door: Door,
@@ -60,19 +83,27 @@ class Acceptor:
         :param door: where its connections lead.
         :param certificates: for a TLS listener.
         :param plain_door: answers plain HTTP on a TLS listener.
-        :param most: open connections of the whole lot beyond which 503 is answered.
+        :param most: open connections of the whole driver beyond which 503 is answered.
         """
-        self._lot = lot
+        self._driver = driver
         self._listener = listener
         self._sock = sock
         self._door = door
         self._certificates = certificates
         self._plain_door = plain_door or door
         self._most = most
-        self._looked = lot.clock()
+        self._looked = 0.0
         self._exhausted = False
         self._local = _address(sock.getsockname())
         self._wildcard = self._local[0] in ("0.0.0.0", "::")
+
+    @abstractmethod
+    def _admit(self, client: socket.socket, facts: Facts, door: Door, over: bool) -> None:
+        """Take in a connection that speaks plainly. `over`: it is one too many, and to be told so."""
+
+    @abstractmethod
+    async def _shake(self, client: socket.socket, facts: Facts, certificates: Certificates) -> None:
+        """Shake hands and take the connection in; `client` stands in `driver.shaking` meanwhile."""
 
     async def run(self) -> None:
         """Accept until cancelled; handshakes are cancelled with it."""
@@ -99,70 +130,99 @@ class Acceptor:
         await trio.sleep(REST)
 
     def _take(self, client: socket.socket, address: object, handshakes: trio.Nursery) -> None:
-        lot = self._lot
-        if len(lot.table) >= self._most + OVER_LIMIT:
-            lot.statistics.refused += 1
+        """One new connection, and the boundary for what fails before it is anybody's."""
+        held = self._driver.connections()
+        if held >= self._most + OVER_LIMIT:
+            self._driver.statistics.refused += 1
             client.close()
             return
         try:
             client.setblocking(False)
             facts = self._facts(client, address)
+            if self._certificates is None:
+                self._admit(client, facts, self._door, held >= self._most)
+            else:
+                self._driver.shaking.add(client)
+                handshakes.start_soon(self._greet, client, facts, self._certificates)
         except OSError:
             client.close()  # it left already
-            return
-        if self._certificates is None:
-            self._admit(client, facts, self._door)
-        else:
-            handshakes.start_soon(self._shake, client, facts, self._certificates)
+        except Exception:
+            self._failed(client, address)
 
     def _facts(self, client: socket.socket, address: object) -> Facts:
         local = _address(client.getsockname()) if self._wildcard else self._local
         remote = _address(address)
         return Facts(*remote, *local, scheme="http" if self._certificates is None else "https")
 
-    def _admit(self, client: socket.socket, facts: Facts, door: Door) -> None:
-        lot = self._lot
-        connection = lot.admit(client, facts, door)
-        if len(lot.table) > self._most:
-            lot.refuse(connection, Refused("The server has as many connections as it takes.", 503, retry_after=5))
-
-    async def _shake(self, client: socket.socket, facts: Facts, certificates: Certificates) -> None:
+    async def _greet(self, client: socket.socket, facts: Facts, certificates: Certificates) -> None:
         """The handshake of one connection, within its time, and its boundary: a bug here costs this client only."""
-        sock: socket.socket = client
         try:
-            with trio.move_on_after(self._lot.timeouts.handshake) as scope:
+            with trio.move_on_after(self._driver.timeouts.handshake) as scope:
                 await trio.lowlevel.wait_readable(client.fileno())
                 if is_plain_http(client.recv(16, socket.MSG_PEEK)):
                     facts.scheme = "http"
-                    self._admit(client, facts, self._plain_door)
+                    self._driver.shaking.discard(client)
+                    self._admit(client, facts, self._plain_door, self._driver.connections() >= self._most)
                     return
                 self._look()
-                sock = certificates.context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
-                await _handshake(sock)
-                facts.sni = sni_of(sock)
-                facts.client_certificate = sock.getpeercert()
-                self._admit(sock, facts, self._door)
+                await self._shake(client, facts, certificates)
                 return
             if scope.cancelled_caught:
                 log.info("%s: the TLS handshake took too long", facts.remote_addr)
-        except OSError as error:
-            log.info("%s: %s", facts.remote_addr, handshake_problem(error))
+        except (OSError, trio.BrokenResourceError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            said = handshake_problem(cause) if isinstance(cause, OSError) else str(error)
+            log.info("%s: %s", facts.remote_addr, said)
         except ValueError as error:  # ssl's word for a socket that left before it was wrapped
             log.info("%s: %s", facts.remote_addr, error)
         except Exception:
-            self._lot.statistics.failures += 1
-            log.exception("the TLS handshake with %s failed", facts.remote_addr)
+            self._failed(client, facts.remote_addr)
         except BaseException:
-            sock.close()
+            client.close()
             raise
-        sock.close()
+        finally:
+            self._driver.shaking.discard(client)
+        client.close()
+
+    def _failed(self, client: socket.socket, address: object) -> None:
+        self._driver.statistics.failures += 1
+        log.exception("the connection from %s failed before its first request", address)
+        client.close()
 
     def _look(self) -> None:
         """At most once a second: were the certificates renewed?"""
-        now = self._lot.clock()
+        now = trio.current_time()
         if self._certificates is not None and now - self._looked >= REFRESH:
             self._looked = now
             self._certificates.refresh()
+
+
+class LotAcceptor(Acceptor):
+    """Admits connections to the lot: non-blocking sockets, TLS by `ssl.SSLSocket`."""
+
+    _driver: Lot
+
+    def _admit(self, client: socket.socket, facts: Facts, door: Door, over: bool) -> None:
+        lot = self._driver
+        connection = lot.admit(client, facts, door)
+        if over:
+            lot.guarded(connection, lambda: lot.refuse(connection, full()))
+
+    async def _shake(self, client: socket.socket, facts: Facts, certificates: Certificates) -> None:
+        shaking = self._driver.shaking
+        sock = certificates.context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+        shaking.discard(client)  # an empty shell now
+        shaking.add(sock)
+        try:
+            await _handshake(sock)
+            facts.sni = sni_of(sock)
+            facts.client_certificate = sock.getpeercert()
+            shaking.discard(sock)
+            self._admit(sock, facts, self._door, self._driver.connections() >= self._most)
+        except BaseException:
+            shaking.discard(sock)
+            sock.close()
+            raise
 
 
 async def _handshake(sock: ssl.SSLSocket) -> None:

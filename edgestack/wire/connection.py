@@ -66,8 +66,8 @@ class Holder(Protocol):
     def expire(self, connection: Connection, now: float) -> None:
         """The connection's deadline has passed."""
 
-    def stop(self, connection: Connection) -> None:
-        """The server stops and will wait no longer: let go of it."""
+    def stop(self, connection: Connection) -> bool:
+        """The server stops and will wait no longer: let go of it. False: another thread may be using the socket."""
 
 
 class Connection:

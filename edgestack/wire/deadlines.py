@@ -55,6 +55,8 @@ class Deadlines:
             held = self._buckets.get(timed.bucket)
             if held is not None:
                 held.discard(timed)
+                if not held:
+                    del self._buckets[timed.bucket]  # nothing is slept for that nobody waits for
             timed.bucket = 0
 
     async def run(self) -> None:
@@ -68,7 +70,7 @@ class Deadlines:
     def sweep(self, now: float) -> None:
         """Expire what is due at `now`, and move what was prolonged."""
         for bucket in [bucket for bucket in self._buckets if bucket <= now]:
-            for timed in self._buckets.pop(bucket):
+            for timed in self._buckets.pop(bucket, ()):
                 timed.bucket = 0  # before the deadline is read: a thread that writes one later reads this 0 (outlet.py)
                 deadline = timed.deadline
                 if deadline <= now:

@@ -3,12 +3,15 @@
     await the answer -> Response: send it (a Sender does the rest) | AppCall: an application thread takes over
 
 The boundary for what such a task raises is here: it ends this connection only; Cancelled passes (design: rule 7).
+A client that resets the connection ends the wait, and one that leaves a stream half-closed does too (rule 8); any
+other half-closed client is owed its answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable
-from contextlib import aclosing
+import select
+import ssl
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,9 +19,10 @@ import trio
 from edgestack.errors import Disconnected
 from edgestack.http.bodies import FileSegment
 from edgestack.http.messages import AppCall, Exchange, Response
-from edgestack.wire.connection import WOULD_BLOCK, Connection
-from edgestack.wire.h1_answer import LAST_CHUNK, Tail, chunk, frame
-from edgestack.wire.sending import begin, unread
+from edgestack.wire.connection import GONE, READABLE, WOULD_BLOCK, Connection
+from edgestack.wire.h1_answer import Tail, frame
+from edgestack.wire.sending import Sender, begin, unread
+from edgestack.wire.streaming import on_the_wire
 
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
@@ -31,7 +35,7 @@ _tail = Tail()
 class ExchangeTask:
     """Holds one connection for one exchange."""
 
-    __slots__ = ("_answer", "_connection", "_exchange", "_lot", "_scope")
+    __slots__ = ("_answer", "_connection", "_exchange", "_left", "_lot", "_scope", "_streaming")
 
     def __init__(
         self, lot: Lot, connection: Connection, exchange: Exchange, answer: Awaitable[Response | AppCall]
@@ -41,28 +45,38 @@ class ExchangeTask:
         self._exchange = exchange
         self._answer = answer
         self._scope = trio.CancelScope()
+        self._left = self._streaming = False
 
     async def run(self) -> None:
         """Wait for the answer and see it off."""
-        connection, lot = self._connection, self._lot
         try:
             with self._scope:
                 await self._run()
         except Disconnected:
-            self._exchange.status = 499
-            self._exchange.finish()
-            lot.close(connection, hard=True)
+            self._end(499)
         except Exception as error:
-            self._exchange.finish()
-            lot.failed(connection, error)
+            self._lot.failed(self._connection, error, self._exchange)
+        except BaseException:  # Cancelled, with the whole server
+            self._end(503)
+            raise
         if self._scope.cancelled_caught:
-            self._exchange.finish()
-            lot.close(connection, hard=True)
+            self._end(499 if self._left else 503)
+
+    def _end(self, status: int) -> None:
+        """Nobody will get this answer, or no more of it. `status` is what the log says where none was sent."""
+        self._exchange.status = self._exchange.status or status
+        self._exchange.finish()
+        self._lot.close(self._connection, hard=True)
 
     async def _run(self) -> None:
         lot, connection, exchange = self._lot, self._connection, self._exchange
         answer = await self._answer
+        lot.now = lot.clock()  # the lot may have slept meanwhile
         if isinstance(answer, AppCall):
+            if connection.closed:
+                answer.discard()
+                raise Disconnected
+            lot.watch(connection, READABLE)
             lot.call(connection, exchange, answer)
             lot.post(lot.hand_over)
         elif type(answer.body) in (bytes, tuple, FileSegment):
@@ -74,19 +88,14 @@ class ExchangeTask:
     async def _stream(self, response: Response) -> None:
         """A body made on the loop: each piece leaves as it comes; a slow client holds the source back."""
         lot, connection, exchange = self._lot, self._connection, self._exchange
-        framed = frame(exchange, response, not (lot.draining or unread(connection)) and lot.timeouts.keepalive > 0)
+        framed = frame(exchange, response, lot.lasting and not unread(connection))
         exchange.status = response.status
+        self._streaming = True
+        lot.watch(connection, READABLE)
         await self._send(framed.head + _tail.of(exchange))
-        body = response.body
-        assert isinstance(body, AsyncIterable)
-        async with aclosing(body.__aiter__()) as pieces:  # type: ignore[type-var]
-            async for piece in pieces if not framed.bare else ():  # type: ignore[union-attr]
-                if piece:
-                    exchange.bytes_out += len(piece)
-                    await self._send(chunk(piece) if framed.chunked else piece)
-        if framed.chunked:
-            await self._send(LAST_CHUNK)
+        await on_the_wire(exchange, response, framed, self._send)
         exchange.finish()
+        lot.now = lot.clock()
         lot.give_back(connection, framed.keep)
 
     async def _send(self, data: bytes) -> None:
@@ -94,26 +103,32 @@ class ExchangeTask:
         view = memoryview(data)
         while view:
             try:
-                view = view[connection.sock.send(view) :]
-            except WOULD_BLOCK:
-                await self._writable()
+                view = view[connection.sock.send(view[: Sender.TLS_PIECE]) :]
+            except WOULD_BLOCK as error:
+                await self._until_it_takes_more(reading=isinstance(error, ssl.SSLWantReadError))
             except OSError:
                 raise Disconnected from None
 
-    async def _writable(self) -> None:
-        self._lot.watch(self._connection, 0)
-        with trio.move_on_after(self._lot.timeouts.send_gap) as scope:
-            await trio.lowlevel.wait_writable(self._connection.fd)
+    async def _until_it_takes_more(self, *, reading: bool) -> None:
+        lot, connection = self._lot, self._connection
+        lot.watch(connection, 0)  # two pollers would both report it
+        with trio.move_on_after(lot.timeouts.send_gap) as scope:
+            await (trio.lowlevel.wait_readable if reading else trio.lowlevel.wait_writable)(connection.fd)
         if scope.cancelled_caught:
             raise Disconnected(detail="the client took nothing for the whole send gap")
+        lot.watch(connection, READABLE)
 
     def event(self, connection: Connection, mask: int) -> None:
-        """Noted already; unregister until it is given back."""
+        """Noted already; unregister until it is given back. Who waits for the answer of a client that left?"""
         self._lot.watch(connection, 0)
+        if mask & GONE or (self._streaming and mask & select.EPOLLRDHUP):
+            self._left = True
+            self._scope.cancel()
 
     def expire(self, connection: Connection, now: float) -> None:
         """The waits of a task carry their own deadlines."""
 
-    def stop(self, connection: Connection) -> None:
+    def stop(self, connection: Connection) -> bool:
         """The server waits no longer."""
         self._scope.cancel()
+        return True

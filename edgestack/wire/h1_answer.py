@@ -114,8 +114,9 @@ class Tail:
         """Everything up to the serial number of the request id, for the second that it is now."""
         second = int(time.time())
         if second != self.second:
-            self.second = second
+            # the line first: another thread that already sees the new second must not find the old line, or none
             self.line = f"Date: {http_date(second)}\r\nX-Request-Id: {Exchange.prefix}".encode("ascii")
+            self.second = second
         return self.line
 
     def of(self, exchange: Exchange) -> bytes:

@@ -1,7 +1,8 @@
 """Request heads: the bytes of one complete head in, a `Request` out, or the `ClientError` it deserves.
 
-    head ── read_ordinary ──────────────────────────────────────────────► Request     the fast road: what browsers send
-              └─ None ─► read_extraordinary ─ early_error, judge ─ h11 ─► Request     the slow road: everything else
+    head ── known_heads.read_known ─────────────────────────────────────► Request     what came like this before
+              └─ None ─► read_ordinary ─────────────────────────────────► Request     the fast road: what browsers send
+                           └─ None ─► read_extraordinary ─ judge ─ h11 ─► Request     the slow road: everything else
 
 The law: **whatever the fast road accepts, h11 accepts, and reads the same**; `tests/wire/test_h1_property.py` and the
 corpus beside it hold it. The fast road only ever says yes. It looks each field line up whole in a bounded table of
@@ -19,24 +20,28 @@ No I/O and no connection: bodies and buffers are `h1.py`'s.
 from __future__ import annotations
 
 import re
-import sys
 
 import h11
 
 from edgestack.config.model import Limits
 from edgestack.errors import ClientError
+from edgestack.http.conditional import CONDITIONAL
 from edgestack.http.fields import FORBIDDEN, TCHAR, fold, tokens
 from edgestack.http.messages import Request
 from edgestack.http.remembered import Remembered
 from edgestack.http.target import ASTERISK, Path, is_authority, read_path, split_absolute
 
-__all__ = ["early_error", "read_extraordinary", "read_field", "read_ordinary"]
+__all__ = [
+    "FORGOTTEN", "Block", "early_error", "read_block", "read_extraordinary", "read_field", "read_ordinary",
+    "read_request_line",
+]  # fmt: skip
 
 CRLF = b"\r\n"
 END = b"\r\n\r\n"
 
-LINES_BUDGET = 1 << 20
-"""Bytes of one generation of remembered lines; two make the 2 MiB of design.md §4 rule 3."""
+LINES_BUDGET = 1 << 19
+"""Bytes of one generation of remembered lines; with the blocks of `known_heads.py`, in two generations each, they make
+the 2 MiB of design.md §4 rule 3."""
 LONGEST_LINE = 512
 """Bytes of a line worth remembering; User-Agent and client hints stay below 300."""
 ENTRY = 33 + 49 + 56 + 110
@@ -48,7 +53,11 @@ ORDINARY_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "
 EXTRAORDINARY = frozenset(("transfer-encoding", "expect", "upgrade"))
 FORGOTTEN = frozenset(("cookie", "authorization", "proxy-authorization", "content-length"))
 """Secrets, and what changes with each request."""
-SINGULAR = ("host", "content-length")
+CHANGING = {
+    name.encode(): name.lower()
+    for name in ("Cookie", "Content-Length", "Referer", "If-None-Match", "If-Modified-Since", "Range", "Authorization")
+}
+"""Names of lines that are new again and again, as browsers spell them: known to be tokens."""
 
 ALLOW = (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
 
@@ -59,14 +68,15 @@ def read_field(line: bytes) -> tuple[str, str]:
     Raises `ClientError` 400: no colon, a name that is no token (white space before the colon, a folded line's leading
     space), a control byte in the value (bare CR and LF included).
     """
-    name, colon, value = line.partition(b":")
-    if not colon or not name or name.translate(None, TCHAR):
+    raw, colon, value = line.partition(b":")
+    name = CHANGING.get(raw) or ("" if raw.translate(None, TCHAR) else raw.lower().decode("ascii"))
+    if not colon or not name:
         if line[:1] in (b" ", b"\t"):
             raise ClientError("A field is folded over several lines.", 400)
         raise ClientError("A field line is malformed.", 400)
     if len(value.translate(None, FORBIDDEN)) != len(value):
         raise ClientError("A field value has a control character.", 400)
-    return name.lower().decode("ascii"), value.strip(b" \t").decode("latin-1")
+    return name, value.strip(b" \t").decode("latin-1")
 
 
 class _Extraordinary(ClientError):
@@ -97,6 +107,50 @@ _lines = _Lines(LINES_BUDGET)
 _recall = _lines.__getitem__
 
 
+class Block:
+    """Field lines that stand together, and what follows from all of them."""
+
+    __slots__ = ("conditional", "fields", "host", "pairs", "persistent")
+
+    def __init__(self, pairs: list[tuple[str, str]], fields: dict[str, str], host: str, persistent: bool) -> None:
+        self.pairs = pairs
+        self.fields = fields
+        self.host = host
+        self.persistent = persistent
+        self.conditional = not CONDITIONAL.isdisjoint(fields)
+
+
+def read_block(lines: list[bytes]) -> Block | None:
+    """The field lines of an ordinary head; None where the slow road has to decide."""
+    try:
+        pairs = list(map(_recall, lines))
+        fields = dict(pairs)
+        host = fields["host"]
+    except (KeyError, ClientError):
+        return None
+    if len(fields) != len(pairs):
+        names = [name for name, _ in pairs]
+        if names.count("host") > 1 or names.count("content-length") > 1:
+            return None
+        fields = fold(pairs)
+    connection = fields.get("connection")
+    persistent = connection is None or connection == "keep-alive" or "close" not in tokens(connection)
+    return Block(pairs, fields, host, persistent)
+
+
+def read_request_line(line: bytes) -> tuple[str, str, Path, str] | None:
+    """Method, target, path and query of an ordinary request line; None where the slow road has to decide."""
+    try:
+        method, target, version = line.decode("ascii").split(" ")
+        raw, _, query = target.partition("?")
+        path = read_path(raw)
+    except (ValueError, ClientError):
+        return None
+    if version != "HTTP/1.1" or method not in ORDINARY_METHODS or not target.isprintable() or "#" in query:
+        return None
+    return method, target, path, query
+
+
 def read_ordinary(head: bytes, limits: Limits) -> Request | None:
     """The fast road: the request, or None when the slow road has to decide.
 
@@ -106,28 +160,15 @@ def read_ordinary(head: bytes, limits: Limits) -> Request | None:
     first = lines.pop(0)
     if len(lines) > limits.fields or len(first) > limits.request_line or len(head) > limits.head - 4:
         return None
-    try:
-        line = first.decode("ascii")
-        method, target, version = line.split(" ")
-        if version != "HTTP/1.1" or method not in ORDINARY_METHODS or not line.isprintable():
-            return None
-        pairs = list(map(_recall, lines))
-        raw, _, query = target.partition("?")
-        path = read_path(raw)
-        fields = dict(pairs)
-        host = fields["host"]
-    except (ValueError, KeyError, ClientError):
+    line = read_request_line(first)
+    block = read_block(lines) if line is not None else None
+    if line is None or block is None:
         return None
-    if "#" in query:
-        return None
-    if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        if names.count("host") > 1 or names.count("content-length") > 1:
-            return None
-        fields = fold(pairs)
-    connection = fields.get("connection")
-    persistent = connection is None or connection == "keep-alive" or "close" not in tokens(connection)
-    return Request(method, target, version, pairs, fields, path, query, host, persistent)
+    method, target, path, query = line
+    return Request(
+        method, target, "HTTP/1.1", block.pairs, block.fields, path, query, block.host, block.persistent, -1,
+        block.conditional,
+    )  # fmt: skip
 
 
 # --- the slow road --------------------------------------------------------------------------------------------------
@@ -144,7 +185,7 @@ def read_extraordinary(head: bytes, limits: Limits) -> tuple[Request, h11.Connec
     first, *lines = head.split(CRLF)
     method, target, version = _read_request_line(first)
     _judge(method, version, [read_field(line) for line in lines])
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=sys.maxsize)
+    connection = h11.Connection(h11.SERVER)  # its own limit is on what is incomplete: no head here, and no trailers
     connection.receive_data(head + END)
     try:
         event = connection.next_event()

@@ -8,7 +8,7 @@ Idle connections are registered level-triggered with one nested epoll, whose des
 exchange that must wait gets a task; application code gets a thread and an Outlet; a slow reader gets a Sender. The loop
 alone registers, reads and closes. This file knows no route, file or application: it calls `door.handle`.
 
-One turn of one connection: at most 16 pipelined answers, then the back of the queue (design: engine, rules 1, 2, 6, 11).
+One turn of one connection: at most 16 pipelined answers, then the back of the queue. Design: engine, rules 1, 2, 6, 11.
 """
 
 from __future__ import annotations
@@ -17,26 +17,30 @@ import logging
 import os
 import select
 import socket
+import ssl
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import trio
 
 from edgestack.config.model import Limits, Timeouts
 from edgestack.errors import ClientError, EdgeError, Refused
-from edgestack.http.messages import AppCall, Exchange, Facts, Response, unreadable
-from edgestack.http.target import read_path
-from edgestack.wire.connection import READABLE, RECEIVE, WOULD_BLOCK, Connection, Door
+from edgestack.http.bodies import FileSegment
+from edgestack.http.messages import AppCall, Exchange, Facts, Response
+from edgestack.wire.connection import READABLE, RECEIVE, WOULD_BLOCK, WRITABLE, Connection, Door
 from edgestack.wire.deadlines import Deadlines
 from edgestack.wire.exchange_task import ExchangeTask
 from edgestack.wire.h1 import H1
 from edgestack.wire.h1_answer import Tail, encode
+from edgestack.wire.held_clock import Threads
 from edgestack.wire.linger import Linger
 from edgestack.wire.outbox import Budget, Outbox
 from edgestack.wire.outlet import LotOutlet
 from edgestack.wire.receiving import LotSource, ReceivedBody
-from edgestack.wire.sending import Sender, begin
+from edgestack.wire.sending import Sender, begin, begin_file
 from edgestack.wire.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -63,8 +67,9 @@ class Queued:
     def expire(self, connection: Connection, now: float) -> None:
         """Its turn comes anyway."""
 
-    def stop(self, connection: Connection) -> None:
+    def stop(self, connection: Connection) -> bool:
         """Nothing was begun."""
+        return True
 
 
 QUEUED = Queued()
@@ -73,7 +78,7 @@ QUEUED = Queued()
 class Lot:
     """All connections of one process, and the turn that serves them.
 
-    :param submit: takes a job for an application thread; raises `Refused` when the queue is full.
+    :param threads: run application calls.
     :param clock: the serving clock, in seconds; safe on any thread.
     """
 
@@ -81,7 +86,7 @@ class Lot:
         self,
         limits: Limits,
         timeouts: Timeouts,
-        submit: Callable[[Callable[[], None]], None],
+        threads: Threads,
         clock: Callable[[], float],
         nursery: trio.Nursery,
     ) -> None:
@@ -91,16 +96,22 @@ class Lot:
         self.now = clock()
         self.table: dict[int, Connection] = {}
         self.draining = False
+        self.lasting = timeouts.keepalive > 0
+        """Whether a connection may go on after an answer: neither draining, nor without keep-alive."""
         self.deserted: Callable[[], None] | None = None
         """Called when the last connection is gone; the drain waits for it."""
         self.statistics = Statistics()
         self.spools = Budget(limits.spools)
         self.deadlines = Deadlines(self._expire, clock)
-        self._submit = submit
+        self._threads = threads
         self._nursery = nursery
         self._poller = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller.register(self._wake, select.EPOLLIN)
+        self._gate = threading.Lock()
+        """Between `post` and `dispose`: the descriptor that wakes the loop is not written to once it is closed."""
+        self.shaking: set[socket.socket] = set()
+        """Sockets in their handshakes: they count as connections, and a forked child closes them too."""
         self._posted: deque[Callable[[], None]] = deque()
         self._queue: deque[Connection] = deque()
         self._jobs: list[LotOutlet] = []
@@ -161,8 +172,8 @@ class Lot:
             callback = self._posted.popleft()
             try:
                 callback()
-            except Exception:  # the boundary for what threads hand over: their connections carry their own
-                self.statistics.failures += 1
+            except Exception:  # the last net: what concerns one connection is caught with it, in `guarded`
+                self.count_failure()
                 log.exception("a callback on the loop failed")
         for _ in range(len(self._queue)):
             connection = self._queue.popleft()
@@ -182,9 +193,10 @@ class Lot:
         jobs, self._jobs = self._jobs, []
         for outlet in jobs:
             try:
-                self._submit(outlet.run)
+                self._threads.queue(outlet.run)
             except Refused as error:
-                outlet.refuse(error)
+                self.guarded(outlet.connection, partial(outlet.refuse, error))
+        self._threads.go()
 
     # -- one connection --------------------------------------------------------------------------------------------
 
@@ -192,7 +204,10 @@ class Lot:
         """Read once, and answer every complete head."""
         try:
             data = connection.sock.recv(RECEIVE)
-        except WOULD_BLOCK:
+        except WOULD_BLOCK as blocked:
+            if connection.tls:  # a key update may have to be answered first, and the socket is full
+                owing = isinstance(blocked, ssl.SSLWantWriteError)
+                self.watch(connection, READABLE | WRITABLE if owing else READABLE)
             return
         except OSError:
             self.close(connection, hard=True)
@@ -200,7 +215,7 @@ class Lot:
         h1 = connection.h1
         if data:
             started = h1.buffer != b""
-            h1.feed(data)
+            h1.buffer += data
             self._answer(connection, started)
             return
         error = h1.eof_error()
@@ -229,12 +244,18 @@ class Lot:
             exchange = Exchange(connection.facts, request, serial, self.now)
             if h1.framing is not None:
                 request.body = ReceivedBody(LotSource(self, connection), h1.framing, h1, self.limits, self.timeouts)
-            answer = door.handle(exchange)
+            try:
+                answer = door.handle(exchange)
+                going_on = type(answer) is Response and self.reply(connection, exchange, answer)
+            except Exception as error:  # the boundary: a bug ends this connection only
+                self.failed(connection, error, exchange)
+                return
             if type(answer) is Response:
-                if not self.reply(connection, exchange, answer):
+                if not going_on:
                     return
                 if not h1.buffer:
-                    self._park(connection, started)
+                    if connection.tls:
+                        self._park(connection, started)
                     return
             elif isinstance(answer, AppCall):
                 self.call(connection, exchange, answer)
@@ -258,19 +279,20 @@ class Lot:
     def reply(self, connection: Connection, exchange: Exchange, response: Response) -> bool:
         """Send an answer that is at hand. True: all of it left, and the connection may go on at once."""
         request = exchange.request
-        body = response.body
         if not (
-            type(body) is bytes
-            and request.persistent
-            and (response.status == 200 or not body)
+            request.persistent
             and request.method != "HEAD"
             and connection.h1.framing is None
             and request.version == "HTTP/1.1"
-            and not self.draining
-            and len(body) <= Sender.TLS_PIECE
-            and response.length == len(body)
+            and self.lasting
         ):
             return begin(self, connection, exchange, response)
+        if not response.at_once:
+            if type(response.body) is FileSegment and not connection.tls:
+                head = b"%b%b%08x\r\n\r\n" % (encode(response), self._tail_line, exchange.serial)
+                return begin_file(self, connection, exchange, response, head)
+            return begin(self, connection, exchange, response)
+        body: bytes = response.body  # type: ignore[assignment] # that is what `at_once` says
         data = b"%b%b%08x\r\n\r\n%b" % (response.encoded or encode(response), self._tail_line, exchange.serial, body)
         exchange.status = response.status
         exchange.bytes_out = len(body)
@@ -280,11 +302,12 @@ class Lot:
             sent = 0
         except OSError:
             self.close(connection, hard=True)
+            exchange.status, exchange.bytes_out = 499, 0  # the client left before its answer, as nginx has it
             exchange.finish()
             return False
         if sent < len(data):
-            Sender(self, connection, exchange, Outbox(data if connection.tls else data[sent:]), keep=True).run()
-            return False
+            offered = len(data) if connection.tls else 0
+            return Sender(self, connection, exchange, Outbox(data[sent:]), True, sent > 0, offered).run()
         connection.deadline = self.now + self.timeouts.keepalive
         if exchange.ends:
             exchange.finish()
@@ -311,16 +334,20 @@ class Lot:
         """Answer what could not be read, and close (E1); the close lingers, so that the client sees the answer."""
         self.statistics.refused += 1
         self._serial += 1
-        exchange = Exchange(connection.facts, unreadable(read_path("/")), self._serial, self.now)
+        exchange = Exchange(connection.facts, connection.h1.unreadable(), self._serial, self.now)
         exchange.ends = connection.door.ends
         begin(self, connection, exchange, connection.door.errors(exchange, error))
 
     # -- hand-overs --------------------------------------------------------------------------------------------------
 
-    def post(self, callback: Callable[[], None]) -> None:
-        """Run `callback` on the loop, soon; from any thread."""
-        self._posted.append(callback)
-        os.eventfd_write(self._wake, 1)
+    def post(self, callback: Callable[[], None]) -> bool:
+        """Run `callback` on the loop, soon; from any thread. False: the loop has gone, and it will not run."""
+        with self._gate:
+            if self._wake < 0:
+                return False
+            self._posted.append(callback)
+            os.eventfd_write(self._wake, 1)
+            return True
 
     def queue(self, connection: Connection) -> None:
         """To the back of the queue: the rest in another turn. On the loop."""
@@ -342,7 +369,7 @@ class Lot:
         self.resume(connection)
 
     def resume(self, connection: Connection) -> None:
-        """It was given back while something was pending: register it again, and look at it in this turn. On the loop."""
+        """It was given back while something was pending: register it again, and look at it now. On the loop."""
         if connection.closed or connection.holder is not None:
             return
         connection.pending = False
@@ -360,10 +387,11 @@ class Lot:
     def admit(self, sock: socket.socket, facts: Facts, door: Door) -> Connection:
         """A new connection, its handshake done, takes its place."""
         connection = Connection(sock, facts, H1(self.limits), door)
+        self.now = self.clock()
+        self.watch(connection, READABLE)
         self.table[connection.fd] = connection
         self.statistics.accepted += 1
-        self.deadlines.watch(connection, self.clock() + (self.timeouts.keepalive or self.timeouts.head))
-        self.watch(connection, READABLE)
+        self.deadlines.watch(connection, self.now + (self.timeouts.keepalive or self.timeouts.head))
         return connection
 
     def watch(self, connection: Connection, mask: int) -> None:
@@ -403,11 +431,26 @@ class Lot:
         if not self.table and self.deserted is not None:
             self.deserted()
 
-    def failed(self, connection: Connection, error: Exception) -> None:
+    def guarded(self, connection: Connection, callback: Callable[[], None]) -> None:
+        """The boundary for what is done for one connection outside of its own events."""
+        try:
+            callback()
+        except Exception as error:
+            self.failed(connection, error)
+
+    def failed(self, connection: Connection, error: Exception, exchange: Exchange | None = None) -> None:
         """A boundary caught a bug: log it, count it, break this connection and no other."""
-        self.statistics.failures += 1
-        log.error("connection from %s failed", connection.facts.remote_addr, exc_info=error)
+        self.count_failure()
+        what = exchange.request_id if exchange is not None else "between two requests"
+        log.error("%s: the connection from %s failed", what, connection.facts.remote_addr, exc_info=error)
         self.close(connection, hard=True)
+        if exchange is not None:
+            exchange.status = exchange.status or 500
+            exchange.finish()
+
+    def count_failure(self) -> None:
+        """One more bug. On the loop."""
+        self.statistics.failures += 1
 
     # -- time and the end --------------------------------------------------------------------------------------------
 
@@ -416,40 +459,57 @@ class Lot:
         self.now = now
         holder = timed.holder
         if holder is not None:
-            holder.expire(timed, now)
+            self.guarded(timed, partial(holder.expire, timed, now))
         elif timed.h1.buffer:
-            self.refuse(timed, ClientError("The request's head took too long to arrive.", 408))
+            late = ClientError("The request's head took too long to arrive.", 408)
+            self.guarded(timed, partial(self.refuse, timed, late))
         else:
             self.close(timed)
 
+    def connections(self) -> int:
+        """How many connections are open, those in their handshakes included."""
+        return len(self.table) + len(self.shaking)
+
+    def drain(self) -> None:
+        """From now on each answer is the last one of its connection (E10)."""
+        self.draining = True
+        self.lasting = False
+
     def close_idle(self) -> None:
-        """Close the connections that wait for a next request."""
+        """Close the connections that wait for a next request; one that is here already is still answered."""
+        self.now = self.clock()
         for connection in list(self.table.values()):
             if connection.holder is None and not connection.h1.buffer:
-                self.close(connection)
+                self.guarded(connection, partial(self.resume, connection))
 
     def stop(self) -> None:
         """Wait no longer: every exchange in flight loses its connection. Tasks are cancelled by their nursery."""
         for connection in list(self.table.values()):
+            connection.pending = True  # first, as with every event: a thread that gives it back now will say so
             holder = connection.holder
-            if holder is not None:
-                holder.stop(connection)
+            closable = holder is None or holder.stop(connection)
             connection.shut()
-            self.close(connection, hard=True)
+            if closable:
+                self.close(connection, hard=True)
         self._settle()
 
     def dispose(self) -> None:
-        """Give the descriptors back; after `stop`, when nothing runs any more."""
+        """Give the descriptors back; after `stop`, when the loop runs no more. Threads may still come and `post`."""
         self._poller.close()
-        os.close(self._wake)
+        self.table.clear()  # what is left there is a thread's, which closes it (outlet.py)
+        with self._gate:
+            os.close(self._wake)
+            self._wake = -1
 
     def close_in_child(self) -> None:
         """After a fork by the application: let go of everything without a word to the clients."""
-        for connection in self.table.values():
-            os.close(connection.sock.detach())
+        self._gate = threading.Lock()  # whoever held it does not live here
+        for sock in (*self.shaking, *(connection.sock for connection in self.table.values())):
+            if sock.fileno() >= 0:
+                os.close(sock.detach())
+        self.shaking.clear()
         self.table.clear()
-        os.close(self._wake)
-        self._poller.close()
+        self.dispose()
 
 
 def _nothing() -> None:

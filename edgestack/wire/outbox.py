@@ -8,6 +8,7 @@ temporary file without a name, read back by pread, and cut to nothing whenever i
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 from collections import deque
@@ -29,7 +30,8 @@ class Budget:
     """Bytes that all spools of a process may hold together; safe on any thread."""
 
     def __init__(self, total: int) -> None:
-        self.total = total
+        """:param total: bytes; half of what the disk of temporary files has free now, if that is less."""
+        self.total = min(total, shutil.disk_usage(tempfile.gettempdir()).free // 2)
         self.held = 0
         self._lock = threading.Lock()
 
@@ -57,7 +59,7 @@ class Outbox:
 
     __slots__ = (
         "_budget", "_gap", "_hungry", "_in_memory", "_limit", "_moved", "_pieces", "_read", "_spool", "_written",
-        "closed", "gone", "lock", "wake",
+        "closed", "finished", "gone", "lock", "wake",
     )  # fmt: skip
 
     def __init__(self, *first: Piece, limit: int = 0, gap: float = 60.0, budget: Budget | None = None) -> None:
@@ -73,12 +75,14 @@ class Outbox:
         self.lock: threading.Lock | None = None
         self.closed = True
         """Nothing more will be put."""
+        self.finished = False
+        """The taker has found it empty and closed."""
         self.gone = False
         """Nobody takes any more."""
-        self.wake: Callable[[], None] | None = None
+        self.wake: Callable[[], object] | None = None
         """Called by `put` when the taker has run dry."""
 
-    def open(self, wake: Callable[[], None]) -> None:
+    def open(self, wake: Callable[[], object]) -> None:
         """Let another thread put pieces, until `close`."""
         self.closed = False
         self.wake = wake
@@ -88,64 +92,63 @@ class Outbox:
     # -- the producer's side -----------------------------------------------------------------------------------------
 
     def put(self, piece: Piece) -> None:
-        """Append; waits while the spool is full.
+        """Append; waits while there is no room.
 
         :raises Disconnected: the client left, or took nothing for the whole send gap.
+        :raises OSError: the disk is full.
         """
         assert self.lock is not None
         with self.lock:
             if type(piece) is bytes:
-                self._put_bytes(piece)
+                self._wait_until(lambda: self._put_bytes(piece))
             else:
+                assert isinstance(piece, FileSegment)
                 self._put_file(piece)
             hungry, self._hungry = self._hungry, False
         if hungry and self.wake is not None:
             self.wake()
 
-    def _put_file(self, piece: Piece) -> None:
+    def _put_file(self, piece: FileSegment) -> None:
         """A file waits as it is, behind everything that was spooled."""
-        assert isinstance(piece, FileSegment)
-        if self.gone:
-            piece.close()
-            raise Disconnected
         self._wait_until(lambda: self._read == self._written)
         self._pieces.append(piece)
 
-    def _put_bytes(self, data: bytes) -> None:
-        if self.gone:
-            raise Disconnected
-        if self._read == self._written and self._in_memory + len(data) <= IN_MEMORY:
+    def _put_bytes(self, data: bytes) -> bool:
+        """To memory while nothing is on disk and it fits, or nothing waits at all; else to disk. False: no room."""
+        size, on_disk = len(data), self._written - self._read
+        if not on_disk and (not self._pieces or self._in_memory + size <= IN_MEMORY):
             self._pieces.append(data)
-            self._in_memory += len(data)
-            return
-        size = len(data)
-        self._wait_until(lambda: self._room(size))
-        if self._spool is None:
-            self._spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `abandon` and the taker
-        view = memoryview(data)
-        while view:
-            done = os.pwrite(self._spool.fileno(), view, self._written)
-            self._written += done
-            view = view[done:]
-
-    def _room(self, size: int) -> bool:
-        """Whether the spool takes `size` more bytes; a piece larger than the limit waits until the spool is empty."""
-        waiting = self._written - self._read
-        if waiting and waiting + size > self._limit:
+            self._in_memory += size
+            return True
+        if on_disk + size > self._limit or not (self._budget is None or self._budget.take(size)):
             return False
-        return self._budget is None or self._budget.take(size)
+        self._spool_bytes(memoryview(data))
+        return True
+
+    def _spool_bytes(self, view: memoryview) -> None:
+        try:
+            if self._spool is None:
+                self._spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `abandon`
+            while view:
+                done = os.pwrite(self._spool.fileno(), view, self._written)
+                self._written += done
+                view = view[done:]
+        finally:
+            if view and self._budget is not None:  # the disk is full: what was reserved is not used
+                self._budget.give(len(view))
 
     def _wait_until(self, ready: Callable[[], bool]) -> None:
+        """Wait until `ready()`, as long as the client takes something now and then."""
         assert self._moved is not None
-        while not ready():
-            before = self._read
-            self._hungry, hungry = False, self._hungry
+        while not (self.gone or ready()):
+            hungry, self._hungry = self._hungry, False
             if hungry and self.wake is not None:
                 self.wake()
-            self._moved.wait(self._gap)
-            if self.gone or self._read == before:
+            if not self._moved.wait(self._gap):
                 self.gone = True
                 raise Disconnected(detail=f"the client took nothing for {self._gap:g} s while the spool was full")
+        if self.gone:
+            raise Disconnected
 
     def close(self) -> None:
         """Nothing more comes."""
@@ -159,19 +162,25 @@ class Outbox:
     # -- the taker's side --------------------------------------------------------------------------------------------
 
     def take(self) -> Piece | None:
-        """The next piece, or None: ask `closed` whether more may come. Never waits."""
+        """The next piece, or None: then `finished` says whether that was the last. Never waits."""
         if self.lock is None:
-            return self._pieces.popleft() if self._pieces else None
+            if self._pieces:
+                return self._pieces.popleft()
+            self.finished = True
+            return None
         with self.lock:
             piece = self._take()
-            self._hungry = piece is None and not self.closed
-            if self._moved is not None:
+            if piece is None:  # decided under the lock: what is put and closed a moment later must not be lost
+                self.finished = self.closed
+                self._hungry = not self.closed
+            elif self._moved is not None:
                 self._moved.notify()
             return piece
 
-    def file_is_next(self) -> bool:
-        """Whether a file stands behind the piece taken last: then the two leave together (MSG_MORE)."""
-        return self.lock is None and bool(self._pieces) and type(self._pieces[0]) is FileSegment
+    def waiting(self) -> int:
+        """Bytes that were put and not taken."""
+        held = sum(piece.length if isinstance(piece, FileSegment) else len(piece) for piece in list(self._pieces))
+        return held + self._written - self._read
 
     def _take(self) -> Piece | None:
         if self._pieces:
@@ -202,9 +211,6 @@ class Outbox:
 
     def _drop(self) -> None:
         self.gone = True
-        for piece in self._pieces:
-            if type(piece) is not bytes:
-                piece.close()  # type: ignore[union-attr]
         self._pieces.clear()
         if self._spool is not None:
             if self._budget is not None:

@@ -3,8 +3,8 @@
     thread:  head -> piece -> piece -> finish            `ThreadOutlet` frames it, the driver's subclass moves it
 
 On the lot (`LotOutlet`) it goes straight to the non-blocking socket, without waking the loop, and the connection is
-given back by the thread. At the first would-block the rest goes to an Outbox and the socket to a Sender on the loop, for
-the rest of the answer; the thread goes on appending and is free when it has finished, however slow the client is.
+given back by the thread. At the first would-block the rest goes to an Outbox and the socket to a Sender on the loop,
+until the answer is out; the thread goes on appending and is free when it has finished, however slow the client is.
 
 The ticket is taken before the first byte leaves: a thread that finds it gone gets `Disconnected` and its result is
 dropped. The thread never reads and never closes (design: engine, rules 2, 4, 5, 6).
@@ -13,15 +13,15 @@ dropped. The thread never reads and never closes (design: engine, rules 2, 4, 5,
 from __future__ import annotations
 
 import logging
-import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgestack.errors import Disconnected, EdgeError
-from edgestack.http.bodies import FileSegment
-from edgestack.http.messages import AppCall, Exchange, Response
+from edgestack.http.bodies import FileSegment, Piece
+from edgestack.http.messages import AT_ONCE, AppCall, Exchange, Response
 from edgestack.wire.connection import GONE, WOULD_BLOCK, Connection
-from edgestack.wire.h1_answer import LAST_CHUNK, Framed, Tail, chunk, frame
+from edgestack.wire.h1_answer import LAST_CHUNK, Framed, Tail, chunk, encode, frame
 from edgestack.wire.outbox import READ_BACK, Outbox
 from edgestack.wire.sending import Sender, begin
 
@@ -32,12 +32,14 @@ __all__ = ["LotOutlet", "ThreadOutlet"]
 
 log = logging.getLogger("edgestack.error")
 _tail = Tail()
+WHOLE = Framed(b"", chunked=False, keep=True, bare=False)
+"""How a complete answer is framed that leaves in one piece."""
 
 
 class ThreadOutlet(ABC):
-    """Frames an answer. See `http.bodies.Outlet` for the contract; every method is called on the application's thread."""
+    """Frames an answer. See `http.bodies.Outlet` for the contract; all on the application's thread."""
 
-    __slots__ = ("_call", "_exchange", "_framed", "_gone", "_outbox", "_response")
+    __slots__ = ("_call", "_exchange", "_framed", "_gone", "_outbox", "_over", "_response")
 
     def __init__(self, exchange: Exchange, call: AppCall) -> None:
         self._exchange = exchange
@@ -46,6 +48,8 @@ class ThreadOutlet(ABC):
         self._framed: Framed | None = None
         self._outbox: Outbox | None = None
         self._gone = False
+        self._over = False
+        """Finished or broken: the connection is no longer ours."""
 
     @abstractmethod
     def _keep(self) -> bool:
@@ -67,12 +71,21 @@ class ThreadOutlet(ABC):
     def _break(self) -> None:
         """Break the connection."""
 
+    @abstractmethod
+    def _count_failure(self) -> None:
+        """Count a bug of ours."""
+
     def run(self) -> None:
         """The job: call the application. The boundary for whatever escapes it (a bug of ours)."""
         try:
-            self._call.run(self)
+            if self._exchange.ticket:
+                self._call.run(self)
+            else:
+                self._call.discard()  # the answer was given while this job waited for a thread
         except BaseException:
             log.exception("%s: an application call failed outside the application", self._exchange.request_id)
+            self._count_failure()
+        if not self._over:
             self.broken()
 
     @property
@@ -90,46 +103,49 @@ class ThreadOutlet(ABC):
             return
         framed = self._framed
         if framed is None:
-            self._write(self._begin(data))
+            self._write_first(self._begin(data))
         elif not framed.bare:
             self._exchange.bytes_out += len(data)
-            self._write(chunk(data) if framed.chunked else data)
+            try:
+                self._write(chunk(data) if framed.chunked else data)
+            except Disconnected:
+                self._exchange.bytes_out -= len(data)
+                raise
 
     def file(self, segment: FileSegment) -> None:
         """Send a run of a file by the road that static files take."""
-        try:
-            head = self._begin(b"") if self._framed is None else b""
-            assert self._framed is not None
-            if not (self._framed.bare or self._framed.chunked):
-                self._exchange.bytes_out += segment.length
-                self._write_file(head, segment)
-                return
-            if head:
-                self._write(head)
-            self._copy(segment)
-        finally:
-            if self._framed is None or self._framed.bare or self._framed.chunked:
-                segment.close()
+        head = self._begin(b"") if self._framed is None else b""
+        assert self._framed is not None
+        if not (self._framed.bare or self._framed.chunked):
+            self._write_file(head, segment)
+            return
+        if head:
+            self._write_first(head)
+        self._copy(segment)
 
     def _copy(self, segment: FileSegment) -> None:
         """A file where no plain run of bytes may leave: nothing of it for HEAD, chunks without a length."""
         assert self._framed is not None
-        with open(segment.fd, "rb", closefd=False) as file:
-            file.seek(segment.offset)
-            while not self._framed.bare and segment.length:
-                data = file.read(min(segment.length, READ_BACK))
-                segment.length -= len(data) or segment.length
-                self.piece(data)
+        done = 0
+        while not self._framed.bare and (data := bytes(segment.read(done, READ_BACK))):
+            done += len(data)
+            self.piece(data)
+
+    def whole(self, response: Response, data: bytes) -> None:
+        """A complete answer."""
+        self.head(response)
+        try:
+            self.piece(data)
+        except Disconnected:
+            self.broken()
+            return
+        self.finish()
 
     def _begin(self, data: bytes) -> bytes:
         """Take the ticket and frame the head; `data` is the first piece."""
         response, exchange = self._response, self._exchange
         assert response is not None
-        assert exchange.ticket is not None
-        try:
-            exchange.ticket.pop()
-        except IndexError:
-            raise Disconnected(detail="the answer was given by somebody else") from None
+        self._take_ticket()
         body = response.body
         if type(body) is bytes and body:
             data = body + data
@@ -141,6 +157,14 @@ class ThreadOutlet(ABC):
         exchange.bytes_out = len(data)
         return framed.head + tail + (chunk(data) if framed.chunked else data)
 
+    def _take_ticket(self) -> None:
+        ticket = self._exchange.ticket
+        assert ticket is not None
+        try:
+            ticket.pop()
+        except IndexError:
+            raise Disconnected(detail="the answer was given by somebody else") from None
+
     def finish(self) -> None:
         """The answer is whole: send what is held back, then let go of the connection."""
         try:
@@ -151,6 +175,7 @@ class ThreadOutlet(ABC):
         except Disconnected:
             self.broken()
             return
+        self._over = True
         self._done()
 
     def _finish_unbegun(self) -> None:
@@ -159,12 +184,25 @@ class ThreadOutlet(ABC):
         assert response is not None
         if response.length is None and self._exchange.request.method != "HEAD":
             self._response = response.with_(length=len(response.body) if type(response.body) is bytes else 0)
-        self._write(self._begin(b""))
+        self._write_first(self._begin(b""))
+
+    def _write_first(self, data: bytes) -> None:
+        """Send the head and what comes with it. When that fails, nobody has seen anything of this answer."""
+        try:
+            self._write(data)
+        except Disconnected:
+            self._exchange.status, self._exchange.bytes_out = 499, 0
+            raise
 
     def broken(self, why: str = "") -> None:
         """Break the connection: the client must see that the answer is not whole (F11)."""
+        if self._over:
+            return
+        self._over = True
         if why:
             log.warning("%s: the answer is broken off: %s", self._exchange.request_id, why)
+        if self._framed is None:
+            self._exchange.status = 499 if self._gone else 500
         self._gone = True
         self._break()
 
@@ -176,60 +214,104 @@ class ThreadOutlet(ABC):
 class LotOutlet(ThreadOutlet):
     """Holds a connection of the lot while application code answers it."""
 
-    __slots__ = ("_connection", "_lot", "_sender")
+    __slots__ = ("_lot", "_sender", "connection")
 
     def __init__(self, lot: Lot, connection: Connection, exchange: Exchange, call: AppCall) -> None:
         super().__init__(exchange, call)
         self._lot = lot
-        self._connection = connection
+        self.connection = connection
         self._sender: Sender | None = None
 
     # -- on the thread -----------------------------------------------------------------------------------------------
 
+    def whole(self, response: Response, data: bytes) -> None:
+        """A complete answer: where nothing stands in the way, without the steps of framing, in one send."""
+        exchange = self._exchange
+        request = exchange.request
+        size = len(data)
+        if not (
+            response.length == size <= AT_ONCE
+            and response.status == 200
+            and request.version == "HTTP/1.1"
+            and request.persistent
+            and request.method != "HEAD"
+            and not response.body
+            and self._keep()
+        ):
+            super().whole(response, data)
+            return
+        self._take_ticket()
+        self._framed = WHOLE
+        exchange.status = 200
+        exchange.bytes_out = size
+        head = response.encoded or encode(response)
+        try:
+            self._write_first(b"%b%b%08x\r\n\r\n%b" % (head, _tail.refresh(), exchange.serial, data))
+        except Disconnected:
+            self.broken()
+            return
+        self._over = True
+        self._done()
+
     def _keep(self) -> bool:
-        framing, lot = self._connection.h1.framing, self._lot
-        return not lot.draining and lot.timeouts.keepalive > 0 and (framing is None or framing.complete)
+        framing = self.connection.h1.framing
+        return self._lot.lasting and (framing is None or framing.complete)
 
     def _write(self, data: bytes) -> None:
-        if self._gone:
-            raise Disconnected
         if self._outbox is not None:
             self._outbox.put(data)
             return
-        connection = self._connection
+        connection = self.connection
         try:
-            sent = connection.sock.send(data)
+            if self._gone:
+                raise BrokenPipeError
+            if connection.tls and len(data) > Sender.TLS_PIECE:
+                sent = self._send_pieces(data)
+            else:
+                sent = connection.sock.send(data)
         except WOULD_BLOCK:
             sent = 0
         except OSError:
             self._gone = True
             raise Disconnected from None
         if sent < len(data):
-            self._pass_on(data if connection.tls else data[sent:])
+            self._pass_on(sent > 0, data[sent:])  # on TLS the very same bytes are owed after a want-write
 
-    def _pass_on(self, *owed: bytes) -> Outbox:
-        """The socket is full: a sender on the loop takes it for the rest of the answer.
+    def _send_pieces(self, data: bytes) -> int:
+        """On TLS: so that, when one is not taken, the sender knows to the byte what was offered. Returns what left."""
+        sock, view, at = self.connection.sock, memoryview(data), 0
+        while at < len(data):
+            try:
+                at += sock.send(view[at : at + Sender.TLS_PIECE])
+            except WOULD_BLOCK:
+                break
+        return at
 
-        On TLS the whole of what was not taken is offered again, as OpenSSL demands after a want-write.
-        """
+    def _pass_on(self, begun: bool, *owed: Piece) -> None:
+        """The socket is full: a sender on the loop takes it for the rest of the answer."""
         lot = self._lot
         outbox = Outbox(*owed, limit=lot.limits.spool, gap=lot.timeouts.send_gap, budget=lot.spools)
         assert self._framed is not None
-        sender = Sender(lot, self._connection, self._exchange, outbox, self._framed.keep)
-        outbox.open(lambda: lot.post(sender.wake))
+        sender = Sender(lot, self.connection, self._exchange, outbox, self._framed.keep, begun)
+        outbox.open(lambda: self._post(sender.wake))
         self._outbox, self._sender = outbox, sender
-        lot.post(sender.wake)
-        return outbox
+        self._post(sender.wake)
 
     def _write_file(self, head: bytes, segment: FileSegment) -> None:
         if self._gone:
-            segment.close()
             raise Disconnected
-        if self._outbox is None:
-            self._pass_on(head).put(segment)
-        else:
-            self._outbox.put(head)
+        self._exchange.bytes_out += segment.length
+        if self._outbox is not None:  # then the head has left already
             self._outbox.put(segment)
+        elif head:
+            self._pass_on(False, head, segment)
+        else:
+            self._pass_on(True, segment)
+
+    def _post(self, callback: Callable[[], None]) -> None:
+        """Run `callback` on the loop; when that has gone, whoever still holds the connection closes it."""
+        if not self._lot.post(callback):
+            self.connection.sock.close()
 
     def _done(self) -> None:
         """Give the connection back. The law of connection.py: everything needed is used before `holder = None`."""
@@ -237,15 +319,15 @@ class LotOutlet(ThreadOutlet):
             self._outbox.close()
             return
         self._exchange.finish()
-        lot, connection = self._lot, self._connection
+        lot, connection = self._lot, self.connection
         assert self._framed is not None
         if not self._framed.keep:
-            lot.post(lambda: lot.give_back(connection, keep=False))
+            self._post(lambda: lot.give_back(connection, keep=False))
             return
         connection.deadline = lot.clock() + lot.timeouts.keepalive
         connection.holder = None
         if connection.pending or lot.draining or not connection.bucket:
-            lot.post(lambda: lot.resume(connection))
+            self._post(lambda: lot.resume(connection))
 
     def _break(self) -> None:
         if self._sender is not None and self._outbox is not None:
@@ -253,8 +335,11 @@ class LotOutlet(ThreadOutlet):
             self._outbox.close()
             return
         self._exchange.finish()
-        lot, connection = self._lot, self._connection
-        lot.post(lambda: lot.close(connection, hard=True))
+        lot, connection = self._lot, self.connection
+        self._post(lambda: lot.close(connection, hard=True))
+
+    def _count_failure(self) -> None:
+        self._lot.post(self._lot.count_failure)
 
     # -- on the loop ---------------------------------------------------------------------------------------------------
 
@@ -265,18 +350,25 @@ class LotOutlet(ThreadOutlet):
             self._gone = True
 
     def expire(self, connection: Connection, now: float) -> None:
-        """Application code has no deadline of its own here."""
-        connection.deadline = math.inf
+        """Application code has no deadline of its own here; what stands is one that the thread writes just now."""
 
-    def stop(self, connection: Connection) -> None:
-        """The server waits no longer: take the ticket, so that nothing of a late answer leaves."""
+    def stop(self, connection: Connection) -> bool:
+        """The server waits no longer: take the ticket, so that nothing of a late answer leaves.
+
+        :returns: False when the thread is writing: a descriptor is never closed beneath it, shutting it has to do.
+        """
         self._gone = True
-        if self._exchange.ticket:
-            self._exchange.ticket.clear()
+        try:
+            self._take_ticket()
+        except Disconnected:
+            return self._over
+        self._exchange.status = 503
+        self._exchange.finish()
+        return True
 
     def refuse(self, error: EdgeError) -> None:
         """No thread will take the call: answer with the error."""
-        connection, lot = self._connection, self._lot
+        connection, lot = self.connection, self._lot
         self._call.discard()
         connection.holder = None
         if begin(lot, connection, self._exchange, self._exchange.chain.errors(self._exchange, error)):

@@ -9,7 +9,8 @@ with a lingering close, or drops what is here already (criteria E4, E6, E7, E8).
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -102,17 +103,18 @@ class ReceivedBody:
         spool: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - the caller's
         size = 0
         try:
-            async for piece in self:
-                size += len(piece)
-                self._bound(size, limit)
-                spool.write(piece)
+            async with aclosing(self.__aiter__()) as pieces:
+                async for piece in pieces:
+                    size += len(piece)
+                    self._bound(size, limit)
+                    spool.write(piece)
         except BaseException:
             spool.close()
             raise
         spool.seek(0)
         return spool
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         """The body as it arrives."""
         if self._framing.expects_continue and not self._held and not self._framing.complete:
             await self._source.send(CONTINUE)
@@ -123,13 +125,14 @@ class ReceivedBody:
         while True:
             data = self._framing.read()
             if data:
-                size += len(data)
                 yield data
             elif self._framing.complete:
                 return
             else:
-                self._h1.feed(await self._more())
+                data = await self._more()
+                size += len(data)
                 self._judge(size, trio.current_time() - started)
+                self._h1.feed(data)
 
     async def _more(self) -> bytes:
         with trio.move_on_after(self._timeouts.body_gap):
@@ -140,7 +143,7 @@ class ReceivedBody:
         raise ClientError("The request's body took too long to arrive.", 408)
 
     def _judge(self, size: int, seconds: float) -> None:
-        """At least so many bytes a second, once the first seconds are over (E7)."""
+        """At least so many bytes a second, once the first seconds are over (E7); what came first is not counted."""
         if seconds > RATE_AFTER and size < (seconds - RATE_AFTER) * self._limits.body_rate:
             raise ClientError("The request's body arrived too slowly.", 408)
 

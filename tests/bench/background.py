@@ -28,7 +28,7 @@ def run(work: Callable[..., Any], channel: Connection, args: tuple[Any, ...]) ->
 class Background:
     """`with Background(work, …) as other:` has it in full swing; `other.stop()` ends it and gives its result."""
 
-    def __init__(self, work: Callable[..., Any], *args: Any, patience: float = 90.0) -> None:
+    def __init__(self, work: Callable[..., Any], *args: Any, patience: float = 150.0) -> None:
         """
         :param patience: seconds that the work may take to get going, and again to stop.
         """

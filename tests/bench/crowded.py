@@ -25,6 +25,8 @@ from workshop import Failed, Row, Workshop
 
 __all__ = ["run"]
 
+SWING_LIMIT = 120.0
+"""Seconds that a crowd may take until every reader is being answered."""
 REST_LIMIT = 60
 """Seconds after which the fast client is timed even if the server is still busy with the slow ones."""
 LONG = 64 * 1024 * 1024
@@ -38,9 +40,9 @@ def attend(channel: Connection, make: Callable[[], Crowd]) -> Counts:
     os.nice(10)
     crowd = make()
     counts = crowd.counts
-    started = crowd.run(60.0, until=lambda: counts.answered + counts.lost + counts.sent >= len(crowd.clients))
+    started = crowd.run(SWING_LIMIT, until=lambda: counts.answered + counts.lost + counts.sent >= len(crowd.clients))
     if not started:
-        raise RuntimeError(f"the crowd did not get going: {counts}")
+        raise RuntimeError(f"the crowd was not in full swing within {SWING_LIMIT:.0f} s: {counts}")
     crowd.run(2 * crowd.period)
     channel.send("in full swing")
     crowd.run(math.inf, stop=channel.fileno())

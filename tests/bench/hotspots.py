@@ -2,8 +2,8 @@
 
     hotspots.py [static-1k | static-1k-tls | static-100k | wsgi-hello …] [--samples 3000] [-- OPTIONS OF edgestack]
 
-Starts edgestack in a child with SIGPROF every millisecond of processor time, loads it with wrk as `bench.py` would, and
-prints the functions and the lines that were found on top of the stack, and the functions found anywhere in it. Unlike
+Starts edgestack in a child that SIGALRM interrupts every millisecond, loads it with wrk as `bench.py` would, and prints
+the functions and the lines that were found on top of the stack, and the functions found anywhere in it. Unlike
 cProfile it costs next to nothing, so that small functions do not look large. Two things to know when reading it: the
 interpreter handles signals between bytecodes, so the time of a C call (a send, a dict update) is booked on the line
 that made it or the one after; and only the main thread is seen, application threads are not.
@@ -36,10 +36,10 @@ class Sampler:
         self.functions: Counter[str] = Counter()
         self.anywhere: Counter[str] = Counter()
 
-    def start(self) -> None:
-        """Begin; only in the main thread."""
-        signal.signal(signal.SIGPROF, self.sample)
-        signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
+    def await_order(self) -> None:
+        """Begin at SIGUSR2; call it in the main thread. ITIMER_PROF would be no finer than the kernel's HZ."""
+        signal.signal(signal.SIGALRM, self.sample)
+        signal.signal(signal.SIGUSR2, lambda number, frame: signal.setitimer(signal.ITIMER_REAL, INTERVAL, INTERVAL))
 
     def sample(self, number: int, frame: FrameType | None) -> None:
         """The signal handler."""
@@ -55,12 +55,12 @@ class Sampler:
             caller = caller.f_back
         self.anywhere.update(names)
         if self.seen >= self.wanted:
-            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             self.target.write_text(self.report())
 
     def report(self) -> str:
         """Three tables."""
-        parts = [f"{self.seen} samples, one per millisecond of processor time"]
+        parts = [f"{self.seen} samples, a millisecond apart; a server that waits is seen in its poll"]
         for title, counts in (
             ("functions, themselves", self.functions),
             ("lines", self.lines),
@@ -83,7 +83,7 @@ def function(frame: FrameType) -> str:
 
 def child(argv: list[str]) -> None:
     """The profiled process: TARGET, SAMPLES, then what edgestack's command line would get."""
-    Sampler(int(argv[1]), Path(argv[0])).start()
+    Sampler(int(argv[1]), Path(argv[0])).await_order()
     module, _, name = ENTRY.partition(":")
     sys.path[0] = ""  # not the bench's folder: the applications in the working directory, as users have it (F15)
     sys.argv = ["edgestack", *argv[2:]]
@@ -119,7 +119,9 @@ def parent() -> None:
         with shop.running(case.name, replace(server, launch=launch)) as live:
             if problem := shop.check(live, case.load):
                 raise SystemExit(problem)
-            drive(live.address, case.load, options.samples * INTERVAL * 2, shop.folder, tls=server.tls)
+            drive(live.address, case.load, 1.0, shop.folder, tls=server.tls)
+            live.processes[0].send_signal(signal.SIGUSR2)
+            drive(live.address, case.load, options.samples * INTERVAL * 1.5, shop.folder, tls=server.tls)
         print(target.read_text() if target.exists() else "not enough samples: ask for fewer with --samples")
 
 

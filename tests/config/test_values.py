@@ -34,7 +34,9 @@ def test_sizes(text: str, expected: int) -> None:
     assert size(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "+1", "1x", "k", "1.k", ".5k", "1e3", "1 0", "0.3", "1.0001k", "١", "1k\n2"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1", "+1", "1x", "k", "1.k", ".5k", "1e3", "1 0", "0.3", "1.0001k", "١", "1k\n2"]
+)
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ConfigError):
         size(text)

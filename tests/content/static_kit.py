@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable
+import resource
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edgestack.config import model
 from edgestack.content.static import Static
+from edgestack.errors import ClientError
 from edgestack.http.bodies import FileSegment
+from edgestack.http.conditional import CONDITIONAL
 from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response
 from edgestack.http.target import read_path
 
@@ -23,6 +29,7 @@ def exchange(target: str, method: str = "GET", started: float = 0.0, **fields: s
     raw, _, query = target.partition("?")
     pairs = list(named.items())
     request = Request(method, target, "HTTP/1.1", pairs, named, read_path(raw), query, "localhost", True)
+    request.conditional = not CONDITIONAL.isdisjoint(named)
     return Exchange(Facts(), request, 1, started)
 
 
@@ -32,6 +39,31 @@ def write(path: Path, content: bytes | str = b"content", mtime: float = LONG_AGO
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     os.utime(path, (mtime, mtime))
     return path
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's right to read everything, where tests run as root."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
+@contextmanager
+def descriptors(spare: int) -> Iterator[None]:
+    """As if the process had only so many descriptors left."""
+    probe = os.open("/dev/null", os.O_RDONLY)
+    os.close(probe)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (probe + spare, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def static(
@@ -46,6 +78,13 @@ def get(handler: Static, target: str, method: str = "GET", started: float = 0.0,
     answer = handler(exchange(target, method, started, **fields))
     assert isinstance(answer, Response)
     return answer
+
+
+def refusal(handler: Static, target: str, method: str = "GET", **fields: str) -> ClientError:
+    """The error, where there is one."""
+    with pytest.raises(ClientError) as caught:
+        handler(exchange(target, method, **fields))
+    return caught.value
 
 
 async def waited(answer: Response | AppCall | Awaitable[Response | AppCall] | None) -> Response:
@@ -64,7 +103,6 @@ def body(response: Response) -> bytes:
     for piece in pieces:
         if isinstance(piece, FileSegment):
             taken += os.pread(piece.fd, piece.length, piece.offset)
-            piece.close()
         else:
             assert isinstance(piece, bytes)
             taken += piece

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from wsgi_kit import FakeBody, call, get
 
-from edgestack.content.environ import NAMES_KEPT, Environs
+from edgestack.content.app_streams import ErrorStream
+from edgestack.content.environ import BLOCKS_KEPT, NAMES_KEPT, PLACES_KEPT, Environs
 from edgestack.errors import ClientError
 from edgestack.http.forwarding import TrustedProxies
 from edgestack.http.messages import Exchange, Facts
@@ -175,6 +176,15 @@ def test_the_table_of_variables_is_bounded() -> None:
     assert len(environs._variables) == NAMES_KEPT
 
 
+def test_the_table_of_places_is_bounded() -> None:
+    """F1: odd proxies may name many ports; each request still gets its own."""
+    environs = Environs()
+    for port in range(1, PLACES_KEPT + 2):
+        exchange = get(facts=Facts(local_port=port))
+        assert environs.make(exchange, None, io.StringIO())["SERVER_PORT"] == str(port)  # type: ignore[arg-type]
+    assert len(environs._templates) == 1
+
+
 def test_an_absolute_target_names_the_host() -> None:
     """F1, E3: RFC 9112 §3.2.2."""
     environ = environ_of(get("http://real.example/x", host="real.example", fields={"host": "other"}))
@@ -186,6 +196,16 @@ def test_http_1_0_without_a_host() -> None:
     exchange = get(version="HTTP/1.0", host="")
     del exchange.request.fields["host"]
     assert "HTTP_HOST" not in environ_of(exchange)
+
+
+def test_what_trusted_proxies_say_beside_kept_fields() -> None:
+    """F3: with `keep_forwarded` the fields are as sent, and the facts are still the proxies'."""
+    exchange = get(facts=Facts("10.0.0.1"), fields={"x-forwarded-for": "forged, 203.0.113.9"})
+    exchange.facts = TrustedProxies(("10.0.0.0/8",)).facts(exchange.facts, exchange.request.fields)
+    environ = environ_of(exchange, keep_forwarded=True)
+    assert environ["REMOTE_ADDR"] == "203.0.113.9"
+    assert environ["HTTP_X_FORWARDED_FOR"] == "forged, 203.0.113.9"
+    assert environ["HTTP_HOST"] == "example.org"
 
 
 def test_what_trusted_proxies_say() -> None:
@@ -326,3 +346,36 @@ def test_what_was_written_before_a_failure_stands_before_its_traceback() -> None
 
     log = call(application).log
     assert log.index("last words") < log.index("then it died")
+
+
+def test_fields_that_came_together_before() -> None:
+    """F2: requests whose fields are the same but for the cookie share the variables made of them, and nothing else."""
+    environs, block = Environs(), object()
+
+    def made_of(cookie: str | None, method: str) -> dict[str, Any]:
+        fields = {"host": "a.example", "x-one": "1", "under_score": "dropped"}
+        if cookie is not None:
+            fields["cookie"] = cookie
+        asked = get(method=method, fields=fields)
+        asked.request.block = block
+        made = environs.make(asked, None, ErrorStream(asked))
+        made["HTTP_X_ONE"] += " changed by the application"
+        made["app.own"] = True
+        return made
+
+    first, none, second = made_of("mine", "GET"), made_of(None, "HEAD"), made_of("theirs", "POST")
+    assert [made.get("HTTP_COOKIE") for made in (first, none, second)] == ["mine", None, "theirs"]
+    assert [made["REQUEST_METHOD"] for made in (first, none, second)] == ["GET", "HEAD", "POST"]
+    assert {made["HTTP_X_ONE"] for made in (first, none, second)} == {"1 changed by the application"}
+    assert "HTTP_UNDER_SCORE" not in second
+    assert "" not in second
+
+
+def test_the_shared_variables_are_bounded() -> None:
+    """F2: a flood of new fields costs no memory beyond the bound."""
+    environs = Environs()
+    for number in range(3 * BLOCKS_KEPT):
+        asked = get(fields={"host": f"h{number}.example"})
+        asked.request.block = object()
+        assert environs.make(asked, None, ErrorStream(asked))["HTTP_HOST"] == f"h{number}.example"
+    assert len(environs._known) <= BLOCKS_KEPT

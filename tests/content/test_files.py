@@ -7,14 +7,14 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from static_kit import write
+from static_kit import as_nobody, write
 
-from edgestack.content import files
-from edgestack.content.files import Changed, Folder, PrivateFiles, content, digest, hidden_names, open_regular
+from edgestack.content import files, representation
+from edgestack.content.files import Folder, PrivateFiles, hidden_names
+from edgestack.content.representation import Changed, content, digest, open_regular
 from edgestack.errors import ClientError, EdgeError
 
 
@@ -169,18 +169,6 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(site: Path) -> None:
         open_regular(place.real, place.signature)
 
 
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Without root's right to read everything; nothing is changed for other users."""
-    was = os.geteuid()
-    if was == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(was)
-
-
 @pytest.fixture
 def open_site() -> Iterator[Path]:
     """A folder that other users reach; pytest's own are closed to them."""
@@ -260,13 +248,13 @@ def test_another_folder_hides_nothing_more(site: Path) -> None:
 def test_content_is_never_torn(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """C11 C14: a file that changes while it is read is not taken."""
     place = folder(site).locate("/a.txt")
-    read = files.read
+    read = representation.read
 
     def while_it_changes(fd: int, offset: int, length: int) -> bytes:
         write(site / "a.txt", b"CONTENT", mtime=1_700_000_000)
         return read(fd, offset, length)
 
-    monkeypatch.setattr(files, "read", while_it_changes)
+    monkeypatch.setattr(representation, "read", while_it_changes)
     with pytest.raises(Changed):
         content(place)
 
@@ -274,16 +262,16 @@ def test_content_is_never_torn(site: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_reading_what_became_shorter(site: Path) -> None:
     """C11"""
     with open(site / "a.txt", "rb") as file:
-        assert files.read(file.fileno(), 3, 4) == b"tent"
-        assert files.read(file.fileno(), 0, 0) == b""
+        assert representation.read(file.fileno(), 3, 4) == b"tent"
+        assert representation.read(file.fileno(), 0, 0) == b""
         with pytest.raises(Changed):
-            files.read(file.fileno(), 3, 5)
+            representation.read(file.fileno(), 3, 5)
 
 
 @pytest.mark.parametrize(("extra", "in_memory"), [(-1, True), (0, True), (1, False)])
 def test_what_is_small(site: Path, extra: int, in_memory: bool) -> None:
-    write(site / "big", b"x" * (files.SMALL + extra))
-    assert (content(folder(site).locate("/big")) is not None) is in_memory
+    write(site / "big", b"x" * (representation.KEPT + extra))
+    assert (content(folder(site).locate("/big"))[1] is not None) is in_memory
 
 
 def test_digest(site: Path) -> None:

@@ -268,3 +268,12 @@ def test_two_things_of_one_name(write: Write, tmp_path: Path) -> None:
     hint = refused("json:app").hint
     assert "rename json.py" in hint
     assert "json/__init__.py" in hint
+    assert "rename json.py" in refused("json").hint
+
+
+def test_nothing_to_suggest(write: Write) -> None:
+    """F15: then the form is said."""
+    write("shop_nothing.py", "x = 5\n")
+    assert (
+        refused("shop_nothing:zzz").hint == refused("shop_nothing").hint == "name it after a colon, such as module:name"
+    )

@@ -14,7 +14,7 @@ from wsgi_kit import FakeBody, FakeChain, FakeOutlet, Told, call, get
 
 from edgestack.content.app_head import read_head
 from edgestack.content.wsgi import Wsgi, WsgiCall
-from edgestack.errors import AppError, ClientError
+from edgestack.errors import AppError, ClientError, Disconnected
 from edgestack.http.messages import Exchange, Facts, Response
 
 PLAIN = [("Content-Type", "text/plain")]
@@ -77,7 +77,8 @@ def test_lengths(result: Any, announced: int | None, length: int | None, body: b
         assert told.body == body
 
 
-@pytest.mark.parametrize("result", [[], [b""], (), [b"", b""], iter(())], ids=repr)
+@pytest.mark.parametrize("as_iterator", [False, True], ids=["list", "iterator"])
+@pytest.mark.parametrize("result", [[], [b""], (), [b"", b""]], ids=repr)
 @pytest.mark.parametrize(
     ("method", "status", "length"),
     [
@@ -87,10 +88,11 @@ def test_lengths(result: Any, announced: int | None, length: int | None, body: b
         ("GET", "304 Not Modified", None),
     ],
 )
-def test_an_empty_answer_still_sends_its_head(result: Any, method: str, status: str, length: int | None) -> None:
+def test_an_empty_answer_still_sends_its_head(
+    result: Any, as_iterator: bool, method: str, status: str, length: int | None
+) -> None:
     """F5; F9: for HEAD, 204 and 304 no length is made up."""
-    result = iter(list(result)) if isinstance(result, Iterator) else result
-    told = call(gives(result, status), get(method=method))
+    told = call(gives(iter(result) if as_iterator else result, status), get(method=method))
     assert (told.status, told.length, told.body, told.end) == (int(status[:3]), length, b"", "finish")
 
 
@@ -484,7 +486,7 @@ def test_heads_seen_before_are_shared() -> None:
         pytest.param([b"", "text"], "gave str as a piece", id="F10 str later"),
         pytest.param([bytearray(b"x")], "gave bytearray as a piece", id="F10 bytearray"),
         pytest.param([None], "gave NoneType as a piece", id="F10 None"),
-        pytest.param(5, "not iterable", id="F10 no iterable"),
+        pytest.param(5, "returned int: an iterable of bytes", id="F10 no iterable"),
     ],
 )
 def test_refused_bodies(result: Any, words: str) -> None:
@@ -565,6 +567,19 @@ def test_an_error_page_that_fails() -> None:
     assert told.end == "broken"
     assert "secret cupboard" in told.log
     assert "no page either" in told.log
+
+
+def test_a_client_that_leaves_before_the_error_page() -> None:
+    """F11: nobody is there to be told, and the log has the one error."""
+
+    class Gone(FakeOutlet):
+        def head(self, response: Response) -> None:
+            self._note("head")
+            raise Disconnected
+
+    told = call(boom, outlet=Gone())
+    assert told.end == "broken"
+    assert told.log.count("Traceback") == 1
 
 
 def test_filters_see_every_head_in_their_order() -> None:

@@ -225,6 +225,20 @@ def test_head_of_a_named_file(path: Path) -> None:
     assert (told.length, told.outlet.files, told.end) == (SIZE, [], "finish")
 
 
+def test_a_failure_before_a_named_file_leaves_nothing_open(path: Path) -> None:
+    """F12."""
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+    def bad(exchange: Exchange, response: Response) -> Response:
+        raise RuntimeError("bad filter")
+
+    exchange = get()
+    exchange.chain.filters = (bad,)
+    assert named("X-Sendfile", str(path), exchange, sendfile_roots=(path.parent,)).end == "broken"
+    if before:
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_where_it_is_not_enabled_the_field_passes() -> None:
     """F12: off by default; the field may be meant for a proxy in front of us."""
     told = named("X-Sendfile", "/etc/passwd")

@@ -70,11 +70,14 @@ class FakeOutlet:
     def file(self, segment: FileSegment) -> None:
         self._note("file")
         assert self.response is not None, "a file before the head"
-        try:
-            self.files.append((segment.offset, segment.length))
-            self.pieces.append(os.pread(segment.fd, segment.length, segment.offset))
-        finally:
-            segment.close()
+        self.files.append((segment.offset, segment.length))
+        self.pieces.append(os.pread(segment.fd, segment.length, segment.offset))
+
+    def whole(self, response: Response, data: bytes) -> None:
+        assert data
+        self.head(response)
+        self.piece(data)
+        self.finish()
 
     def finish(self) -> None:
         self._note("finish")

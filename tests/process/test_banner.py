@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edgestack import __version__
 from edgestack.process.banner import Scene, banner, friendly, wants_colour
-from edgestack.process.version import VERSION
 
 EVERYTHING = Scene(
     version="1.2.3",
@@ -104,4 +104,4 @@ def test_the_version_is_the_package_s() -> None:
     import tomllib
 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    assert project["version"] == VERSION
+    assert project["version"] == __version__

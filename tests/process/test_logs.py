@@ -109,6 +109,6 @@ def test_a_full_disk_is_no_error_of_whoever_logs(capsys: pytest.CaptureFixture[s
 
 
 def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the error log .* cannot be opened") as caught:
+    with pytest.raises(ConfigError, match=r"the error log .* cannot be opened") as caught:
         open_error_log(Log(error=str(tmp_path)))
     assert caught.value.key == "error-log"

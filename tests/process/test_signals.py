@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import AsyncIterator, Iterator
 
@@ -19,12 +20,15 @@ class Reopened:
         self.times += 1
 
 
-async def stream(*numbers: signal.Signals) -> AsyncIterator[int]:
+class Stream(AsyncIterator[int]):
     """Signals, a second apart; then nothing more."""
-    for number in numbers:
-        await trio.sleep(1)
-        yield number
-    await trio.sleep_forever()
+
+    def __init__(self, *numbers: signal.Signals) -> None:
+        self.numbers = list(numbers)
+
+    async def __anext__(self) -> int:
+        await trio.sleep(1 if self.numbers else math.inf)
+        return self.numbers.pop(0)
 
 
 @pytest.mark.parametrize(
@@ -41,13 +45,13 @@ async def test_waiting_for_the_order_to_stop(
     autojump_clock: MockClock, numbers: list[signal.Signals], terminal: bool, seconds: float, reopened: int
 ) -> None:
     reopen = Reopened()
-    await wait_for_order(stream(*numbers), reopen, terminal=terminal)
+    await wait_for_order(Stream(*numbers), reopen, terminal=terminal)
     assert trio.current_time() == seconds
     assert reopen.times == reopened
 
 
 async def test_sighup_without_a_terminal_is_told(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
-    await wait_for_order(stream(signal.SIGHUP, signal.SIGTERM), Reopened(), terminal=False)
+    await wait_for_order(Stream(signal.SIGHUP, signal.SIGTERM), Reopened(), terminal=False)
     assert caplog.text.count("SIGHUP") == 1
 
 
@@ -71,7 +75,7 @@ async def test_leaving(
         await trio.sleep(5)
         return ["thread 1"]
 
-    assert await leave(stream(*numbers), drain, reopen) == (status, [] if status else ["thread 1"])
+    assert await leave(Stream(*numbers), drain, reopen) == (status, [] if status else ["thread 1"])
     assert trio.current_time() == seconds
     assert reopen.times == reopened
 

@@ -265,4 +265,4 @@ def test_remembered_lines_are_bounded(size: int) -> None:
     for generation in (table, table.old):
         for line, pair in generation.items():
             weight += sys.getsizeof(line) + sys.getsizeof(pair) + 16 + sum(map(sys.getsizeof, pair))
-    assert 1 << 19 < weight <= 2 << 20
+    assert 1 << 18 < weight <= 1 << 20

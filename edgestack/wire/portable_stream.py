@@ -1,0 +1,312 @@
+"""One connection of the portable driver, from its first head to its close: a task, and so a story told in order.
+
+    heads (keep-alive and head timeouts) -> exchange -> answer -> … -> linger | leave
+
+What an answer may be, its framing, its limits and its log line are those of the lot; see `lot.py`, `sending.py`,
+`exchange_task.py` and `linger.py` for their twins there. The boundaries for bugs are `run` and `_exchange`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from edgestack.errors import ClientError, Disconnected, EdgeError, Refused
+from edgestack.http.bodies import FileSegment, Piece
+from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response
+from edgestack.wire.connection import RECEIVE, Door
+from edgestack.wire.h1 import H1
+from edgestack.wire.h1_answer import Tail, frame
+from edgestack.wire.outbox import READ_BACK
+from edgestack.wire.portable_outlet import PortableOutlet
+from edgestack.wire.receiving import ReceivedBody
+from edgestack.wire.sending import pieces_of
+from edgestack.wire.streaming import on_the_wire
+
+if TYPE_CHECKING:
+    from edgestack.wire.portable import Portable
+
+__all__ = ["PortableStream"]
+
+log = logging.getLogger("edgestack.error")
+_tail = Tail()
+
+
+class PortableStream:
+    """One connection."""
+
+    def __init__(
+        self, driver: Portable, stream: trio.abc.Stream, transport: trio.abc.Stream, facts: Facts, door: Door
+    ) -> None:
+        self._driver = driver
+        self._stream = stream
+        self._transport = transport
+        self._facts = facts
+        self._door = door
+        self._h1 = H1(driver.limits)
+        self._sent = 0
+        self.scope = trio.CancelScope()
+        """Cancelled when the server waits no longer."""
+        self.idle: trio.CancelScope | None = None
+        """The wait for a next request."""
+
+    # -- receiving ---------------------------------------------------------------------------------------------------
+
+    async def receive(self) -> bytes:
+        """Some bytes (`receiving.Source`)."""
+        try:
+            return bytes(await self._stream.receive_some(RECEIVE))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+
+    async def send(self, data: bytes) -> None:
+        """All of `data`, each piece within the send gap (`receiving.Source`)."""
+        for at in range(0, len(data), READ_BACK):
+            piece = data[at : at + READ_BACK]
+            with trio.move_on_after(self._driver.timeouts.send_gap) as scope:
+                try:
+                    await self._stream.send_all(piece)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    raise Disconnected from None
+            if scope.cancelled_caught:
+                raise Disconnected(detail="the client took nothing for the whole send gap")
+            self._sent += len(piece)
+
+    async def run(self, refusal: EdgeError | None = None) -> None:
+        """Exchanges, one after the other; and the boundary for what fails between them."""
+        try:
+            if refusal is not None:
+                await self._refuse(refusal)
+                await self._linger()
+            elif await self._exchanges():
+                await self._linger()
+            else:
+                await self._leave()
+        except Disconnected:
+            pass  # the client left; its exchange is finished and logged
+        except Exception as error:
+            self._driver.count_failure()
+            log.error("between two requests: the connection from %s failed", self._facts.remote_addr, exc_info=error)
+
+    async def _exchanges(self) -> bool:
+        """Answer until the connection is not to go on. True: a last answer is on its way, and the close lingers."""
+        try:
+            while (request := await self._next_request()) is not None:
+                if not await self._exchange(request):
+                    return True
+        except Disconnected:
+            raise
+        except ClientError as error:
+            await self._refuse(error)
+            return True
+        return False
+
+    async def _next_request(self) -> Request | None:
+        """The next head; None when the client has closed, or was idle for too long."""
+        driver, h1 = self._driver, self._h1
+        until: float | None = None  # the head timer, once a head has begun
+        while (request := h1.next_request()) is None:
+            now = trio.current_time()
+            if not h1.buffer:
+                if driver.draining:
+                    return None
+                until = None
+                deadline = now + (driver.timeouts.keepalive or driver.timeouts.head)
+            else:
+                until = deadline = until or now + driver.timeouts.head
+            data = await self._wait(deadline)
+            if not data:
+                error = h1.eof_error()
+                if error is not None:
+                    raise error
+                return None
+            h1.feed(data)
+        return request
+
+    async def _wait(self, deadline: float) -> bytes:
+        with trio.CancelScope(deadline=deadline) as scope:
+            if not self._h1.buffer:
+                self.idle = scope
+            try:
+                return await self.receive()
+            finally:
+                self.idle = None
+        if self._h1.buffer:
+            raise ClientError("The request's head took too long to arrive.", 408)
+        return b""
+
+    # -- closing -----------------------------------------------------------------------------------------------------
+
+    async def _refuse(self, error: EdgeError) -> None:
+        self._driver.statistics.refused += 1
+        exchange = self._driver.exchange(self._facts, self._h1.unreadable())
+        exchange.ends = self._door.ends
+        try:
+            await self._reply(exchange, self._door.errors(exchange, error))
+        finally:
+            exchange.finish()
+
+    async def _linger(self) -> None:
+        """Read on for a while, so that the client sees the answer and not a reset (E8)."""
+        left, transport = self._driver.limits.linger, self._transport
+        with trio.move_on_after(self._driver.timeouts.linger):
+            try:
+                if transport is not self._stream:
+                    await self._stream.aclose()  # close_notify; the transport stays open
+                if isinstance(transport, trio.abc.HalfCloseableStream):
+                    await transport.send_eof()
+                    while left > 0 and (data := await transport.receive_some(RECEIVE)):
+                        left -= len(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # reset by the client: the end all the same
+
+    async def _leave(self) -> None:
+        """Close an idle connection; where TLS speaks, not without a word."""
+        if self._transport is not self._stream:
+            with trio.move_on_after(self._driver.timeouts.linger):
+                await self._stream.aclose()
+
+    # -- answering ---------------------------------------------------------------------------------------------------
+
+    async def _exchange(self, request: Request) -> bool:
+        """Answer one request, and the boundary for what fails there. True: the connection goes on."""
+        driver = self._driver
+        exchange = driver.exchange(self._facts, request)
+        if self._h1.framing is not None:
+            request.body = ReceivedBody(self, self._h1.framing, self._h1, driver.limits, driver.timeouts)
+        try:
+            return await self._answer(exchange)
+        except Disconnected:
+            exchange.status = exchange.status or 499
+            raise
+        except Exception as error:
+            exchange.status = exchange.status or 500
+            driver.count_failure()
+            log.error("%s: the connection from %s failed", exchange.request_id, self._facts.remote_addr, exc_info=error)
+            raise Disconnected from None
+        except BaseException:  # Cancelled: the server waits no longer
+            exchange.status = exchange.status or 503
+            raise
+        finally:
+            exchange.finish()
+
+    async def _answer(self, exchange: Exchange) -> bool:
+        answer: Any = self._door.handle(exchange)
+        if not isinstance(answer, (Response, AppCall)):
+            answer = await answer
+        if isinstance(answer, AppCall):
+            return await self._call(exchange, answer)
+        return await self._reply(exchange, answer)
+
+    def _keep(self) -> bool:
+        """Whether the server would go on with this connection: what is here of an unread body is dropped (E4)."""
+        framing = self._h1.framing
+        try:
+            while framing is not None and not framing.complete and framing.read():
+                pass
+        except ClientError:
+            return False
+        return self._driver.lasting and (framing is None or framing.complete)
+
+    async def _reply(self, exchange: Exchange, response: Response) -> bool:
+        framed = frame(exchange, response, self._keep())
+        exchange.status = response.status
+        head = framed.head + _tail.of(exchange)
+        before = self._sent + len(head)
+        try:
+            if isinstance(response.body, (bytes, tuple, FileSegment)):
+                await self._send_pieces(exchange, head, pieces_of(response), framed.bare)
+            else:
+                await self.send(head)
+                await self._until_left(lambda: on_the_wire(exchange, response, framed, self.send))
+        except Disconnected:
+            if self._sent < before:
+                exchange.status = 499  # the client left before its answer, as nginx has it
+            raise
+        finally:
+            if isinstance(response.body, (bytes, tuple, FileSegment)):
+                exchange.bytes_out = max(0, self._sent - before)
+        return framed.keep
+
+    async def _until_left(self, send: Callable[[], Any]) -> None:
+        """Send a stream; a client that leaves meanwhile is not waited for until the next piece (design: rule 8)."""
+        left = False
+
+        async def watch() -> None:
+            nonlocal left
+            if self._h1.buffer:
+                return
+            data = await self.receive()
+            if data:
+                self._h1.feed(data)
+                return
+            left = True
+            nursery.cancel_scope.cancel()
+
+        failed: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            try:
+                await send()
+            except Exception as error:  # carried out of the nursery as it is, not in a group
+                failed = error
+            nursery.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+        if left:
+            raise Disconnected
+
+    async def _send_pieces(self, exchange: Exchange, head: bytes, pieces: list[Piece], bare: bool) -> None:
+        if pieces and not bare and isinstance(pieces[0], bytes):
+            head += pieces.pop(0)  # type: ignore[operator] # just looked at
+        await self.send(head)
+        while pieces and not bare:
+            await self._send_piece(exchange, pieces.pop(0))
+
+    async def _send_piece(self, exchange: Exchange, piece: Piece) -> None:
+        if isinstance(piece, bytes):
+            await self.send(piece)
+            return
+        done = 0
+        while done < piece.length:
+            data = piece.read(done, READ_BACK)
+            if not data:
+                log.warning("%s: a file became %d bytes shorter while it was sent; the connection is broken (%s)",
+                            exchange.request_id, piece.length - done, exchange.request.target)  # fmt: skip
+                raise Disconnected
+            done += len(data)
+            await self.send(bytes(data))
+
+    async def _call(self, exchange: Exchange, call: AppCall) -> bool:
+        """Hand the exchange to an application thread and send what it puts into its outbox."""
+        exchange.ticket = [None]
+        outlet = PortableOutlet(self._driver, self._h1, exchange, call)
+        try:
+            self._driver.threads.queue(outlet.run)
+        except Refused as error:
+            call.discard()
+            return await self._reply(exchange, exchange.chain.errors(exchange, error))
+        self._driver.threads.go()
+        outbox, begun = outlet.outbox, self._sent
+        try:
+            while not outbox.finished:
+                piece = outbox.take()
+                if piece is not None:
+                    await self._send_piece(exchange, piece)
+                elif not outbox.finished:
+                    await outlet.filled.wait()
+                    outlet.filled = trio.Event()
+        except Disconnected:
+            if self._sent == begun:
+                exchange.status, exchange.bytes_out = 499, 0
+            raise
+        finally:
+            exchange.ticket.clear()
+            exchange.bytes_out = max(0, exchange.bytes_out - outbox.waiting())
+            outbox.abandon()
+        if outlet.truncated:
+            raise Disconnected
+        return outlet.keep

@@ -1,0 +1,55 @@
+"""A body made on the loop, as it goes on the wire: chunks or plain bytes, and never more than was announced.
+
+    source -> piece -> (cut at the announced length) -> (chunk) -> send -> counted
+
+Both drivers send streams through here. A source that ends too early breaks the connection, so that the client sees the
+truncation (RFC 9112 §8); whatever happens, the source is closed where it can be.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncIterable, Awaitable, Callable
+
+from edgestack.errors import Disconnected
+from edgestack.http.messages import Exchange, Response
+from edgestack.wire.h1_answer import LAST_CHUNK, Framed, chunk
+
+__all__ = ["on_the_wire"]
+
+log = logging.getLogger("edgestack.error")
+
+
+async def on_the_wire(
+    exchange: Exchange, response: Response, framed: Framed, send: Callable[[bytes], Awaitable[None]]
+) -> None:
+    """Send the whole body of `response`.
+
+    :param send: moves all of what it is given; a slow client holds the source back here.
+    :raises Disconnected: the client left, or the source was shorter than announced.
+    """
+    assert isinstance(response.body, AsyncIterable)
+    pieces = response.body.__aiter__()
+    left = math.inf if response.length is None else response.length
+    try:
+        while left and not framed.bare:
+            try:
+                piece = await pieces.__anext__()
+            except StopAsyncIteration:
+                break
+            if len(piece) > left:
+                piece = piece[: int(left)]
+            left -= len(piece)
+            if piece:
+                await send(chunk(piece) if framed.chunked else piece)
+                exchange.bytes_out += len(piece)
+    finally:
+        close = getattr(pieces, "aclose", None)
+        if close is not None:
+            await close()
+    if framed.chunked:
+        await send(LAST_CHUNK)
+    elif left and not framed.bare and response.length is not None:
+        log.warning("%s: a stream ended %d bytes short: the connection is broken", exchange.request_id, left)
+        raise Disconnected

@@ -1,0 +1,432 @@
+"""Clients that leave, half-close, read late or reset: what they get, and what the log says of them (rules 6, 8, E8)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from contract_kit import Client, Edge
+
+from edgestack.http.messages import Exchange, Response
+
+Serving = Callable[..., AbstractAsyncContextManager[Edge]]
+PATIENCE = 20.0
+
+
+class Gated:
+    """An application that stops at its gate until the test opens it."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.closed = 0
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/stream":
+            return Pieces(self)
+        self.wait()
+        return [b"done"]
+
+    def wait(self) -> None:
+        self.arrived.release()
+        assert self.gate.acquire(timeout=PATIENCE)
+
+    async def reached(self) -> None:
+        """Until the application stands at its gate."""
+        assert await trio.to_thread.run_sync(self.arrived.acquire, True, PATIENCE)
+
+
+class Pieces:
+    """An endless iterable that waits before each piece but the first."""
+
+    def __init__(self, gated: Gated) -> None:
+        self.gated = gated
+        self.given = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self.given:
+            self.gated.wait()
+        self.given += 1
+        return b"piece %d;" % self.given
+
+    def close(self) -> None:
+        self.gated.closed += 1
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "page.txt").write_text("a page\n")
+    (tmp_path / "long.bin").write_bytes(os.urandom(6_000_000))
+    return tmp_path
+
+
+# -- half-closed: legal, and answered ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["/page.txt", "/long.bin", "/app"])
+async def test_a_half_closed_client_gets_its_answer(serving: Serving, site: Path, target: str) -> None:
+    """Rule 8: static files and applications answer a client that has said all it wanted to say."""
+    gated = Gated()
+    async with serving(app=gated, site=site) as edge:
+        client = await edge.connect()
+        await client.send(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target.encode())
+        await client.half_close()
+        if target == "/app":
+            await gated.reached()
+            await edge.settle(threads=False)
+            gated.gate.release()
+        answer = await client.answer()
+        assert answer.body == (b"done" if target == "/app" else (site / target[1:]).read_bytes())
+        assert await client.end() == b""
+        assert [line.status for line in edge.records] == [200]
+
+
+async def test_a_half_closed_client_with_half_a_head(serving: Serving) -> None:
+    async with serving() as edge:
+        if edge.tls:
+            pytest.skip("a TLS stream that ends within a request is broken, not half-closed (RFC 8446 §6.1)")
+        await edge.talk("""
+            >| GET / HT
+            >!
+            <~ 400
+            <!
+        """)
+
+
+# -- resets, at each phase ---------------------------------------------------------------------------------------------
+
+
+async def send_and_settle(edge: Edge, client: Client, data: bytes) -> None:
+    await client.send(data)
+    await edge.settle(threads=False)
+
+
+@pytest.mark.parametrize("data", [b"", b"GET / HT", b"GET /page.txt HTTP/1.1\r\nHost: a\r\n\r\n"])
+async def test_a_reset_between_and_within_heads(serving: Serving, site: Path, data: bytes) -> None:
+    async with serving(site=site) as edge:
+        client = await edge.connect()
+        await send_and_settle(edge, client, data)
+        await client.reset()
+        await edge.settle()
+        stats = edge.stack.statistics()
+        assert (stats["connections"], stats["failures"]) == (0, 0)
+        await edge.talk("""
+            >> GET /page.txt HTTP/1.1
+            >> Host: a
+            >>
+            <~ 200
+        """)
+
+
+async def test_a_reset_within_a_body(serving: Serving) -> None:
+    async with serving(app=Gated()) as edge:
+        client = await edge.connect()
+        await send_and_settle(edge, client, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhel")
+        await client.reset()
+        await edge.settle()
+        assert edge.stack.statistics()["connections"] == 0
+        assert [(line.status, line.bytes_out) for line in edge.records] == [(499, 0)]
+
+
+async def test_a_reset_while_the_application_works(serving: Serving) -> None:
+    """Rule 8, F8: the answer is dropped, the log says 499, the next request is served."""
+    gated = Gated()
+    async with serving(app=gated, threads=1) as edge:
+        client = await edge.connect()
+        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await gated.reached()
+        await client.reset()
+        await edge.settle(threads=False)
+        gated.gate.release()
+        await edge.settle()
+        assert edge.stack.statistics()["connections"] == 0
+        assert [(line.status, line.bytes_out) for line in edge.records] == [(499, 0)]
+        gated.gate.release()
+        await edge.talk("""
+            >> GET / HTTP/1.1
+            >> Host: a
+            >>
+            <~ 200
+        """)
+
+
+async def test_a_reset_while_the_application_streams(serving: Serving) -> None:
+    """F8: close() is called, once; the log tells what has left."""
+    gated = Gated()
+    async with serving(app=gated, threads=1) as edge:
+        client = await edge.connect()
+        await client.send(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.until(rb"HTTP/1.1 200 OK(?s:.*?)\r\n\r\n8\r\npiece 1;\r\n")
+        await gated.reached()
+        await client.reset()
+        await edge.settle(threads=False)
+        for _ in range(50):
+            gated.gate.release()
+            if not await trio.to_thread.run_sync(gated.arrived.acquire, True, 0.1):
+                break
+        await edge.settle()
+        assert gated.closed == 1
+        assert edge.stack.statistics()["connections"] == 0
+        assert [line.status for line in edge.records] == [200]
+        assert edge.records[0].bytes_out < 9 * 52
+
+
+async def test_a_reset_while_a_file_is_sent(serving: Serving, site: Path) -> None:
+    async with serving(site=site) as edge:
+        client = await edge.connect()
+        await client.send(b"GET /long.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.until(rb"HTTP/1.1 200 OK")
+        await edge.settle()
+        await client.reset()
+        await edge.settle()
+        stats = edge.stack.statistics()
+        assert (stats["connections"], stats["failures"]) == (0, 0)
+        line = edge.records[0]
+        assert line.status == 200
+        if edge.on_sockets:
+            assert 0 < line.bytes_out < 6_000_000
+
+
+async def test_a_reset_while_the_close_lingers(serving: Serving) -> None:
+    async with serving(app=Gated()) as edge:
+        client = await edge.talk("""
+            >> BROKEN
+            >>
+            <~ 400
+        """)
+        await client.reset()
+        await edge.settle()
+        stats = edge.stack.statistics()
+        assert (stats["connections"], stats["failures"]) == (0, 0)
+
+
+# -- an early answer is seen -------------------------------------------------------------------------------------------
+
+
+async def test_an_early_answer_reaches_a_client_that_is_still_sending(serving: Serving) -> None:
+    """E8: 413 while 200 KB are on their way: an answer and an end, not a reset that destroys it."""
+    async with serving(app=Gated(), limits={"body": 1000}) as edge:
+        client = await edge.connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n")
+        for _ in range(20):
+            await client.send(b"x" * 10_000)
+        await edge.settle()
+        answer = await client.answer()
+        assert answer.status == 413
+        assert await client.end() == b""
+
+
+# -- clients that read late --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [(100, 700_000, 3), (400_000,) * 5, (131_072, 131_073, 131_071) * 3])
+@pytest.mark.parametrize("announced", [False, True], ids=["chunks", "length"])
+async def test_an_application_writes_more_than_the_client_takes(
+    serving: Serving, sizes: tuple[int, ...], announced: bool
+) -> None:
+    """Rules 5 and 9: what is not taken at once passes to the loop; the thread is free; every byte arrives in order."""
+    pieces = [os.urandom(size) for size in sizes]
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", str(sum(sizes)))] if announced else [])
+        return iter(pieces)
+
+    async with serving(app=app, send_buffer=8192) as edge:
+        client = await edge.connect(receive_buffer=8192)
+        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await edge.settle()  # the thread is free although nobody has read a byte
+        for _ in range(2):
+            assert (await client.answer()).body == b"".join(pieces)
+        await edge.settle()
+        assert [(line.status, line.bytes_out) for line in edge.records] == [(200, sum(sizes))] * 2
+
+
+async def test_a_list_of_one_large_element_and_a_late_client(serving: Serving) -> None:
+    body = os.urandom(1_000_000)
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return [body[: int(environ["QUERY_STRING"])]]
+
+    async with serving(app=app, send_buffer=8192) as edge:
+        for size in (20_000, 131_000, 131_072, 131_073, 1_000_000):
+            client = await edge.connect(receive_buffer=8192)
+            await client.send(b"GET /?%d HTTP/1.1\r\nHost: a\r\n\r\n" % size)
+            await edge.settle()
+            assert (await client.answer()).body == body[:size]
+
+
+async def test_files_and_a_late_client(serving: Serving, tmp_path: Path) -> None:
+    body = os.urandom(1_000_000)
+    sizes = (20_000, 131_000, 131_072, 131_073, 1_000_000)
+    for size in sizes:
+        (tmp_path / f"{size}.bin").write_bytes(body[:size])
+    async with serving(site=tmp_path, send_buffer=8192) as edge:
+        for size in sizes:
+            client = await edge.connect(receive_buffer=8192)
+            await client.send(b"GET /%d.bin HTTP/1.1\r\nHost: a\r\n\r\n" % size * 2)
+            await edge.settle()
+            for _ in range(2):
+                assert (await client.answer()).body == body[:size]
+
+
+async def test_a_client_that_takes_nothing_for_the_send_gap(serving: Serving, site: Path) -> None:
+    """Timeouts.send_gap: 60 s without any progress; the log tells what had left."""
+    async with serving(site=site) as edge:
+        if not edge.on_sockets:
+            pytest.skip("a memory stream takes everything")
+        client = await edge.connect()
+        await client.send(b"GET /long.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        await edge.advance(59)
+        assert edge.stack.statistics()["connections"] == 1
+        await edge.advance(2)
+        assert edge.stack.statistics()["connections"] == 0
+        assert edge.records[0].status == 200
+        assert edge.records[0].bytes_out < 6_000_000
+
+
+# -- bodies that are made on the loop ----------------------------------------------------------------------------------
+
+
+class Feed:
+    """A stream on the loop that gives what the test puts in."""
+
+    def __init__(self, length: int | None = None) -> None:
+        self.put, self._taken = trio.open_memory_channel[bytes](100)
+        self.length = length
+        self.closed = 0
+
+    def __call__(self, exchange: Exchange) -> Any:
+        return self.later()
+
+    async def later(self) -> Response:
+        await trio.lowlevel.checkpoint()
+        return Response(200, (), self.pieces(), self.length)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._taken:
+                yield piece
+        finally:
+            self.closed += 1
+
+
+async def test_a_stream_made_on_the_loop(serving: Serving) -> None:
+    """Each piece leaves as it comes (B13); an empty one is none; the connection goes on."""
+    feed = Feed()
+    async with serving(handlers={"/feed": feed}) as edge:
+        client = await edge.talk("""
+            >> GET /feed HTTP/1.1
+            >> Host: a
+            >>
+            << HTTP/1.1 200 OK
+            << Server: edgestack
+            << Transfer-Encoding: chunked
+            << {end}
+        """)
+        for piece in (b"one", b"", b"two"):
+            await feed.put.send(piece)
+            await edge.settle()
+        await edge.talk("""
+            << 3
+            << one
+            << 3
+            << two
+            <-
+        """, client)  # fmt: skip
+        await edge.advance(100)
+        feed.put.close()
+        await edge.talk("""
+            << 0
+            <<
+            >> HEAD /feed HTTP/1.1
+            >> Host: a
+            >>
+            << HTTP/1.1 200 OK
+            << Server: edgestack
+            << {end}
+            <-
+            == 70
+            <-
+            == 10
+            <!
+        """, client)  # fmt: skip
+        assert [(line.status, line.bytes_out) for line in edge.records] == [(200, 6), (200, 0)]
+        assert feed.closed == 1
+
+
+@pytest.mark.parametrize(("length", "whole"), [(5, True), (6, True), (7, False)])
+async def test_a_stream_with_a_length(serving: Serving, length: int, whole: bool) -> None:
+    """Never more than announced; fewer bytes break the connection, so that the client sees it (RFC 9112 §8)."""
+    feed = Feed(length)
+    await feed.put.send(b"abc")
+    await feed.put.send(b"def")
+    feed.put.close()
+    async with serving(handlers={"/feed": feed}) as edge:
+        client = await edge.talk(f"""
+            >> GET /feed HTTP/1.1
+            >> Host: a
+            >>
+            << HTTP/1.1 200 OK
+            << Server: edgestack
+            << Content-Length: {length}
+            << {{end}}
+            <| {"abcdef"[:length]}
+        """)
+        await edge.settle()
+        assert client.received == b""
+        assert edge.stack.statistics()["connections"] == whole
+
+
+@pytest.mark.parametrize("how", ["half-close", "reset"])
+async def test_who_leaves_a_stream_ends_it(serving: Serving, how: str) -> None:
+    """Rule 8: a stream that waits for its next piece notices."""
+    feed = Feed()
+    async with serving(handlers={"/feed": feed}) as edge:
+        client = await edge.talk("""
+            >> GET /feed HTTP/1.1
+            >> Host: a
+            >>
+            << HTTP/1.1 200 OK
+            << {any}
+            << {end}
+        """)
+        await edge.settle()
+        await (client.half_close() if how == "half-close" else client.reset())
+        await edge.settle()
+        assert edge.stack.statistics()["connections"] == 0
+        assert feed.closed == 1
+        assert [line.status for line in edge.records] == [200]
+
+
+async def test_a_slow_reader_holds_the_source_back(serving: Serving) -> None:
+    """Backpressure is one rule: a mover that would block stops reading its source."""
+    given = 0
+
+    async def flood() -> AsyncIterator[bytes]:
+        nonlocal given
+        for _ in range(500):
+            given += 1
+            yield b"x" * 10_000
+
+    async def later() -> Response:
+        return Response(200, (), flood())
+
+    async with serving(handlers={"/flood": lambda exchange: later()}, send_buffer=8192) as edge:
+        if not edge.on_sockets:
+            pytest.skip("a memory stream takes everything")
+        client = await edge.connect(receive_buffer=8192)
+        await client.send(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
+        await edge.settle()
+        assert given < 250
+        assert len((await client.answer()).body) == 5_000_000

@@ -1,0 +1,261 @@
+"""The command line: what its words mean, and one clear line with status 2 where they make no sense (issue 2, §6)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from edgestack import __version__, cli
+from edgestack.config.model import App, Config, Listener, Log, Route, Server, Static, Timeouts
+from edgestack.process.options import Options
+
+
+def run(*words: str, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(cli.main, list(words), env=env)
+
+
+def meaning(*words: str) -> tuple[Config, Options]:
+    """What `edgestack serve` with these words means; nothing is served."""
+    command = cli.main.commands["serve"]
+    context = command.make_context("serve", list(words))
+    return cli.configuration(context.params)
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+# --- what words mean --------------------------------------------------------------------------------------------------
+
+
+def test_the_defaults() -> None:
+    config, options = meaning()
+    assert config == Config(
+        server=Server(threads=8, timeouts=Timeouts(keepalive=75.0, graceful=30.0), log=Log("-", "combined", "-")),
+        listeners=(Listener("127.0.0.1", 8443, tls=True),),
+        routes=(Route("/", Static(Path()), None),),
+    )
+    assert options == Options(
+        inherit=True,
+        development_certificate=True,
+        notes=("Neither --static nor --app was given: serving this folder.",),
+    )
+
+
+def test_a_site_folder_is_found() -> None:
+    Path("site").mkdir()
+    config, options = meaning()
+    assert config.routes[0].static == Static(Path("site"))
+    assert options.notes == ("Neither --static nor --app was given: serving ./site.",)
+
+
+ROUTES: list[tuple[list[str], Route]] = [
+    (["--static", "a"], Route(static=Static(Path("a")))),
+    (["--app", "m:n"], Route(app=App("m:n"))),
+    (["--static", "a", "--app", "m:n"], Route(static=Static(Path("a")), app=App("m:n"))),
+    (["--static", "a", "--listing"], Route(static=Static(Path("a"), listing=True))),
+    (["--static", "a", "--dev"], Route(static=Static(Path("a"), cache_control="no-store"))),
+]
+
+
+@pytest.mark.parametrize(("words", "route"), ROUTES)
+def test_what_is_served(words: list[str], route: Route) -> None:
+    config, options = meaning(*words)
+    assert config.routes == (route,)
+    assert options.notes == ()
+
+
+def test_both_are_files_first() -> None:
+    """C9: one route with both."""
+    assert len(meaning("--static", "a", "--app", "m:n")[0].routes) == 1
+
+
+LISTENERS: list[tuple[list[str], tuple[Listener, ...]]] = [
+    (["--no-tls"], (Listener("127.0.0.1", 8000),)),
+    (["-b", ":1", "--bind", "unix:/a"], (Listener("", 1, tls=True), Listener(path="/a", tls=True))),
+    (["--no-tls", "-b", "h"], (Listener("h", 8000),)),
+    (["-b", "[::1]:0"], (Listener("::1", 0, tls=True),)),
+    (["-b", "fd://3"], (Listener(fd=3, tls=True),)),
+    (
+        ["--redirect-http", "127.0.0.1"],
+        (Listener("127.0.0.1", 8443, tls=True), Listener("127.0.0.1", 80, redirect=True)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "listeners"), LISTENERS)
+def test_where_to_listen(words: list[str], listeners: tuple[Listener, ...]) -> None:
+    config, options = meaning(*words)
+    assert config.listeners == listeners
+    assert options.inherit is not ("-b" in words or "--bind" in words)
+
+
+def test_limits_logs_and_files() -> None:
+    limits = ["--max-body=1MiB", "--max-connections=7", "--keepalive=0", "--graceful-timeout=1m", "--threads=3"]
+    logs = ["--access-log=off", "--log-format=json", "--error-log=e.log"]
+    config, options = meaning(*limits, *logs, "--ready-file=r", "--pid=p", "--open")
+    assert config.server.limits.body == 1 << 20
+    assert config.server.limits.connections == 7
+    assert (config.server.timeouts.keepalive, config.server.timeouts.graceful) == (0.0, 60.0)
+    assert config.server.threads == 3
+    assert config.server.log == Log("off", "json", "e.log")
+    assert (options.ready_file, options.pid_file, options.open_browser) == (Path("r"), Path("p"), True)
+
+
+def test_certificates_come_in_pairs() -> None:
+    config, options = meaning("--cert", "a", "--key", "b", "--cert", "c", "--key", "d")
+    assert config.tls.certificates == ((Path("a"), Path("b")), (Path("c"), Path("d")))
+    assert not options.development_certificate
+    assert not meaning("--no-tls")[1].development_certificate
+
+
+ENVIRONMENT: list[tuple[str, str, list[str]]] = [
+    ("STATIC", "a", ["--static", "a"]),
+    ("APP", "m:n", ["--app", "m:n"]),
+    ("BIND", ":1 127.0.0.1:2,[::1]:3", ["-b", ":1", "-b", "127.0.0.1:2", "-b", "[::1]:3"]),
+    ("TLS", "0", ["--no-tls"]),
+    ("CERT", "a", ["--cert", "a"]),
+    ("KEY", "a", ["--key", "a"]),
+    ("THREADS", "3", ["--threads", "3"]),
+    ("LISTING", "1", ["--listing"]),
+    ("MAX_BODY", "1k", ["--max-body", "1k"]),
+    ("ACCESS_LOG", "off", ["--access-log", "off"]),
+    ("ERROR_LOG", "e", ["--error-log", "e"]),
+    ("LOG_FORMAT", "json", ["--log-format", "json"]),
+    ("KEEPALIVE", "5s", ["--keepalive", "5s"]),
+    ("GRACEFUL_TIMEOUT", "5s", ["--graceful-timeout", "5s"]),
+    ("READY_FILE", "r", ["--ready-file", "r"]),
+    ("PID", "p", ["--pid", "p"]),
+    ("REDIRECT_HTTP", ":80", ["--redirect-http", ":80"]),
+    ("MAX_CONNECTIONS", "9", ["--max-connections", "9"]),
+    ("OPEN", "yes", ["--open"]),
+    ("DEV", "true", ["--dev"]),
+]
+
+
+def parameters(*words: str) -> dict[str, Any]:
+    return cli.main.commands["serve"].make_context("serve", list(words)).params
+
+
+@pytest.mark.parametrize(("name", "value", "words"), ENVIRONMENT)
+def test_every_option_has_an_environment_variable(
+    name: str, value: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"EDGESTACK_{name}", value)
+    assert parameters() == {**parameters(), **parameters(*words)} != {}
+    monkeypatch.delenv(f"EDGESTACK_{name}")
+    assert parameters() != parameters(*words)
+
+
+def test_no_option_is_left_out_of_that_table() -> None:
+    options = {option.name for option in cli.main.commands["serve"].params}
+    assert options == {name.lower() for name, _, _ in ENVIRONMENT}
+
+
+def test_words_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGESTACK_THREADS", "3")
+    assert meaning("--threads", "4")[0].server.threads == 4
+
+
+# --- what makes no sense ----------------------------------------------------------------------------------------------
+
+BAD: list[tuple[str, str]] = [
+    ("serv", "no such command: serv (did you mean serve?)"),
+    ("zzz", "no such command: zzz (there are certs, completion, serve)"),
+    ("serve --statik a", "--static"),
+    ("serve --threads 0", "'--threads': 0 is not in the range"),
+    ("serve --max-connections 0", "'--max-connections': 0 is not in the range"),
+    ("serve --max-body 1x", "'1x' is not a size (write bytes"),
+    ("serve --keepalive soon", "'soon' is not a duration"),
+    ("serve --graceful-timeout -1", "'-1' is not a duration"),
+    ("serve -b 127.0.0.1:65536", "'127.0.0.1:65536' has no port between 0 and 65535"),
+    ("serve -b https://localhost:1", "did you mean localhost:1?"),
+    ("serve --redirect-http x:y", "'x:y' has no port"),
+    ("serve --log-format xml", "'xml' is not one of"),
+    ("serve --cert a", "--cert: the certificate a comes without a key (add --key FILE)"),
+    ("serve --key a", "--key: the key a comes without a certificate"),
+    ("serve --no-tls --cert a --key b", "--cert: a certificate makes no sense without TLS"),
+    ("serve --no-tls --redirect-http :80", "--redirect-http: there is no HTTPS to redirect to"),
+    ("serve --app m:n --listing", "--listing: it shows folders, and none is served"),
+    ("serve --static missing", "--static: the folder missing does not exist"),
+    ("serve --pid missing/pid", "--pid: the folder missing does not exist"),
+    ("serve --ready-file missing/ready", "--ready-file: the folder missing does not exist"),
+    ("serve --access-log missing/log", "--access-log: the folder missing does not exist"),
+    ("serve site", "unexpected extra argument (site)"),
+    ("completion tcsh", "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), BAD)
+def test_bad_input_is_told_in_one_line(words: str, expected: str) -> None:
+    result = run(*words.split())
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert expected in result.stderr
+    assert result.stderr.startswith("edgestack: ")
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_a_bad_environment_variable_is_told_too() -> None:
+    result = run("serve", env={"EDGESTACK_MAX_BODY": "lots"})
+    assert result.exit_code == 2
+    assert "'lots' is not a size" in result.stderr
+
+
+# --- help, version, completion ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help(word: str) -> None:
+    assert "certs" in run(word).stdout
+    text = run("serve", word).stdout
+    for section in ("What to serve:", "Where to listen:", "Limits:", "Logs:", "This process:", "Examples:"):
+        assert section in text
+    for option in cli.main.commands["serve"].params:
+        assert option.opts[-1] in text
+        assert isinstance(option, click.Option)
+        assert option.help
+
+
+def test_no_command_shows_the_help() -> None:
+    assert "Usage: edgestack" in run().output
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"edgestack {__version__}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell: str) -> None:
+    result = run("completion", shell)
+    assert result.exit_code == 0
+    assert "_EDGESTACK_COMPLETE" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"), [("edgestack s", "plain,serve"), ("edgestack serve --red", "plain,--redirect-http")]
+)
+def test_completion_completes(typed: str, expected: str) -> None:
+    env = {"_EDGESTACK_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    assert run(env=env).stdout == expected + "\n"
+
+
+def test_what_is_slow_is_imported_late() -> None:
+    """Start to first answer within 0.6 s: telling the version or a mistake needs none of it."""
+    script = "import sys, edgestack.cli, json; print(json.dumps(sorted(sys.modules)))"
+    loaded = set(json.loads(subprocess.check_output([sys.executable, "-c", script], cwd=Path(cli.__file__).parents[1])))
+    assert loaded.isdisjoint({"trio", "ssl", "asyncio", "h11", "cryptography", "trustme", "edgestack.stack"})
+
+
+def test_python_m_edgestack() -> None:
+    words = [sys.executable, "-m", "edgestack", "--version"]
+    assert subprocess.check_output(words, cwd=Path(cli.__file__).parents[1]).startswith(b"edgestack ")
