@@ -10,19 +10,8 @@ from pathlib import Path
 
 from edgestack.config.http_kinds import TRUSTED
 from edgestack.config.keys import holding, key, section
-from edgestack.config.kinds import (
-    DURATION,
-    DURATION_OR_0,
-    SIZE,
-    SWITCH,
-    TEXT,
-    As,
-    Choice,
-    Either,
-    OneOrMany,
-    Table,
-    Whole,
-)  # fmt: skip
+from edgestack.config.kinds import DURATION, DURATION_OR_0, SIZE, SWITCH, TEXT, Choice, Whole
+from edgestack.config.nested_kinds import As, Either, OneOrMany, Table
 from edgestack.config.place_kinds import ADDRESS, FILE, NEW_FILE, LogTarget
 
 __all__ = ["Limits", "Listen", "Log", "Server", "Timeouts", "Tls", "TlsTable"]
@@ -94,7 +83,11 @@ class Limits:
         SIZE, "Of one application's answer that may wait on disk for a slow client.", default=1 << 30, example='"1GiB"',
         nginx="proxy_max_temp_file_size",
     )  # fmt: skip
-    spools: int = key(SIZE, "The same for all answers of the process together.", default=4 << 30, example='"4GiB"')
+    spools: int = key(
+        SIZE,
+        "The same for all answers of the process together, and never more than half of what the disk has free at start.",
+        default=16 << 30, example='"16GiB"',
+    )  # fmt: skip
 
 
 @section("[server]")

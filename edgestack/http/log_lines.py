@@ -107,7 +107,7 @@ def _combined(wall: Clock) -> LineFormat:
             return f'{exchange.facts.remote_addr} - - [{moment}] "-" {exchange.status} {exchange.bytes_out} "-" "-"\n'
         fields = request.fields
         user = escape(remote_user(exchange) or "") if "authorization" in fields else "-"
-        asked = f"{request.method} {request.target} {request.version}"
+        asked = f"{request.method} {request.target} {request.version}" if request.method else "-"
         if not asked.isascii() or not asked.isprintable() or '"' in asked or "\\" in asked:
             asked = asked.translate(ESCAPES)
         return (
