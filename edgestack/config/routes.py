@@ -170,7 +170,7 @@ class Route(Rules):
     )  # fmt: skip
     app: App | None = key(
         As(APPLICATION, _app), "A WSGI application; with `static`, for all that is no file.", default=None,
-        shown="none", example='"src.main:app"', nginx="proxy_pass",
+        shown="none", example='"src.main:app"', nginx="uwsgi_pass",
     )  # fmt: skip
     match: Match = key(
         Either(MATCH, As(Table(MatchTable), _match)),

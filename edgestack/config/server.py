@@ -85,7 +85,7 @@ class Limits:
     )  # fmt: skip
     spools: int = key(
         SIZE,
-        "The same for all answers of the process together, and never more than half of what the disk has free at start.",
+        "The same for all answers of the process together, and at most half of what the disk has free at start.",
         default=16 << 30, example='"16GiB"',
     )  # fmt: skip
 
