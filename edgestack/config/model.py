@@ -20,9 +20,10 @@ from typing import Any
 
 from edgestack.config.http_kinds import MAP_NAME, Template
 from edgestack.config.keys import key, section
-from edgestack.config.kinds import TEXT, OneOrMany, Pairs, Table, Tables
+from edgestack.config.kinds import TEXT
 from edgestack.config.listeners import Listener
 from edgestack.config.matching import Condition, Match
+from edgestack.config.nested_kinds import OneOrMany, Pairs, Table, Tables
 from edgestack.config.positions import Origin
 from edgestack.config.routes import CONTENT, App, Redirect, Respond, Rewrite, Route, Static
 from edgestack.config.rules import BasicAuth, CacheRule, HeaderRules, Limit, RouteTimeouts, Rules

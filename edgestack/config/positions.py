@@ -51,14 +51,19 @@ class Source:
         """The line and column of an offset."""
         if not self.text:
             return Origin(self.name)
+        starts = self.starts()
+        line = bisect_right(starts, offset)
+        return Origin(self.name, line, offset - starts[line - 1] + 1)
+
+    def starts(self) -> list[int]:
+        """Where each line begins, the first first."""
         if not self._starts:
             self._starts = [0, *(found.end() for found in re.finditer("\n", self.text))]
-        line = bisect_right(self._starts, offset)
-        return Origin(self.name, line, offset - self._starts[line - 1] + 1)
+        return self._starts
 
     def line(self, number: int) -> str:
         """A line's text, without its end; lines count from 1."""
-        start = self._starts[number - 1]
+        start = self.starts()[number - 1]
         end = self.text.find("\n", start)
         return self.text[start:] if end < 0 else self.text[start:end]
 

@@ -17,7 +17,8 @@ from datetime import date, datetime, time
 from typing import Any, TypeVar
 
 from edgestack.config.keys import Section, Slot, section_of
-from edgestack.config.kinds import FAILED, Kind, NotHere, Table, Tables
+from edgestack.config.kinds import FAILED, Kind, NotHere
+from edgestack.config.nested_kinds import Table, Tables
 from edgestack.config.positions import Mark, letter_places
 from edgestack.config.problems import Problem, listed
 from edgestack.config.unknown import explain_unknown

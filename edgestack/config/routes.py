@@ -23,8 +23,9 @@ from edgestack.config.http_kinds import (
     Template,
 )  # fmt: skip
 from edgestack.config.keys import key, section
-from edgestack.config.kinds import SWITCH, TEXT, As, Choice, Either, OneOrMany, Pairs, Table
+from edgestack.config.kinds import SWITCH, TEXT, Choice
 from edgestack.config.matching import Condition, Match
+from edgestack.config.nested_kinds import As, Either, OneOrMany, Pairs, Table
 from edgestack.config.place_kinds import APPLICATION, FOLDER
 from edgestack.config.positions import Origin
 from edgestack.config.rules import Rules
@@ -169,7 +170,7 @@ class Route(Rules):
     )  # fmt: skip
     app: App | None = key(
         As(APPLICATION, _app), "A WSGI application; with `static`, for all that is no file.", default=None,
-        shown="none", example='"src.main:app"', nginx="proxy_pass",
+        shown="none", example='"src.main:app"', nginx="uwsgi_pass",
     )  # fmt: skip
     match: Match = key(
         Either(MATCH, As(Table(MatchTable), _match)),

@@ -10,23 +10,8 @@ from pathlib import Path
 from edgestack.config.field_kinds import CACHE_CONTROL
 from edgestack.config.http_kinds import FIELD_NAME, NETWORK, PAGE, PATH, STATUSES, Template
 from edgestack.config.keys import key, section
-from edgestack.config.kinds import (
-    DURATION,
-    FLOW,
-    RATE,
-    SIZE,
-    SWITCH,
-    TEXT,
-    WHOLE,
-    As,
-    Choice,
-    Either,
-    Literal,
-    OneOrMany,
-    Pairs,
-    Table,
-    Whole,
-)  # fmt: skip
+from edgestack.config.kinds import DURATION, FLOW, RATE, SIZE, SWITCH, TEXT, WHOLE, Choice, Literal, Whole
+from edgestack.config.nested_kinds import As, Either, OneOrMany, Pairs, Table
 from edgestack.config.place_kinds import PASSWORDS
 from edgestack.config.values import Rate
 

@@ -10,19 +10,8 @@ from pathlib import Path
 
 from edgestack.config.http_kinds import TRUSTED
 from edgestack.config.keys import holding, key, section
-from edgestack.config.kinds import (
-    DURATION,
-    DURATION_OR_0,
-    SIZE,
-    SWITCH,
-    TEXT,
-    As,
-    Choice,
-    Either,
-    OneOrMany,
-    Table,
-    Whole,
-)  # fmt: skip
+from edgestack.config.kinds import DURATION, DURATION_OR_0, SIZE, SWITCH, TEXT, Choice, Whole
+from edgestack.config.nested_kinds import As, Either, OneOrMany, Table
 from edgestack.config.place_kinds import ADDRESS, FILE, NEW_FILE, LogTarget
 
 __all__ = ["Limits", "Listen", "Log", "Server", "Timeouts", "Tls", "TlsTable"]
@@ -95,8 +84,9 @@ class Limits:
         nginx="proxy_max_temp_file_size",
     )  # fmt: skip
     spools: int = key(
-        SIZE, "The same for all answers of the process together; at most half of the free disk at start.",
-        default=16 << 30, example='"4GiB"',
+        SIZE,
+        "The same for all answers of the process together, and at most half of what the disk has free at start.",
+        default=16 << 30, example='"16GiB"',
     )  # fmt: skip
 
 

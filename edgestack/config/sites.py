@@ -8,8 +8,9 @@ from typing import Any
 from edgestack.config.field_kinds import HSTS
 from edgestack.config.http_kinds import FIELD_CONDITION, HOST, REQUEST, REQUEST_FIELD, STATUS, TRUSTED, Template
 from edgestack.config.keys import key, section
-from edgestack.config.kinds import SWITCH, TEXT, Choice, OneOrMany, Pairs, Table, Tables
+from edgestack.config.kinds import SWITCH, TEXT, Choice
 from edgestack.config.matching import Condition
+from edgestack.config.nested_kinds import OneOrMany, Pairs, Table, Tables
 from edgestack.config.positions import Origin
 from edgestack.config.routes import Route
 from edgestack.config.rules import Rules

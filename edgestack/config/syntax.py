@@ -16,6 +16,9 @@ __all__ = ["explain_syntax"]
 _place = re.compile(r" ?\(at (?:line (\d+), column (\d+)|end of document)\)$")
 _pair = re.compile(r"""\s*(?P<key>[\w."'-]+)\s*(?P<sign>[:=])?\s*(?P<value>[^#]*)""")
 
+_word = re.compile(r"(?=.*[^\d.])[^\s\"'\[\]{},]+")
+"""One word without quotes that is no number."""
+
 WORDS = {
     "Cannot overwrite a value": "this key is said twice",
     "Cannot declare": "this table is said twice",
@@ -25,7 +28,10 @@ WORDS = {
     "Expected ']]' at the end of an array declaration": "a bracket is missing",
     "Unclosed array": "a bracket is missing",
     "Unclosed inline table": "a brace is missing",
-    "Unterminated string": "a quote is missing",
+    'Expected "\'"': "the quote that ends this text is missing",
+    "Unterminated string": "the quotes that end this text are missing",
+    "Invalid initial character for a key part": "a key is missing, or has letters that need quotes",
+    "Invalid statement": "a key is missing, or has letters that need quotes",
     "Expected newline or end of document after a statement": "there is more on this line than one key and its value",
     "Illegal character": "the quote that ends this text is missing",
 }
@@ -39,15 +45,14 @@ def explain_syntax(message: str, source: Source) -> Problem:
     """
     found = _place.search(message)
     text = message[: found.start()] if found else message
-    source.place(0)
-    starts = [0, *(end.end() for end in re.finditer("\n", source.text))]
+    starts = source.starts()
     if found and found[1]:
         at = starts[min(int(found[1]), len(starts)) - 1] + int(found[2]) - 1
     else:
         at = len(source.text)
     at = min(at, max(len(source.text) - 1, 0))
-    line = source.line(source.place(at).line) if source.text else ""
-    why, hint, span = _meaning(text, line, at, starts[source.place(at).line - 1] if source.text else 0)
+    number = source.place(at).line
+    why, hint, span = _meaning(text, source.line(number), at, starts[number - 1])
     return Problem(why, source, span, hint=hint)
 
 
@@ -66,7 +71,9 @@ def _meaning(text: str, line: str, at: int, start: int) -> tuple[str, str, tuple
         return "a key needs `=` and a value", "", (at, at + 1)
     if text.startswith("Invalid value") and sign == "=" and whole[0] <= at <= whole[1]:
         return _value(key, value, whole)
-    if text.startswith("Unescaped '\\\\'") or "Unescaped" in text:
+    if text.startswith("Expected newline") and sign == "=" and _word.fullmatch(value):
+        return _value(key, value, whole)
+    if "Unescaped" in text:
         return "a backslash begins an escape in double quotes", "write it in single quotes, as it is", (at - 1, at + 1)
     if text.startswith("Cannot overwrite a value") and pair:
         return "this key is said twice", "", (start + pair.start("key"), start + pair.end("key"))

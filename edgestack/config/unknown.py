@@ -18,7 +18,7 @@ FEW = 8
 """Keys that are listed when nothing is close."""
 
 ELSEWHERE = {
-    "root": "static", "alias": "static", "directory": "static", "files": "static", "proxy_pass": "",
+    "root": "static", "alias": "static", "directory": "static", "files": "static",
     "location": "match", "path": "match", "prefix": "match", "wsgi": "app", "application": "app",
     "return": "redirect", "body": "respond", "text": "respond", "auth_basic": "basic_auth",
     "accesslog": "access_log", "access_logfile": "access_log", "errorlog": "error_log", "error_logfile": "error_log",

@@ -93,7 +93,7 @@ def _request_line(exchange: Exchange) -> str | None:
 def _request_uri(exchange: Exchange) -> str | None:
     """Path and query as sent; of an absolute-form target without scheme and host (RFC 9112 §3.2.2)."""
     request = exchange.request
-    if not request:
+    if not request or not request.method:
         return None
     target = request.target
     if target[:1] == "/" or "://" not in target:
@@ -102,7 +102,8 @@ def _request_uri(exchange: Exchange) -> str | None:
 
 
 def _uri(exchange: Exchange) -> str | None:
-    return exchange.request.path.normal if exchange.request else None
+    request = exchange.request
+    return request.path.normal if request and request.method else None
 
 
 def _host(exchange: Exchange) -> str | None:

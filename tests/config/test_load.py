@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 import time
 from pathlib import Path
 
@@ -470,4 +470,4 @@ def test_500_routes_are_checked_in_time() -> None:
         started = time.process_time()
         assert len(load(FILE_NAME).config.routes) == 500
         times.append(time.process_time() - started)
-    assert min(times) < 0.15 or os.environ.get("COVERAGE_RUN")
+    assert min(times) < (0.15 if sys.gettrace() is None else 2.0)
