@@ -33,7 +33,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench fuzz clean
+.PHONY: help run test check format reference bench fuzz clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -54,6 +54,9 @@ check: $(VENV)/.test $(VENV)/.quality ## style, types, and who may import whom
 format: $(VENV)/.quality ## let ruff lay the code out
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+
+reference: $(VENV)/.run ## the page of every key, made from the checks
+	PYTHONPATH=. $(VENV)/bin/python tests/reference_page.py
 
 bench: $(VENV)/.run $(BENCH_VENV)/.bench ## processor time per request, beside nginx and others
 	$(VENV)/bin/python tests/bench/bench.py $(ARGS)

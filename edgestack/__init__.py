@@ -4,9 +4,9 @@ The map of the house. Imports go down only; the wings of floor 4 never import ea
 this table as data and fails when an import climbs.
 
     8  process/  cli.py  certs/        who starts it      signals, logs, the development CA (click, trustme)
-    7  stack.py                        what runs          the nursery, listeners, adopt, drain
-    6  compose.py                      Config -> Plan     pure; the only file that sees all wings
-    5  routing.py                      which chain        the spine: match, checks, content, filters, error pages
+    7  stack.py  explaining.py         what runs          the nursery, listeners, adopt, drain | [[test]] in memory
+    6  compose/                        Config -> Plan     pure; the only room that sees all wings; `explain`
+    5  routing/                        which chain        the spine: site, match, checks, content, filters, errors, jumps
     4  content/  phases/               what answers       files, applications, redirects | error pages, access log
     3  wire/                           what moves bytes   sockets, TLS, h11, the lot, the portable driver
     2  config/                         what is wanted     frozen dataclasses, addresses, sizes (no trio)
@@ -18,7 +18,7 @@ The life of a request, and where to read it:
     wire/accepting.py    a connection is accepted, shakes hands, and stands on
     wire/lot.py          the lot; when it is readable, it is read and
     wire/h1.py           heads come out (wire/h1_head.py: remembered lines, h11 decides);
-    routing.py           `handle(exchange)` finds the chain and runs it:
+    routing/             `handle(exchange)` finds the chain (locations.py) and runs it (road.py):
     content/static.py      a Response at once (most of the time), or
     content/wsgi.py        an AppCall, run by content/threads.py, which writes to
     wire/outlet.py         an outlet: straight to the socket, or
@@ -31,6 +31,7 @@ The life of a request, and where to read it:
 Walls that stand elsewhere than the first drawing had them, and why:
 
 - `certs/` is a room of its own on floor 8: the authority, the system's trust stores and the command are three things.
+- `kept.py` stands by itself on floor 1: compose asks it, the stack owns it, and it must not know what it keeps.
 - `wire/outbox.py` stands beside `sending.py`: it is the one piece that two threads touch, and it knows no socket.
 """
 

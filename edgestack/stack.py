@@ -7,8 +7,19 @@
         still_running = await stack.drain(30)            # stop accepting, finish, then let go
 
 There are two drivers: the lot, and the portable one where the system has no epoll, or where that is asked for. The
-command line, the workers and the tests all enter here. What outlives a plan (application threads, certificates,
-applications) is kept under the value of its config section: an unchanged section keeps its object.
+command line, the workers and the tests all enter here.
+
+What outlives a plan is kept under the value of its config section, and an unchanged section keeps its object:
+
+    [[listen]], bind       its socket, by address         wire/places.py     other certificates, redirects: same socket
+    [tls]                  certificates, ticket keys      here
+    app                    the application                here               its code is never read again
+    [server] threads       application threads            here               old ones finish what they have
+    access log             its open file                  phases/access_logs.py
+    limit, and others      their counters                 kept.py
+
+`adopt` first does everything that may fail (an import, a certificate, a bind), and then changes over in one step of the
+loop. Limits and timeouts hold for what begins afterwards.
 """
 
 from __future__ import annotations
@@ -18,6 +29,7 @@ import os
 import resource
 import select
 import socket
+import ssl
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -26,30 +38,32 @@ from typing import Any
 import trio
 
 from edgestack.compose import Plan, Resources
-from edgestack.config.model import App, Listener
+from edgestack.config.model import App, Config, Listener, Tls
 from edgestack.content.files import PrivateFiles
 from edgestack.content.loading import load
 from edgestack.content.threads import AppThreads
 from edgestack.http.messages import Facts
+from edgestack.kept import Kept
 from edgestack.phases.access_log import FLUSH_DELAY, AccessLog
-from edgestack.wire.accepting import LotAcceptor
-from edgestack.wire.connection import Door
+from edgestack.phases.access_logs import AccessLogs
 from edgestack.wire.held_clock import HeldThreads, jumps_by_itself
-from edgestack.wire.listening import bind, resolve
 from edgestack.wire.lot import Lot
+from edgestack.wire.places import Lead, Pairs, Places, bound, url
 from edgestack.wire.portable import Portable
-from edgestack.wire.portable_accepting import PortableAcceptor
 from edgestack.wire.tls import Certificates
 
 __all__ = ["Stack"]
 
-Sockets = list[tuple[Listener, socket.socket]]
 IDLE_GRACE = 0.25
 """Seconds that idle connections stay open once the drain has begun: a request already on its way is answered (E10)."""
 LAST_CALL = 1.0
 """Seconds that application threads get after the grace, shielded, before they are named and left behind."""
 CONNECTIONS_SHARE = 0.9
 """Of RLIMIT_NOFILE; the rest is for files, logs and the application's own sockets (E11)."""
+
+Applications = Mapping[App, Callable[..., Any]]
+SAME: Any = object()
+"""The access log stays the one it is."""
 
 
 class Stack:
@@ -58,7 +72,7 @@ class Stack:
     def __init__(
         self,
         plan: Plan,
-        applications: Mapping[App, Callable[..., Any]] | None = None,
+        applications: Applications | None = None,
         access_log: AccessLog | None = None,
         unknown_host: Callable[[str], bool] | None = None,
         *,
@@ -72,29 +86,34 @@ class Stack:
         :raises ConfigError: an application cannot be loaded, a certificate cannot be used.
         """
         self._plan = plan
-        self._applications = dict(applications or {})
         self._access_log = access_log
+        self._unknown_host = unknown_host
         self._portable = not hasattr(select, "epoll") if portable is None else portable
         self._driver: Lot | Portable | None = None
-        self._held: Sockets = []
-        self._listening: trio.CancelScope = trio.CancelScope()
+        self._held: HeldThreads | None = None
+        self._places = Places()
         self._serving: trio.CancelScope = trio.CancelScope()
-        self._doors: list[tuple[Listener, Door]] = []
-        self._plain_doors: list[tuple[Listener, Door]] = []
         self._flush: trio.CancelScope = trio.CancelScope()
+        self._kept = Kept()
         server = plan.config.server
         self.threads = AppThreads(server.threads, server.queue)
-        pairs = plan.config.tls.certificates
-        self.certificates = Certificates(pairs, unknown=unknown_host) if pairs else None
-        self._resources = self._gather(plan)
+        self._earlier: list[AppThreads] = []
+        """Threads of earlier plans that may still be at work."""
+        self.certificates = _certificates(plan.config.tls, unknown_host)
+        self._applications = _loaded(plan, dict(applications or {}))
+        self._logs = AccessLogs([access_log] if access_log is not None else [])
+        with self._kept.next() as keep:
+            self._resources = self._gather(plan, self._applications, access_log, keep)
+            self._lead, self._plain = _leads(plan, self._resources)
 
-    def _gather(self, plan: Plan) -> Resources:
-        for app in plan.applications:
-            if app not in self._applications:
-                self._applications[app] = load(app.target)
-        ends = (self._access_log.end,) if self._access_log is not None else ()
-        private = [path for pair in plan.config.tls.certificates for path in pair]
-        return Resources(self._applications, ends, PrivateFiles([*private, *plan.config.server.private_paths]))
+    def _gather(self, plan: Plan, applications: Applications, access_log: AccessLog | None, keep: Any) -> Resources:
+        ends = (access_log.end,) if access_log is not None else ()
+        return Resources(applications, ends, _private(plan.config), keep, _Threads(self), access_log)
+
+    @property
+    def pool(self) -> AppThreads | HeldThreads:
+        """The application threads, as the driver has them."""
+        return self._held or self.threads
 
     # -- serving -----------------------------------------------------------------------------------------------------
 
@@ -109,14 +128,18 @@ class Stack:
         :param sockets: listening sockets, bound already; without them the plan's listeners are bound here.
         :raises OSError: a listener cannot be bound.
         """
+        pairs: Pairs = []
         try:
-            self._held = _bind(self._plan.config.listeners) if sockets is None else list(sockets)
+            pairs = bound(self._plan.config.listeners) if sockets is None else list(sockets)
             with self._serving:
                 async with trio.open_nursery() as nursery:
-                    self._begin(nursery)
-                    task_status.started([_url(listener, sock) for listener, sock in self._held])
+                    await nursery.start(self._places.run, self._begin(nursery))
+                    self._places.prepare(pairs, self._lead, self._plain, self.certificates, self._most())()
+                    task_status.started([url(listener, sock) for listener, sock in pairs])
         finally:
             self._end()
+            for _, sock in pairs:
+                sock.close()
 
     async def serve_stream(
         self, stream: trio.abc.Stream, facts: Facts | None = None, listener: Listener | None = None
@@ -127,73 +150,45 @@ class Stack:
         :param listener: what it would have come through.
         """
         assert isinstance(self._driver, Portable)
-        await self._driver.serve(stream, facts or Facts(), self._door(listener or Listener()))
+        door = self._places.apart(listener or Listener(), self._lead)
+        await self._driver.serve(stream, facts or Facts(), door)
 
-    def _begin(self, nursery: trio.Nursery) -> None:
-        """Make the driver and set everything going."""
+    def _begin(self, nursery: trio.Nursery) -> Lot | Portable:
+        """Make the driver and set it going."""
         server = self._plan.config.server
         clock: Any = trio.lowlevel.current_clock()
-        threads = HeldThreads(self.threads, clock) if jumps_by_itself(clock) else self.threads
+        if jumps_by_itself(clock):
+            self._held = HeldThreads(self.threads, clock)
+        threads = self._held or self.threads
+        driver: Lot | Portable
         if self._portable:
-            self._driver = Portable(server.limits, server.timeouts, threads, nursery)
+            driver = Portable(server.limits, server.timeouts, threads, nursery)
         else:
-            self._driver = lot = Lot(server.limits, server.timeouts, threads, clock.current_time, nursery)
+            driver = lot = Lot(server.limits, server.timeouts, threads, clock.current_time, nursery)
             nursery.start_soon(lot.run)
             nursery.start_soon(lot.deadlines.run)
+        self._driver = driver
+        self._system_most = _most_connections()
         _alive.add(self)
-        if self._access_log is not None:
-            self._access_log.bind(clock.current_time, self._wake_log)
-        nursery.start_soon(self._flush_log)
-        doors = [(listener, sock, self._door(listener), self._plain_door(listener)) for listener, sock in self._held]
-        nursery.start_soon(self._accept, doors, server.limits.connections or _most_connections())
+        self._logs.bind(clock.current_time, self._wake_log, driver.busy)
+        nursery.start_soon(self._flush_logs)
+        return driver
+
+    def _most(self) -> int:
+        return self._plan.config.server.limits.connections or self._system_most
 
     def _end(self) -> None:
-        if self._access_log is not None:
-            self._access_log.unbind()
+        self._logs.unbind()
         if self._driver is not None:
             self._driver.stop()
             self._driver.dispose()
-        self.threads.stop()
-        for _, sock in self._held:
-            sock.close()
-        if self._access_log is not None:
-            self._access_log.flush()
+        for threads in (self.threads, *self._earlier):
+            threads.stop()
+        self._places.close()
+        self._logs.close()
         _alive.discard(self)
 
-    async def _accept(self, doors: list[tuple[Listener, socket.socket, Door, Door]], most: int) -> None:
-        with self._listening:
-            async with trio.open_nursery() as nursery:
-                for listener, sock, door, plain in doors:
-                    nursery.start_soon(self._acceptor(listener, sock, door, plain, most).run)
-                if not doors:
-                    await trio.sleep_forever()
-        for _, sock, _, _ in doors:
-            sock.close()
-
-    def _acceptor(
-        self, listener: Listener, sock: socket.socket, door: Door, plain: Door, most: int
-    ) -> LotAcceptor | PortableAcceptor:
-        certificates = self.certificates if listener.tls else None
-        if isinstance(self._driver, Lot):
-            return LotAcceptor(
-                self._driver, listener, sock, door, certificates=certificates, plain_door=plain, most=most
-            )
-        assert self._driver is not None
-        return PortableAcceptor(
-            self._driver, listener, sock, door, certificates=certificates, plain_door=plain, most=most
-        )
-
-    def _door(self, listener: Listener) -> Door:
-        door = self._plan.assemble(self._resources)(listener)
-        self._doors.append((listener, door))
-        return door
-
-    def _plain_door(self, listener: Listener) -> Door:
-        door = self._plan.assemble_plain(self._resources)(listener)
-        self._plain_doors.append((listener, door))
-        return door
-
-    # -- the access log ------------------------------------------------------------------------------------------------
+    # -- the access logs -----------------------------------------------------------------------------------------------
 
     def _wake_log(self) -> None:
         assert self._driver is not None
@@ -202,27 +197,76 @@ class Stack:
     def _arm_log(self) -> None:
         self._flush.deadline = trio.current_time() + FLUSH_DELAY
 
-    async def _flush_log(self) -> None:
+    async def _flush_logs(self) -> None:
         """Sleep until a line wants to be written: an idle process makes no system calls."""
-        while self._access_log is not None:
+        while True:
             with trio.CancelScope(deadline=math.inf) as self._flush:
                 await trio.sleep_forever()
-            self._access_log.flush()
+            self._logs.flush()
+
+    def reopen_logs(self) -> None:
+        """Open the access logs anew by their names: they were moved away (SIGUSR1, logrotate)."""
+        self._logs.reopen()
 
     # -- change and end ------------------------------------------------------------------------------------------------
 
-    def adopt(self, plan: Plan) -> None:
+    def adopt(
+        self,
+        plan: Plan,
+        applications: Applications | None = None,
+        access_log: AccessLog | None = SAME,
+        sockets: Iterable[tuple[Listener, socket.socket]] | None = None,
+        unknown_host: Callable[[str], bool] | None = SAME,
+    ) -> None:
         """New exchanges take `plan`; those in flight keep theirs. On the loop; on an error nothing has changed.
 
-        Listeners and threads are those the stack was started with.
+        :param applications: loaded already, by section; those of unchanged sections are kept whatever it says, and
+            what is missing is loaded by name, which may take its time.
+        :param access_log: instead of the one before, which is closed when no exchange needs it any more.
+        :param sockets: where to listen from now on, all of it; the sockets that stay are the same objects. Without
+            them the plan's listeners are compared with those that stand, and what is new is bound here.
+        :raises ConfigError: an application cannot be loaded, a certificate cannot be used.
+        :raises OSError: a listener cannot be bound.
         """
-        resources = self._gather(plan)
-        lead, plain = plan.assemble(resources), plan.assemble_plain(resources)
-        for listener, door in self._doors:
-            _lead(door, lead(listener))
-        for listener, door in self._plain_doors:
-            _lead(door, plain(listener))
-        self._plan, self._resources = plan, resources
+        before, driver = self._plan.config, self._driver
+        assert driver is not None
+        log = self._access_log if access_log is SAME else access_log
+        unknown = self._unknown_host if unknown_host is SAME else unknown_host
+        loaded = _loaded(plan, {**(applications or {}), **self._applications})
+        same = plan.config.tls == before.tls
+        certificates = self.certificates if same else _certificates(plan.config.tls, unknown)
+        most = plan.config.server.limits.connections or self._system_most
+        standing = self._places.pairs
+        with self._kept.next() as keep:
+            resources = self._gather(plan, loaded, log, keep)
+            lead, plain = _leads(plan, resources)
+            pairs = bound(plan.config.listeners, standing) if sockets is None else list(sockets)
+            try:
+                change = self._places.prepare(pairs, lead, plain, certificates, most)
+            except BaseException:
+                _close_fresh(pairs, standing)
+                raise
+        self._plan, self._resources, self._lead, self._plain = plan, resources, lead, plain
+        self._applications, self.certificates, self._unknown_host = loaded, certificates, unknown
+        self._adopt_threads(before)
+        change()
+        self._adopt_logs(log)
+
+    def _adopt_threads(self, before: Config) -> None:
+        """Other limits for the driver; other threads where their number changed, and the old ones finish their work."""
+        server = self._plan.config.server
+        if (server.threads, server.queue) != (before.server.threads, before.server.queue):
+            self.threads.stop()
+            self._earlier = [threads for threads in (*self._earlier, self.threads) if not threads.stop()]
+            self.threads = AppThreads(server.threads, server.queue)
+            if self._held is not None:
+                self._held.use(self.threads)
+        assert self._driver is not None
+        self._driver.adopt(server.limits, server.timeouts, self._held or self.threads)
+
+    def _adopt_logs(self, access_log: AccessLog | None) -> None:
+        self._access_log = access_log
+        self._logs.adopt([access_log] if access_log is not None else [])
 
     async def drain(self, grace: float) -> list[str]:
         """Stop: no new connections, finish what is in flight, close idle ones after a short grace, then let go (E10).
@@ -232,7 +276,7 @@ class Stack:
         """
         driver = self._driver
         assert driver is not None
-        self._listening.cancel()
+        self._places.stop()
         driver.drain()
         deserted = trio.Event()
         driver.deserted = deserted.set
@@ -244,9 +288,10 @@ class Stack:
                 await deserted.wait()
         driver.stop()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_CALL):
-            await self.threads.idle()
+            for threads in (self.threads, *self._earlier):
+                await threads.idle()
         self._serving.cancel()
-        return self.threads.still_running()
+        return [one for threads in (self.threads, *self._earlier) for one in threads.still_running()]
 
     def statistics(self) -> dict[str, int]:
         """Counters and levels, for whoever asks."""
@@ -265,22 +310,52 @@ class Stack:
         """After a fork by the application: the child lets go of our listeners, connections and pollers."""
         if self._driver is not None:
             self._driver.close_in_child()
-        for _, sock in self._held:
-            if sock.fileno() >= 0:
-                os.close(sock.detach())
+        self._places.close_in_child()
 
 
-def _bind(listeners: Iterable[Listener]) -> Sockets:
-    """Bind them all, or none."""
-    bound: Sockets = []
-    try:
-        for listener in listeners:
-            bound += [(one, bind(one)) for one in resolve(listener)]
-    except BaseException:
-        for _, sock in bound:
+class _Threads:
+    """The application threads of a stack, whichever it has by now: for what the server asks itself."""
+
+    __slots__ = ("_stack",)
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    def queue(self, job: Callable[[], None]) -> None:
+        """:raises Refused: there are too many jobs."""
+        self._stack.pool.queue(job)
+
+    def go(self) -> None:
+        """Run what was queued."""
+        self._stack.pool.go()
+
+
+def _leads(plan: Plan, resources: Resources) -> tuple[Lead, Lead]:
+    return plan.assemble(resources), plan.assemble_plain(resources)
+
+
+def _loaded(plan: Plan, here: Applications) -> Applications:
+    """The plan's applications: those that are here, and the rest loaded now."""
+    return {app: here[app] if app in here else load(app.target, app.folder) for app in plan.applications}
+
+
+def _certificates(tls: Tls, unknown: Callable[[str], bool] | None) -> Certificates | None:
+    if not tls.certificates:
+        return None
+    minimum = ssl.TLSVersion.TLSv1_3 if tls.minimum == "1.3" else ssl.TLSVersion.TLSv1_2
+    return Certificates(tls.certificates, minimum=minimum, unknown=unknown, client_ca=tls.client_ca)
+
+
+def _private(config: Config) -> PrivateFiles:
+    pairs = [path for pair in config.tls.certificates for path in pair]
+    return PrivateFiles([*pairs, *config.server.private_paths])
+
+
+def _close_fresh(pairs: Pairs, standing: Pairs) -> None:
+    here = {id(sock) for _, sock in standing}
+    for _, sock in pairs:
+        if id(sock) not in here:
             sock.close()
-        raise
-    return bound
 
 
 def _most_connections() -> int:
@@ -289,19 +364,6 @@ def _most_connections() -> int:
         return sys.maxsize
     taken = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     return max(1, int((soft - taken) * CONNECTIONS_SHARE))
-
-
-def _lead(door: Door, other: Door) -> None:
-    door.handle, door.errors, door.ends = other.handle, other.errors, other.ends
-
-
-def _url(listener: Listener, sock: socket.socket) -> str:
-    """The address as a client would write it."""
-    scheme = "https" if listener.tls else "http"
-    if sock.family == socket.AF_UNIX:
-        return f"unix:{sock.getsockname()}"
-    host, port = sock.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 _alive: weakref.WeakSet[Stack] = weakref.WeakSet()

@@ -1,10 +1,11 @@
-"""The command line: what its words mean, and one clear line with status 2 where they make no sense (issue 2, §6)."""
+"""The command line: what its words mean, and errors with status 2 where they make no sense (issues 2 and 3)."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from edgestack import __version__, cli
 from edgestack.config.model import App, Config, Listener, Log, Route, Server, Static, Timeouts
+from edgestack.process.configuring import configure, sources
 from edgestack.process.options import Options
 
 
@@ -25,12 +27,18 @@ def meaning(*words: str) -> tuple[Config, Options]:
     """What `edgestack serve` with these words means; nothing is served."""
     command = cli.main.commands["serve"]
     context = command.make_context("serve", list(words))
-    return cli.configuration(context.params)
+    file, found, overrides = sources(context)
+    configured = configure(file, overrides, found=found)
+    return configured.config, replace(configured.options, overrides=())
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_a_small_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with little in it: files to serve, a module, and files that might be certificates."""
     monkeypatch.chdir(tmp_path)
+    Path("a").mkdir()
+    for name in ("m.py", "one.pem", "one.key", "two.pem", "two.key"):
+        Path(name).touch()
 
 
 # --- what words mean --------------------------------------------------------------------------------------------------
@@ -41,7 +49,7 @@ def test_the_defaults() -> None:
     assert config == Config(
         server=Server(threads=8, timeouts=Timeouts(keepalive=75.0, graceful=30.0), log=Log("-", "combined", "-")),
         listeners=(Listener("127.0.0.1", 8443, tls=True),),
-        routes=(Route("/", Static(Path()), None),),
+        routes=(Route(static=Static(Path())),),
     )
     assert options == Options(
         inherit=True,
@@ -57,10 +65,13 @@ def test_a_site_folder_is_found() -> None:
     assert options.notes == ("Neither --static nor --app was given: serving ./site.",)
 
 
+HERE = Path("here")
+"""Stands for the test's folder, which is not known before it runs."""
+
 ROUTES: list[tuple[list[str], Route]] = [
     (["--static", "a"], Route(static=Static(Path("a")))),
-    (["--app", "m:n"], Route(app=App("m:n"))),
-    (["--static", "a", "--app", "m:n"], Route(static=Static(Path("a")), app=App("m:n"))),
+    (["--app", "m:n"], Route(app=App("m:n", HERE))),
+    (["--static", "a", "--app", "m:n"], Route(static=Static(Path("a")), app=App("m:n", HERE))),
     (["--static", "a", "--listing"], Route(static=Static(Path("a"), listing=True))),
     (["--static", "a", "--dev"], Route(static=Static(Path("a"), cache_control="no-store"))),
 ]
@@ -69,6 +80,8 @@ ROUTES: list[tuple[list[str], Route]] = [
 @pytest.mark.parametrize(("words", "route"), ROUTES)
 def test_what_is_served(words: list[str], route: Route) -> None:
     config, options = meaning(*words)
+    if route.app is not None:
+        route = replace(route, app=replace(route.app, folder=Path.cwd()))
     assert config.routes == (route,)
     assert options.notes == ()
 
@@ -111,13 +124,14 @@ def test_limits_logs_and_files() -> None:
 
 
 def test_certificates_come_in_pairs() -> None:
-    config, options = meaning("--cert", "a", "--key", "b", "--cert", "c", "--key", "d")
-    assert config.tls.certificates == ((Path("a"), Path("b")), (Path("c"), Path("d")))
+    config, options = meaning("--cert", "one.pem", "--key", "one.key", "--cert", "two.pem", "--key", "two.key")
+    assert config.tls.certificates == ((Path("one.pem"), Path("one.key")), (Path("two.pem"), Path("two.key")))
     assert not options.development_certificate
     assert not meaning("--no-tls")[1].development_certificate
 
 
 ENVIRONMENT: list[tuple[str, str, list[str]]] = [
+    ("CONFIG", "c.toml", ["-c", "c.toml"]),
     ("STATIC", "a", ["--static", "a"]),
     ("APP", "m:n", ["--app", "m:n"]),
     ("BIND", ":1 127.0.0.1:2,[::1]:3", ["-b", ":1", "-b", "127.0.0.1:2", "-b", "[::1]:3"]),
@@ -169,7 +183,7 @@ def test_words_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 BAD: list[tuple[str, str]] = [
     ("serv", "no such command: serv (did you mean serve?)"),
-    ("zzz", "no such command: zzz (there are certs, completion, serve)"),
+    ("zzz", "no such command: zzz (there are certs, check, completion, config, explain, hash-password"),
     ("serve --statik a", "--static"),
     ("serve --threads 0", "'--threads': 0 is not in the range"),
     ("serve --max-connections 0", "'--max-connections': 0 is not in the range"),
@@ -179,11 +193,16 @@ BAD: list[tuple[str, str]] = [
     ("serve -b 127.0.0.1:65536", "'127.0.0.1:65536' has no port between 0 and 65535"),
     ("serve -b https://localhost:1", "did you mean localhost:1?"),
     ("serve --redirect-http x:y", "'x:y' has no port"),
-    ("serve --log-format xml", "'xml' is not one of"),
-    ("serve --cert a", "--cert: the certificate a comes without a key (add --key FILE)"),
-    ("serve --key a", "--key: the key a comes without a certificate"),
-    ("serve --no-tls --cert a --key b", "--cert: a certificate makes no sense without TLS"),
+    ("serve --log-format xml", "--log-format: there is no log format 'xml'"),
+    ("serve --cert one.pem", "--cert: this certificate comes without a key (add `key`"),
+    ("serve --key one.key", "--key: this key comes without a certificate"),
+    ("serve --cert none.pem --key one.key", '--cert: the file none.pem does not exist (did you mean "one.pem"?)'),
+    ("serve --no-tls --cert one.pem --key one.key", "--cert: `cert` makes no sense without TLS"),
     ("serve --no-tls --redirect-http :80", "--redirect-http: there is no HTTPS to redirect to"),
+    ("serve -c none.toml", "the file none.toml cannot be read: no such file or directory"),
+    ("serve --app mm:n", '--app: there is no module `mm` (did you mean "m:n"?)'),
+    ("serve --app x:y", "--app: there is no module `x` (it is looked for in the current folder, then on sys.path)"),
+    ("check", "there is no edgestack.toml in this folder (name one with -c, or begin one with"),
     ("serve --app m:n --listing", "--listing: it shows folders, and none is served"),
     ("serve --static missing", "--static: the folder missing does not exist"),
     ("serve --pid missing/pid", "--pid: the folder missing does not exist"),
@@ -242,7 +261,12 @@ def test_completion_scripts(shell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "expected"), [("edgestack s", "plain,serve"), ("edgestack serve --red", "plain,--redirect-http")]
+    ("typed", "expected"),
+    [
+        ("edgestack s", "plain,serve"),
+        ("edgestack config in", "plain,init"),
+        ("edgestack serve --red", "plain,--redirect-http"),
+    ],
 )
 def test_completion_completes(typed: str, expected: str) -> None:
     env = {"_EDGESTACK_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import glob
 import os
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from typing import Any
 from edgestack.config.place_kinds import closest
 from edgestack.config.positions import Mark, Source, index_document
 from edgestack.config.problems import ConfigErrors, Problem
-from edgestack.config.syntax import explain_syntax
 from edgestack.errors import ConfigError
 
 __all__ = ["Document", "merge", "read_documents", "shown_path"]
@@ -70,6 +68,8 @@ class _Reader:
 
         :param above: the files that led here, the outermost first.
         """
+        import tomllib  # not for those who have no file
+
         source = self._source(path)
         if source is None:
             return None
@@ -77,6 +77,8 @@ class _Reader:
             values = tomllib.loads(source.text)
             mark = index_document(source)
         except tomllib.TOMLDecodeError as error:
+            from edgestack.config.syntax import explain_syntax
+
             self.problems.append(explain_syntax(str(error), source))
             return None
         except RecursionError:

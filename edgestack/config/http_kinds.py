@@ -232,12 +232,14 @@ class InsidePath(Template):
 
 
 class Page(InsidePath):
-    """Where an error leads: a path, a named route, or another site."""
+    """Where an error leads: a path, a named route, or another site; `=200 /x` gives the page another status."""
 
     words = "a path"
 
     def read(self, value: Any, spot: Spot) -> Any:
         """The same, or a URL."""
+        if re.match(r"=[2-5]\d\d [/@$]", value):
+            return Template.read(self, value, spot)
         return (
             Template.read(self, value, spot) if value.startswith(("http://", "https://")) else super().read(value, spot)
         )

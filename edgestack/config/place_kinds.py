@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from edgestack.config.addresses import parse_address
 from edgestack.config.kinds import Kind, NotHere
+from edgestack.config.nested_kinds import OneOrMany
 from edgestack.config.problems import nearest
 from edgestack.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgestack.config.reading import Spot
 
-__all__ = ["ADDRESS", "APPLICATION", "FILE", "FOLDER", "NEW_FILE", "PASSWORDS", "LogTarget", "find_module"]
+__all__ = ["ADDRESS", "APPLICATION", "FILE", "FILES", "FOLDER", "NEW_FILE", "PASSWORDS", "LogTarget", "find_module"]
 
 
 class FolderPath(Kind):
@@ -53,6 +54,14 @@ class FilePath(Kind):
         if not os.access(path, os.R_OK):
             raise NotHere(f"the file {value} cannot be read: permission denied")
         return path
+
+
+class FilePaths(OneOrMany):
+    """One such file, or several; in an environment variable they are separated as in PATH."""
+
+    def plain(self, text: str) -> Any:
+        """Several in one text."""
+        return [path for path in text.split(os.pathsep) if path]
 
 
 class Passwords(FilePath):
@@ -123,10 +132,15 @@ class Application(Kind):
             raise ConfigError(f"{value!r} names a file, not a module", hint=f'did you mean "{dotted}{colon}{name}"?')
         if not all(part.isidentifier() for part in module.split(".")) or (colon and not name.strip()):
             raise ConfigError(f"{value!r} does not name an application", hint='write "module:name"')
-        folder = spot.mark.source.folder
+        source = spot.mark.source
+        folder = source.folder
         missing = find_module(module, [str(folder), os.getcwd(), *sys.path])
         if missing:
-            raise NotHere(f"there is no module `{missing}`", hint=_closest_module(missing, folder, value))
+            hint = _closest_module(missing, folder, value)
+            if not hint:
+                first = "beside this file first, then " if source.text else ""
+                hint = f"it is looked for {first}in the current folder, then on sys.path"
+            raise NotHere(f"there is no module `{missing}`", hint=hint)
         return value, folder.absolute()
 
 
@@ -150,7 +164,7 @@ def find_module(name: str, path: list[str]) -> str:
 
 
 def _closest_module(missing: str, folder: Path, said: str) -> str:
-    """The module that was probably meant, among those beside the missing one."""
+    """The module that was probably meant, among those beside the missing one; "" when none is close."""
     parent, _, last = missing.rpartition(".")
     if parent and not folder.joinpath(*parent.split(".")).is_dir():
         return f"`{parent}` is a module, not a package"
@@ -161,7 +175,7 @@ def _closest_module(missing: str, folder: Path, said: str) -> str:
         return ""
     meant = nearest(last, [name for name in names if name.isidentifier()])
     if not meant:
-        return "it is looked for beside this file first, then in the current folder, then on sys.path"
+        return ""
     return f'did you mean "{said.replace(missing, f"{parent}.{meant}" if parent else meant, 1)}"?'
 
 
@@ -190,6 +204,7 @@ def closest(path: Path, said: str, *, folders: bool = False) -> str:
 
 FOLDER = FolderPath()
 FILE = FilePath()
+FILES = FilePaths(FILE)
 NEW_FILE = NewFile()
 PASSWORDS = Passwords()
 ADDRESS = Address()

@@ -116,7 +116,8 @@ def _targets(rules: Site | Route, mark: Mark) -> Iterator[tuple[str, Mark]]:
     said = parts(mark)
     if "errors" in said:
         pages = said["errors"]
-        yield from ((page, spot) for (_, page), spot in zip(rules.errors, parts(pages).values(), strict=False))
+        for (_, page), spot in zip(rules.errors, parts(pages).values(), strict=False):
+            yield page.partition(" ")[2] if page.startswith("=") else page, spot
     if "auth_request" in said and rules.auth_request:
         yield rules.auth_request, said["auth_request"]
     if isinstance(rules, Route) and "try" in said and rules.try_:

@@ -25,12 +25,13 @@ class KeyRow(NamedTuple):
     name: str
     type: str
     default: str
-    """"" for a key that must be there."""
+    """In words, or as it is written; "" for a key that must be there, and for tables."""
     example: str
     doc: str
     nginx: str
     flag: str
     """The option of `serve` with the same meaning; "" for none."""
+    required: bool = False
 
 
 class SectionRows(NamedTuple):
@@ -72,7 +73,7 @@ def _rows(cls: type) -> Iterator[KeyRow]:
         default = default_text(key, _default(cls, slot))
         kind = key.kind.words.removeprefix("a ").removeprefix("an ")
         flag = f"--{name.replace('_', '-')}" if key.flag else ""
-        yield KeyRow(name, kind, default, key.example, key.doc, key.nginx, flag)
+        yield KeyRow(name, kind, default, key.example, key.doc, key.nginx, flag, key.required)
 
 
 def _default(cls: Any, slot: Slot) -> Any:

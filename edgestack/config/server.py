@@ -12,7 +12,7 @@ from edgestack.config.http_kinds import TRUSTED
 from edgestack.config.keys import holding, key, section
 from edgestack.config.kinds import DURATION, DURATION_OR_0, SIZE, SWITCH, TEXT, Choice, Whole
 from edgestack.config.nested_kinds import As, Either, OneOrMany, Table
-from edgestack.config.place_kinds import ADDRESS, FILE, NEW_FILE, LogTarget
+from edgestack.config.place_kinds import ADDRESS, FILE, FILES, NEW_FILE, LogTarget
 
 __all__ = ["Limits", "Listen", "Log", "Server", "Timeouts", "Tls", "TlsTable"]
 
@@ -187,12 +187,12 @@ class TlsTable:
     """Certificates, and what clients must bring. Without a certificate one for development is made."""
 
     cert: tuple[Path, ...] = key(
-        OneOrMany(FILE), "The certificate chain, PEM. Several serve several names (SNI); the first serves all others.",
+        FILES, "The certificate chain, PEM. Several serve several names (SNI); the first serves all others.",
         default=(), shown="one for development", example='"/etc/ssl/example.com.pem"', nginx="ssl_certificate",
         flag=True,
     )  # fmt: skip
     key_: tuple[Path, ...] = key(
-        OneOrMany(FILE), "The key of the certificate, PEM; of several, in the same order.", default=(), shown="none",
+        FILES, "The key of the certificate, PEM; of several, in the same order.", default=(), shown="none",
         example='"/etc/ssl/example.com.key"', nginx="ssl_certificate_key", flag=True,
     )  # fmt: skip
     minimum: str = key(

@@ -20,6 +20,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeAlias
 
@@ -36,18 +37,19 @@ DEFAULT_NAMES = ("application", "app")
 KEY = "app"
 
 
-def load(target: str) -> Application:
+def load(target: str, folder: Path | None = None) -> Application:
     """The WSGI callable that `target` names, as `module:expression` or `module`.
 
+    :param folder: comes before the current one: that of the file that names the application.
     :raises ConfigError: there is none; `.why`, `.hint` and, where the application itself failed, `.traceback_text`.
     """
     name, colon, text = target.partition(":")
     if os.sep in name or name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"{target!r} does not name an application", hint=hints.for_target(target), key=KEY)
     steps = _parse(text, target) if colon else None
-    folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    for path in (os.getcwd(), str(folder or "")):
+        if path and path not in sys.path:
+            sys.path.insert(0, path)
     module = _import(name, target)
     found = _default(module) if steps is None else _resolve(module, steps, f"{name}:")
     _check(found, target)

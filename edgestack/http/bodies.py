@@ -76,6 +76,8 @@ class RequestBody(Protocol):
 
     length: int | None
     """What Content-Length says, in bytes; None for a chunked body."""
+    gap: float
+    """Seconds that the client may pause."""
 
     def spooled_nowait(self, limit: int) -> IO[bytes] | None:
         """The whole body as a file at its start if every byte of it is here already, else None."""

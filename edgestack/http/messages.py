@@ -6,7 +6,14 @@ These are values: no socket, no thread, no clock. A request's fields come as rec
     Handler = Callable[[Exchange], Answer]
     Answer  = Response                 at once: it can be sent now
             | AppCall                  application code: must run on a thread, writes to an Outlet
-            | Awaitable[Response | AppCall]   must wait; the loop gives it a task
+            | Jump                     inside the server: another path or a named route answers; the spine follows
+            | Awaitable of those       must wait; the loop gives it a task
+    Check   = Callable[[Exchange], Response | Jump | None]    None means go on; raises EdgeError to refuse
+    Wrap    = Callable[[Handler], Handler]                    the only links that may wait, beside content
+    Filter  = Callable[[Exchange, Response], Response]        pure, on any thread
+    End     = Callable[[Exchange], None]                      run once, by whoever finishes the exchange
+
+A link that counts, or waits, has a method `describe(exchange) -> str`: what it would say, without doing it.
 
 A `Response` is immutable by law, not by `frozen=True` (whose __init__ pays for every field): a filter makes a new one
 with `with_`. Framing is not its business: `length` says how long the body is, the wire writes Content-Length or chunks.
@@ -20,6 +27,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from edgestack.errors import EdgeError
     from edgestack.http.bodies import Body, Outlet, RequestBody
     from edgestack.http.target import Path
 
@@ -28,12 +36,19 @@ __all__ = [
     "Answer",
     "AppCall",
     "Check",
+    "End",
     "Exchange",
     "Facts",
     "Filter",
+    "Flow",
     "Handler",
+    "Journey",
+    "Jump",
     "Request",
     "Response",
+    "Wrap",
+    "change_once",
+    "settled",
 ]
 
 FieldPairs: TypeAlias = "tuple[tuple[str, str], ...]"
@@ -115,7 +130,10 @@ class Response:
     :param reason: the reason phrase; "" for the usual one.
     """
 
-    __slots__ = ("at_once", "body", "encoded", "fields", "length", "reason", "status")
+    __slots__ = ("at_once", "body", "changed", "encoded", "fields", "length", "reason", "status")
+
+    changed: tuple[object, Response | None]
+    """What a link made of this answer; unset until `change_once` keeps it here."""
 
     def __init__(
         self, status: int, fields: FieldPairs = (), body: Body = b"", length: int | None = None, reason: str = ""
@@ -147,6 +165,35 @@ class Response:
         """The first value of the field `name` (any case), or None."""
         name = name.lower()
         return next((value for key, value in self.fields if key.lower() == name), None)
+
+
+def change_once(response: Response, link: object, change: Callable[[Response], Response]) -> Response:
+    """`change(response)`, made once for an answer that is given again and again: a static entry's, an application's.
+
+    What comes of it stands on the answer itself and goes with it. Threads may both make it; one of the two stays.
+
+    :param link: whose change it is: the same answer may pass links of several routes.
+    """
+    kept: tuple[object, Response | None] | None = getattr(response, "changed", None)
+    if kept is not None and kept[0] is link:
+        return kept[1] or response
+    made = change(response)
+    response.changed = (link, made if made is not response else None)  # never itself: a ring would outlive its entry
+    return made
+
+
+class Flow:
+    """How an answer is to be sent, where its route says so. What it does not say is the server's."""
+
+    __slots__ = ("rate", "send_gap")
+
+    def __init__(self, rate: int = 0, send_gap: float = 0.0) -> None:
+        """
+        :param rate: bytes a second; 0 for as fast as the client takes them.
+        :param send_gap: seconds that may pass while the client takes nothing; 0 for the server's own.
+        """
+        self.rate = rate
+        self.send_gap = send_gap
 
 
 class Facts:
@@ -187,9 +234,12 @@ class Exchange:
     """
 
     __slots__ = (
-        "attempts", "bytes_out", "chain", "ends", "facts", "request", "serial", "started", "status", "ticket",
+        "attempts", "bytes_out", "chain", "ends", "facts", "flow", "journey", "request", "serial", "started", "status",
+        "ticket",
     )  # fmt: skip
 
+    flow: Flow
+    """How the answer is to be sent; unset where no route says so: what is not asked for costs nothing."""
     prefix = os.urandom(12).hex()
     """The hex digits that open every request id of this process."""
 
@@ -207,6 +257,7 @@ class Exchange:
         self.bytes_out = 0
         self.ticket: list[None] | None = None
         self.attempts: list[Any] | None = None
+        self.journey: Journey | None = None
         self.ends: tuple[Callable[[Exchange], None], ...] = ()
 
     @property
@@ -241,7 +292,59 @@ class AppCall:
         """It will not be run: close what it holds (a spooled body)."""
 
 
-Answer: TypeAlias = "Response | AppCall | Awaitable[Response | AppCall]"
+class Jump:
+    """An answer that is elsewhere inside the server: nginx's internal redirect. The spine follows it."""
+
+    __slots__ = ("error", "fresh", "query", "status", "target")
+
+    def __init__(
+        self,
+        target: Path | str,
+        query: str | None = None,
+        *,
+        fresh: bool = False,
+        error: EdgeError | None = None,
+        status: int = 0,
+    ) -> None:
+        """
+        :param target: a path of this site; or the name of a named route, without "@".
+        :param query: None keeps the one that the request has.
+        :param fresh: nothing was checked yet (a rewrite): the checks of the chain that is left do not count as met.
+        :param error: what went wrong, where an error page is asked for.
+        :param status: of the page, when it is another one than the error's.
+        """
+        self.target = target
+        self.query = query
+        self.fresh = fresh
+        self.error = error
+        self.status = status or (error.status if error is not None else 0)
+
+
+class Journey:
+    """The jumps of one exchange."""
+
+    __slots__ = ("error", "met", "rounds", "status")
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.error: EdgeError | None = None
+        """What the answer is a page for."""
+        self.status = 0
+        """The status of that page."""
+        self.met: set[object] = set()
+        """Checks and wraps that need not be met again, by identity."""
+
+
+async def settled(answer: Answer) -> Response | AppCall | Jump:
+    """What an answer is in the end; waits only where it must."""
+    if isinstance(answer, Response | AppCall | Jump):
+        return answer
+    return await answer
+
+
+Answer: TypeAlias = "Response | AppCall | Jump | Awaitable[Response | AppCall | Jump]"
 Handler: TypeAlias = "Callable[[Exchange], Answer]"
-Check: TypeAlias = "Callable[[Exchange], Response | None]"
+Check: TypeAlias = "Callable[[Exchange], Response | Jump | None]"
+Wrap: TypeAlias = "Callable[[Handler], Handler]"
 Filter: TypeAlias = "Callable[[Exchange, Response], Response]"
+End: TypeAlias = "Callable[[Exchange], None]"

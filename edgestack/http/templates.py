@@ -28,9 +28,10 @@ from edgestack.http.variable_table import FAMILIES, MOMENTS, TIMED, VARIABLES, C
 __all__ = ["Constant", "Scope", "Template", "TemplateError", "Use", "compile_template", "variable_names"]
 
 Template: TypeAlias = "Callable[[Exchange], str]"
-Use: TypeAlias = Literal["text", "url", "log"]
+Use: TypeAlias = Literal["text", "url", "query", "log"]
 """What the text becomes, and so what must not stand in it bare: anything (a key, a body, a file's path); a URL or a
-field's value, where what was decoded is percent-encoded again (RFC 3986 §2.1); a log line."""
+field's value, where what was decoded is percent-encoded again (RFC 3986 §2.1); a query, where "&" and "=" are too; a
+log line."""
 
 URL_SAFE = "/:@!$&'()*+,;=~-._"
 """What a path may hold as it is (RFC 3986 §3.3)."""
@@ -179,6 +180,8 @@ def _careful(variable: Variable, use: Use) -> Template:
         return cast("Template", read)
     if use == "url" and variable.decoded:
         return lambda exchange: quote(read(exchange) or "", URL_SAFE, errors="surrogateescape")
+    if use == "query" and variable.decoded:
+        return lambda exchange: quote(read(exchange) or "", "/", errors="surrogateescape")
     return lambda exchange: read(exchange) or ""
 
 

@@ -19,9 +19,11 @@ import ipaddress
 import json
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgestack.errors import AppError, EdgeError
+from edgestack.http.media_types import media_type
 from edgestack.http.messages import Exchange, Response
 from edgestack.http.negotiation import choose_type
 from edgestack.http.pages import advice, error_page, reason, traceback_page
@@ -37,14 +39,16 @@ HTML, JSON, TEXT = "text/html", "application/json", "text/plain"
 class ErrorPages:
     """Makes the Response for an EdgeError."""
 
-    def __init__(self, site: Path | None = None, dev: bool = False) -> None:
+    def __init__(self, site: Path | None = None, dev: bool = False, own: Mapping[int, Path] | None = None) -> None:
         """
         :param site: the folder that may hold ``404.html`` and ``50x.html`` (nginx's `error_page`, by convention).
         :param dev: show an application's traceback to clients on this machine (criterion F11).
+        :param own: files that the user names for statuses; 4 and 5 stand for all that begin so.
         """
         self.not_found = _Page(site / "404.html") if site else None
         self.broken = _Page(site / "50x.html") if site else None
         self.dev = dev
+        self.own = {status: (_Page(file), media_type(file.name)) for status, file in (own or {}).items()}
 
     def __call__(self, exchange: Exchange, error: EdgeError) -> Response:
         """The answer to `exchange`; its status and required fields are the error's."""
@@ -55,6 +59,10 @@ class ErrorPages:
             text = str(getattr(error, "traceback_text", ""))
             if text:
                 return _response(error, kind, _development(exchange, status, kind, text))
+        named = self.own.get(status) or self.own.get(status // 100)
+        body = named[0].read() if named else b""
+        if named and body:
+            return _response(error, named[1], body)
         if kind == HTML or (kind == TEXT and _takes_html(accept)):
             custom = self._custom(status)
             if custom:
@@ -149,7 +157,7 @@ def _json(value: dict[str, object]) -> bytes:
 
 def _response(error: EdgeError, kind: str, body: bytes) -> Response:
     """Status, body, and the fields: the error's own first (Allow, Retry-After), ours where it does not speak."""
-    content_type = kind if kind == JSON else f"{kind}; charset=utf-8"
+    content_type = f"{kind}; charset=utf-8" if kind in (HTML, TEXT) else kind
     ours = [("Content-Type", content_type), ("X-Content-Type-Options", "nosniff"), ("Vary", "Accept")]
     if error.status >= 500:
         ours.append(("Cache-Control", "no-store"))

@@ -1,13 +1,21 @@
 """Keeping one server process alive: everything between the shell and `Stack`. No HTTP, no requests.
 
+    words -> commands       how commands differ from click's; errors told
+             serve_options  the options, each a key of the file
+             configuring    file, environment and options -> Config, Options     ConfigErrors, all at once, status 2
+
     cli.py -> run.serve(config, options) -> exit status
-      checks      what the user named exists and is what it should be     ConfigError, told as one line, status 2
+      checks      what the user named can be used                        ConfigError, put at its line, status 2
       logs        the error log
       markers     the pid file and the ready file
-      sockets     bind, inherit, explain why not (holders: who has the port)
-      [the application is loaded, the development certificate made]
+      generation  one reading of the configuration, ready to be served:
+        sockets     bind, inherit, explain why not (holders: who has the port)
+        [the application is loaded, the development certificate made]
       trio.run: signals opened, then the Stack serves, then the banner
-      signals     stop, stop at once, reopen logs
+      signals     stop, stop at once, reload, reopen logs
+      reload, control_server     another generation in the place of this one; who may ask for it
+
+    *_command, config_commands      the other commands, each imported when it is asked for
 
 What is slow comes after what can fail quickly: a port in use is told before the application is imported.
 """

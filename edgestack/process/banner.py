@@ -1,6 +1,7 @@
 """What a person sees at start: where to go, what is served from where, what to do about the certificate. Pure text.
 
     banner(scene, colour=...) -> the lines, for standard error
+    painter(colour) -> paint(text, CYAN)
     wants_colour(stream, environ): only on a terminal, and not with NO_COLOR (no-color.org) or TERM=dumb
 
 It knows neither sockets nor files: `run.py` tells it what there is, as a `Scene`.
@@ -8,15 +9,19 @@ It knows neither sockets nor files: `run.py` tells it what there is, as a `Scene
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TextIO, TypeAlias
 
-__all__ = ["Scene", "banner", "wants_colour"]
+__all__ = ["BOLD", "CYAN", "DIM", "GREEN", "RED", "YELLOW", "Paint", "Scene", "banner", "painter", "wants_colour"]
 
-BOLD, DIM, GREEN, CYAN, YELLOW = "1", "2", "32", "36", "33"
+BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 LABEL_WIDTH = 13
+"""Of most labels; a longer one makes all of them wider."""
+
+FEW = 6
+"""Sites that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +30,20 @@ class Scene:
 
     version: str
     urls: tuple[str, ...]
+    file: str = ""
+    """The configuration file; "" for none."""
+    found: bool = False
+    """Whether nobody named that file."""
+    sites: tuple[str, ...] = ()
+    """The hosts of each site; none where routes stand without one."""
     static: str = ""
-    """The folder that is served; "" for none."""
+    """The folders that are served; "" for none."""
     hidden: tuple[str, ...] = ()
-    """Names in it that are not shown to anybody (C15)."""
+    """Names in them that are not shown to anybody (C15)."""
     app: str = ""
-    """The application's name; "" for none."""
+    """The applications' names; "" for none."""
+    files_first: bool = True
+    """Whether a route has both, a folder and an application."""
     threads: int = 0
     certificate: str = ""
     """The development authority's certificate; "" when the user's own is served, or none."""
@@ -47,16 +60,28 @@ def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def banner(scene: Scene, *, colour: bool = False) -> str:
-    """The text, with a newline at its end."""
+Paint: TypeAlias = "Callable[[str, str], str]"
+"""Gives a text a colour, where colours are wanted."""
+
+
+def painter(colour: bool) -> Paint:
+    """What gives a text one of the colours above; without `colour`, what gives it as it is."""
 
     def paint(text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colour else text
 
+    return paint
+
+
+def banner(scene: Scene, *, colour: bool = False) -> str:
+    """The text, with a newline at its end."""
+    paint = painter(colour)
     lines = [f"{paint('edgestack', BOLD)} {paint(scene.version, DIM)}", ""]
     lines += [f"  {paint('→', GREEN)} {paint(friendly(url), CYAN)}" for url in friendly_first(scene.urls)]
     lines.append("")
-    lines += [f"  {paint(label.ljust(LABEL_WIDTH), DIM)}{text}" for label, text in _facts(scene)]
+    facts = _facts(scene)
+    width = max([LABEL_WIDTH, *(len(label) + 2 for label, _ in facts)])
+    lines += [f"  {paint(label.ljust(width), DIM)}{text}" for label, text in facts]
     lines += [f"  {paint(note, YELLOW)}" for note in _notes(scene)]
     lines += ["", f"  {paint('Ctrl-C stops.', DIM)}", ""]
     return "\n".join(lines)
@@ -78,17 +103,26 @@ def friendly_first(urls: tuple[str, ...]) -> list[str]:
 
 def _facts(scene: Scene) -> list[tuple[str, str]]:
     facts = []
+    if scene.file:
+        facts.append(("configuration", scene.file + ("  (found here)" if scene.found else "")))
+    facts += [("site" if at == 0 else "", hosts) for at, hosts in enumerate(_few(scene.sites))]
     if scene.static:
         hidden = f"  (hidden: {', '.join(scene.hidden)})" if scene.hidden else ""
         facts.append(("files", scene.static + hidden))
     if scene.app:
-        first = "after the files, " if scene.static else ""
+        first = "after the files, " if scene.static and scene.files_first else ""
         facts.append(("application", f"{scene.app}  ({first}{scene.threads} threads)"))
     if scene.redirects:
         facts.append(("redirect", f"port {', '.join(scene.redirects)} to https"))
     if scene.certificate:
         facts.append(("certificate", f"for development, signed by {scene.certificate}"))
     return facts
+
+
+def _few(sites: tuple[str, ...]) -> list[str]:
+    """The first of many: the banner is no directory."""
+    rest = len(sites) - FEW
+    return list(sites) if rest <= 0 else [*sites[: FEW - 1], f"and {rest + 1} more"]
 
 
 def _notes(scene: Scene) -> list[str]:

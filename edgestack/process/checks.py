@@ -22,9 +22,9 @@ def check(config: Config, options: Options) -> None:
 
     :raises ConfigError: at the first that cannot be used.
     """
-    for route in config.routes:
-        if route.static is not None:
-            static_root(route.static.root)
+    roots = [route.static.root for site in config.all_sites() for route in site.routes if route.static is not None]
+    for root in dict.fromkeys(roots):
+        static_root(root)
     if config.server.log.access not in ("-", "off"):
         writable(Path(config.server.log.access), "access-log")
     if config.server.log.error != "-":

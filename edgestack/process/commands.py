@@ -1,4 +1,4 @@
-"""How the commands of this program differ from click's own: errors in one line, options in groups, code on demand.
+"""How the commands of this program differ from click's own: errors told well, options in groups, code on demand.
 
     Program   the group: imports a command when it is asked for, and has the only place where errors are told
     Sectioned, Grouped   a command whose help shows its options in groups
@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from edgestack.config.problems import ConfigErrors, Problem
 from edgestack.errors import ConfigError
 
 __all__ = ["Grouped", "Program", "Sectioned", "Value"]
@@ -92,11 +93,19 @@ class Program(click.Group):
         return error.exit_code
 
     def _tell(self, error: ConfigError) -> int:
-        """One line, after the application's own traceback where its import failed."""
+        """All errors, each with its line where it stands in a file; what an import of the application said before."""
         traceback_text = getattr(error, "traceback_text", "")
         if traceback_text:
             click.echo(traceback_text.rstrip("\n") + "\n", err=True)
-        self._line(f"--{error.key}: {error}" if error.key and not error.file else str(error))
+        errors = error.errors if isinstance(error, ConfigErrors) else (error,)
+        for at, one in enumerate(errors):
+            if isinstance(one, Problem) and one.line:
+                click.echo(("\n" if at else "") + one.shown(), err=True)
+            else:
+                self._line(f"--{one.key}: {one}" if one.key and not one.file else str(one))
+        if len(errors) > 1 or errors[0].line:
+            count = f"{len(errors)} errors" if len(errors) > 1 else "1 error"
+            click.echo(f"\n{self.program}: {count}", err=True)
         return BAD_INPUT
 
     def _line(self, text: str) -> None:

@@ -74,6 +74,22 @@ class ErrorLog:
         self._logger.setLevel(logging.INFO)
         self._logger.propagate = False
 
+    def change(self, log: Log) -> None:
+        """Another file, another form (reload); the old file stays in use when the new one cannot be opened."""
+        self._handler.setFormatter(_formatter(log))
+        path = None if log.error == "-" else Path(log.error)
+        if path == self._path:
+            return
+        try:
+            fresh = sys.stderr if path is None else _opened(path)
+        except OSError as error:
+            self._logger.error("the error log %s cannot be opened: %s", path, error.strerror)
+            return
+        before = self._handler.setStream(fresh)
+        if before and self._path is not None:
+            before.close()
+        self._path = path
+
     def reopen(self) -> None:
         """Open the file anew by its name (SIGUSR1, logrotate); the old one stays in use when that fails."""
         if self._path is None:
@@ -101,11 +117,14 @@ def open_error_log(log: Log) -> ErrorLog:
 
     :raises ConfigError: the file cannot be opened.
     """
-    formatter = JsonLines() if log.format == "json" else TextLines()
     try:
-        return ErrorLog(None if log.error == "-" else Path(log.error), formatter)
+        return ErrorLog(None if log.error == "-" else Path(log.error), _formatter(log))
     except OSError as error:
         raise ConfigError(f"the error log {log.error} cannot be opened: {error.strerror}", key="error-log") from None
+
+
+def _formatter(log: Log) -> logging.Formatter:
+    return JsonLines() if log.format == "json" else TextLines()
 
 
 def _opened(path: Path) -> TextIO:

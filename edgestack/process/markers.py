@@ -14,7 +14,7 @@ from pathlib import Path
 from edgestack.errors import ConfigError
 from edgestack.process.holders import process_name
 
-__all__ = ["Marker", "claim_pid_file", "write_ready_file"]
+__all__ = ["Marker", "claim_pid_file", "living", "ready_text", "write_ready_file"]
 
 CLOCK_SLACK = 2.0
 """Seconds that a process may seem to have started after it wrote its file: `btime` in /proc/stat is rounded."""
@@ -32,13 +32,24 @@ class Marker:
         """
         self._path = path.absolute()
         self._text = text
-        beside = self._path.with_name(f".{path.name}.{os.getpid()}")
+        self._write(text)
+
+    def _write(self, text: str) -> None:
+        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
             beside.write_text(text)
             beside.replace(self._path)
         except OSError as error:
             beside.unlink(missing_ok=True)
-            raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+            raise ConfigError(f"{self._path} cannot be written: {error.strerror}") from None
+
+    def change(self, text: str) -> None:
+        """Say something else from now on.
+
+        :raises ConfigError: it cannot be written; what it said before stays.
+        """
+        self._write(text)
+        self._text = text
 
     def remove(self) -> None:
         """Take it away, unless somebody else's has taken its place."""
@@ -54,7 +65,12 @@ def write_ready_file(path: Path, urls: list[str]) -> Marker:
 
     :raises ConfigError: it cannot be written.
     """
-    return Marker(path, json.dumps(urls) + "\n")
+    return Marker(path, ready_text(urls))
+
+
+def ready_text(urls: list[str]) -> str:
+    """What a ready file says."""
+    return json.dumps(urls) + "\n"
 
 
 def claim_pid_file(path: Path) -> Marker:
@@ -62,15 +78,15 @@ def claim_pid_file(path: Path) -> Marker:
 
     :raises ConfigError: the process that the file names is alive, or it cannot be written.
     """
-    pid = _living(path)
+    pid = living(path)
     if pid:
         name = process_name(pid) or "a process"
         raise ConfigError(f"{path} says that a server runs already: {name} (pid {pid})", hint="stop it first")
     return Marker(path, f"{os.getpid()}\n")
 
 
-def _living(path: Path) -> int:
-    """The process that wrote the file, if it is another one and still runs, else 0."""
+def living(path: Path) -> int:
+    """The process that wrote a pid file, if it is another one and still runs, else 0."""
     try:
         pid = int(path.read_text())
         written = path.stat().st_mtime

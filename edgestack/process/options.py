@@ -1,16 +1,21 @@
-"""What the command line says about this one process, beside the `Config` that says what is served. Pure data."""
+"""What the configuration says about this one process, beside the `Config` that says what is served. Pure data.
+
+Made by `configuring.py`, from the same file, environment and flags.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgestack.config.overrides import Override
+
 __all__ = ["Options"]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The parts of `edgestack serve` that are not configuration."""
+    """The parts of `edgestack serve` that only the process needs to know."""
 
     ready_file: Path | None = None
     """Where a JSON list of URLs is written once they accept."""
@@ -24,3 +29,9 @@ class Options:
     """Make or renew the development certificate: TLS is wanted and none was named."""
     notes: tuple[str, ...] = ()
     """Sentences for the banner: what was assumed because nothing was said."""
+    file: Path | None = None
+    """The configuration file; None where flags and the environment say everything."""
+    found: bool = False
+    """Whether that file was found in the current folder, and not named."""
+    overrides: tuple[Override, ...] = ()
+    """What is said outside the file, the weakest first: whoever reads the file again needs it."""

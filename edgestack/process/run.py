@@ -2,11 +2,11 @@
 
     serve(config, options)
       ├ checks, limits, error log, pid file          what can fail quickly
-      ├ sockets                                      a port in use is told at once
-      ├ development certificate, application         what is slow
-      ├ Stack(compose(config))                       certificates are loaded here
+      ├ generation.begin                             sockets; development certificate, applications, a plan
+      ├ Stack(plan)                                  certificates are loaded here
       └ trio.run(_live)
-          signals opened ─ stack.serve accepts ─ ready file, banner, browser ─ an order ─ drain
+          signals opened ─ stack.serve accepts ─ control socket, ready file, banner, browser ─ an order ─ drain
+                                                                                    └ reload.py: another generation
       logs flushed, files removed; os._exit when an application thread cannot be ended
 
 Everything opened on the way is closed on the way out, in reverse order, whichever step failed. `ConfigError` is raised
@@ -20,30 +20,29 @@ import logging
 import os
 import resource
 import sys
-import webbrowser
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import trio
 
 from edgestack import __version__
-from edgestack.certs.authority import Development, development_certificate
-from edgestack.compose import compose
-from edgestack.config.model import App, Config, Listener, Tls
+from edgestack.certs.authority import Development
+from edgestack.config.model import Config
 from edgestack.content.files import hidden_names
-from edgestack.content.loading import load
 from edgestack.errors import ConfigError
-from edgestack.phases.access_log import AccessLog
 from edgestack.process.banner import Scene, banner, friendly, wants_colour
 from edgestack.process.checks import check
+from edgestack.process.control import Message
+from edgestack.process.control_server import Control
+from edgestack.process.generation import begin
 from edgestack.process.logs import open_error_log
-from edgestack.process.markers import claim_pid_file, write_ready_file
+from edgestack.process.markers import Marker, claim_pid_file, ready_text, write_ready_file
 from edgestack.process.options import Options
+from edgestack.process.reload import Reloader
 from edgestack.process.signals import INTERRUPTED, has_terminal, leave, signals_to_receive, wait_for_order
-from edgestack.process.sockets import Sockets, inherited
+from edgestack.process.sockets import Sockets
 from edgestack.stack import Stack
 from edgestack.wire.x509 import read_certificate
 
@@ -84,14 +83,18 @@ class _Process:
         at_exit.callback(self.error_log.close)
         if options.pid_file is not None:
             at_exit.callback(claim_pid_file(options.pid_file).remove)
-        self.sockets = Sockets.bind(_listeners(config, options))
-        at_exit.callback(self.sockets.close)
-        self.access_log = _open_access_log(config)
-        if self.access_log is not None:
-            at_exit.callback(self.access_log.close)
-        self.development = development_certificate() if options.development_certificate else None
-        self.config = _completed(config, self.sockets, self.development, options)
-        self.stack = _stack(self.config, self.access_log, self.development)
+        generation = begin(config, options)
+        try:
+            unknown = generation.development.learn if generation.development else None
+            self.stack = Stack(generation.plan, generation.applications, generation.access_log, unknown)
+        except BaseException:
+            generation.close()
+            raise
+        self.reloader = Reloader(self.stack, generation, self.error_log, self._reloaded)
+        at_exit.callback(self._close_generation)
+        self.control = Control({"reload": self._reload, "status": self._status})
+        self.ready_file: Marker | None = None
+        self.started = time.time()
         gc.collect()
         gc.freeze()  # what the application made at its import is not looked at again by every collection
 
@@ -111,23 +114,35 @@ class _Process:
         return status
 
     async def _live(self) -> tuple[int, list[str]]:
-        grace = self.config.server.timeouts.graceful
-        terminal = has_terminal()
         with trio.open_signal_receiver(*signals_to_receive()) as signals:
             async with trio.open_nursery() as nursery:
-                await nursery.start(self.stack.serve, self.sockets.pairs)
+                await nursery.start(self.stack.serve, self.reloader.generation.sockets.pairs)
+                self.at_exit.callback(self.control.close)
+                self.control.open(os.environ)
+                nursery.start_soon(self.control.run)
                 self._announce(nursery)
-                await wait_for_order(signals, self._reopen_logs, terminal=terminal)
+                await self._wait_for_order(signals, nursery)
+                self.reloader.stop()
+                grace = self.reloader.generation.config.server.timeouts.graceful
                 outcome = await leave(signals, lambda: self.stack.drain(grace), self._reopen_logs)
                 nursery.cancel_scope.cancel()
         return outcome
 
+    async def _wait_for_order(self, signals: AsyncIterator[int], nursery: trio.Nursery) -> None:
+        """SIGHUP means another reading of a file; of one that was found, where nobody can close a terminal on us."""
+        terminal = has_terminal()
+        again = self.options.file is not None and not (terminal and self.options.found)
+        reload = (lambda: nursery.start_soon(self.reloader.reload_logged)) if again else None
+        await wait_for_order(signals, self._reopen_logs, terminal=terminal, reload=reload)
+
     def _announce(self, nursery: trio.Nursery) -> None:
         """Tell everybody who waits that connections are accepted."""
-        urls = self.sockets.urls()
+        generation = self.reloader.generation
+        urls = generation.sockets.urls()
         if self.options.ready_file is not None:
-            self.at_exit.callback(write_ready_file(self.options.ready_file, urls).remove)
-        scene = _scene(self.config, self.options, self.sockets, self.development)
+            self.ready_file = write_ready_file(self.options.ready_file, urls)
+            self.at_exit.callback(self.ready_file.remove)
+        scene = _scene(generation.config, self.options, generation.sockets, generation.development)
         sys.stderr.write(banner(scene, colour=wants_colour(sys.stderr, os.environ)) + "\n")
         sys.stderr.flush()
         address = next((friendly(url) for url in urls if url.startswith("http")), None)
@@ -136,13 +151,40 @@ class _Process:
 
     def _reopen_logs(self) -> None:
         self.error_log.reopen()
-        if self.access_log is not None:
-            self.access_log.reopen()
+        self.stack.reopen_logs()
         log.info("logs reopened")
+
+    def _close_generation(self) -> None:
+        self.reloader.generation.close()
+
+    # -- the control socket ----------------------------------------------------------------------------------------
+
+    async def _reload(self, request: Message) -> Message:
+        return {"warnings": await self.reloader.reload()}
+
+    async def _status(self, request: Message) -> Message:
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "started": self.started,
+            "file": None if self.options.file is None else str(self.options.file.absolute()),
+            "urls": self.reloader.generation.sockets.urls(),
+            **self.reloader.statistics(),
+            **self.stack.statistics(),
+        }
+
+    def _reloaded(self) -> None:
+        if self.ready_file is not None:
+            try:
+                self.ready_file.change(ready_text(self.reloader.generation.sockets.urls()))
+            except ConfigError as error:
+                log.error("the ready file: %s", error)
 
 
 async def _open_browser(url: str) -> None:
     """Starting a browser may take its time; the loop does not wait for it, nor does the exit."""
+    import webbrowser
+
     await trio.to_thread.run_sync(webbrowser.open, url, abandon_on_cancel=True)
 
 
@@ -156,53 +198,21 @@ def raise_descriptor_limit() -> None:
             return
 
 
-def _listeners(config: Config, options: Options) -> list[Listener]:
-    """Those that systemd passed where they are wanted, else the configured ones; redirects in any case."""
-    redirects = [listener for listener in config.listeners if listener.redirect]
-    secure = any(listener.tls for listener in config.listeners)
-    passed = inherited(os.environ, os.getpid(), secure) if options.inherit else []
-    return [*passed, *redirects] if passed else list(config.listeners)
-
-
-def _open_access_log(config: Config) -> AccessLog | None:
-    wanted = config.server.log
-    if wanted.access == "off":
-        return None
-    try:
-        return AccessLog(wanted.access, wanted.format, at_once=config.server.dev)
-    except OSError as error:
-        why = f"the access log {wanted.access} cannot be opened: {error.strerror}"
-        raise ConfigError(why, key="access-log") from None
-
-
-def _completed(config: Config, sockets: Sockets, development: Development | None, options: Options) -> Config:
-    """The configuration with what is known only now: bound listeners, the certificate, and files never to be served."""
-    log_files = [Path(path) for path in (config.server.log.access, config.server.log.error) if path not in ("-", "off")]
-    own = [options.pid_file, options.ready_file, *(Path(one.path) for one in sockets.listeners if one.path)]
-    private = [*config.server.private_paths, *log_files, *(path for path in own if path is not None)]
-    tls = config.tls
-    if development is not None:
-        tls = Tls(((development.cert, development.key),))
-        private += sorted(development.cert.parent.iterdir())  # the authority's key above all
-    server = replace(config.server, private_paths=tuple(path.absolute() for path in private))
-    return replace(config, server=server, listeners=sockets.listeners, tls=tls)
-
-
-def _stack(config: Config, access_log: AccessLog | None, development: Development | None) -> Stack:
-    """Load the applications and make what serves them."""
-    plan = compose(config)
-    applications: dict[App, Callable[..., Any]] = {app: load(app.target) for app in plan.applications}
-    return Stack(plan, applications, access_log, unknown_host=development.learn if development else None)
-
-
 def _scene(config: Config, options: Options, sockets: Sockets, development: Development | None) -> Scene:
-    root = next((route.static.root for route in config.routes if route.static is not None), None)
+    sites = config.all_sites()
+    routes = [route for site in sites for route in site.routes]
+    roots = dict.fromkeys(route.static.root for route in routes if route.static is not None)
+    hidden = (name for root in roots for name in hidden_names(root))
     return Scene(
         version=__version__,
         urls=tuple(sockets.urls()),
-        static="" if root is None else _shown(root) + "/",
-        hidden=() if root is None else hidden_names(root),
-        app=", ".join(route.app.target for route in config.routes if route.app is not None),
+        file="" if options.file is None else _shown(options.file),
+        found=options.found,
+        sites=tuple(", ".join(site.hosts) or "every other host" for site in sites) if config.sites else (),
+        static=", ".join(_shown(root) + "/" for root in roots),
+        hidden=tuple(dict.fromkeys(hidden)),
+        app=", ".join(dict.fromkeys(route.app.target for route in routes if route.app is not None)),
+        files_first=any(route.static is not None and route.app is not None for route in routes),
         threads=config.server.threads,
         certificate="" if development is None else _shown(development.ca),
         trusted=development is not None and _trusted(development),

@@ -2,8 +2,9 @@
 
     SIGTERM, SIGINT          stop gracefully (E10); a SIGINT while stopping stops at once, with status 130
     SIGUSR1                  reopen the logs
-    SIGHUP                   the terminal was closed: stop; without a terminal there is nothing to do yet, and that is
-                             logged; where it was ignored at start (nohup) it stays ignored
+    SIGHUP                   read the configuration file again; without one (nor one that was named, where a terminal
+                             controls us) the terminal was closed: stop; with neither there is nothing to do, and that
+                             is logged; where it was ignored at start (nohup) it stays ignored
 
 The receiver is opened before the first accept and closed after the last word. This file must not know what is served:
 it is given two functions.
@@ -41,15 +42,24 @@ def has_terminal() -> bool:
     return True
 
 
-async def wait_for_order(signals: AsyncIterator[int], reopen: Callable[[], None], *, terminal: bool) -> None:
+async def wait_for_order(
+    signals: AsyncIterator[int],
+    reopen: Callable[[], None],
+    *,
+    terminal: bool,
+    reload: Callable[[], None] | None = None,
+) -> None:
     """Return when it is time to stop.
 
     :param reopen: reopens the logs.
+    :param reload: has the configuration read again, and does not wait for it; None where SIGHUP does not mean that.
     :param terminal: whether a terminal controlled this process when it started.
     """
     async for number in signals:
         if number == signal.SIGUSR1:
             reopen()
+        elif number == signal.SIGHUP and reload is not None:
+            reload()
         elif number == signal.SIGHUP and not terminal:
             log.warning("SIGHUP: there is no configuration file to read again; nothing changed")
         else:

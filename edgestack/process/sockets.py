@@ -1,6 +1,7 @@
 """The listening sockets of this process: bound or inherited, explained when that fails, and tidied away at the end.
 
     Sockets.bind(listeners) -> .pairs, (Listener, socket) for the Stack; .urls(), where clients reach them; .close()
+    sockets.changed(listeners) -> others, for a reload: then sockets.left(others), or others.abandoned(sockets)
     inherited(environ, pid) -> the listeners that systemd passed (sd_listen_fds(3): LISTEN_PID, LISTEN_FDS)
 
 What `wire/listening.py` raises is translated here into the one sentence that the user sees.
@@ -33,10 +34,12 @@ ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 class Sockets:
     """Sockets that listen, in the order of the listeners."""
 
-    __slots__ = ("_files", "pairs")
+    __slots__ = ("_files", "_groups", "pairs")
 
     def __init__(self) -> None:
         self.pairs: list[tuple[Listener, socket.socket]] = []
+        self._groups: list[tuple[Listener, list[tuple[Listener, socket.socket]]]] = []
+        """What was asked for, and the sockets of it: one for each address of its name."""
         self._files: dict[str, tuple[int, int]] = {}
 
     @classmethod
@@ -45,19 +48,46 @@ class Sockets:
 
         :raises ConfigError: one cannot be bound; says why, and who holds it.
         """
-        sockets = cls()
+        return cls().changed(listeners)
+
+    def changed(self, listeners: Iterable[Listener]) -> Sockets:
+        """The sockets for these listeners: of addresses that are here already the same ones, the rest bound now.
+
+        What is here stays as it is; then either the one is `left` for the other, or the other one `abandoned`.
+
+        :raises ConfigError: one cannot be bound; says why, and who holds it.
+        """
+        here = list(self._groups)
+        sockets = Sockets()
         try:
             for listener in listeners:
-                sockets._add(listener)
+                found = next((group for group in here if _address(group[0]) == _address(listener)), None)
+                if found is None:
+                    sockets._add(listener, self)
+                else:
+                    here.remove(found)
+                    sockets._take(listener, found[1], self._files)
         except BaseException:
-            sockets.close()
+            sockets.abandoned(self)
             raise
+        sockets.pairs = [pair for _, pairs in sockets._groups for pair in pairs]
         sockets._aim_redirects()
         return sockets
 
-    def _add(self, listener: Listener) -> None:
+    def _take(
+        self, listener: Listener, pairs: list[tuple[Listener, socket.socket]], files: dict[str, tuple[int, int]]
+    ) -> None:
+        """Sockets that stand already, for what is said of them now."""
+        same = [(replace(listener, host=one.host, port=one.port), sock) for one, sock in pairs]
+        self._groups.append((listener, same))
+        if listener.path in files:
+            self._files[listener.path] = files[listener.path]
+
+    def _add(self, listener: Listener, before: Sockets) -> None:
         """One listener: a socket for each address of its name, all on the same port."""
         first = None
+        pairs: list[tuple[Listener, socket.socket]] = []
+        self._groups.append((listener, pairs))
         for one in _resolved(listener):
             wanted = one if first is None else replace(one, port=_port(first))
             try:
@@ -65,11 +95,29 @@ class Sockets:
             except OSError as error:
                 if first is not None and error.errno in ABSENT:
                     continue  # localhost is ::1 as well, but this machine has no IPv6
-                raise explained(wanted, error) from None
+                raise _overlap(wanted, before, error) or explained(wanted, error) from None
             first = first or sock
-            self.pairs.append((wanted, sock))
+            pairs.append((wanted, sock))
             if wanted.path:
                 self._files[wanted.path] = _identity(wanted.path)
+
+    def left(self, others: Sockets) -> None:
+        """Others took their place, and whoever accepted has closed those that are gone: remove their files."""
+        for path, identity in self._files.items():
+            if path not in others._files:
+                _remove(path, identity)
+        self._files.clear()
+
+    def abandoned(self, others: Sockets) -> None:
+        """Close what `others` do not have, with its files: it is not wanted after all."""
+        kept = {id(sock) for _, sock in others.pairs}
+        for _, pairs in self._groups:
+            for _, sock in pairs:
+                if id(sock) not in kept:
+                    sock.close()
+        for path, identity in self._files.items():
+            if path not in others._files:
+                _remove(path, identity)
 
     def _aim_redirects(self) -> None:
         """Point redirects at the port that TLS really has, now that it is known."""
@@ -96,11 +144,7 @@ class Sockets:
         for _, sock in self.pairs:
             sock.close()
         for path, identity in self._files.items():
-            try:
-                if _identity(path) == identity:
-                    os.unlink(path)
-            except OSError:
-                continue  # gone already
+            _remove(path, identity)
         self._files.clear()
 
 
@@ -132,6 +176,31 @@ def _urls(listener: Listener, sock: socket.socket) -> list[str]:
 
 def _port(sock: socket.socket) -> int:
     return int(sock.getsockname()[1])
+
+
+def _address(listener: Listener) -> tuple[str, int, str, int]:
+    """What makes it the same place, whatever else is said of it."""
+    return listener.host, listener.port, listener.path, listener.fd
+
+
+def _remove(path: str, identity: tuple[int, int]) -> None:
+    """Remove the file of a unix socket, if it is still ours."""
+    try:
+        if _identity(path) == identity:
+            os.unlink(path)
+    except OSError:
+        return  # gone already
+
+
+def _overlap(wanted: Listener, before: Sockets, error: OSError) -> ConfigError | None:
+    """A reload asks for an address that one of our own other listeners covers: the new one is bound first."""
+    if error.errno != errno.EADDRINUSE or wanted.path:
+        return None
+    held = [one for one, sock in before.pairs if sock.family != socket.AF_UNIX and _port(sock) == wanted.port]
+    if not held:
+        return None
+    why = f"{wanted} cannot be added while this server listens on {held[0]}"
+    return ConfigError(why, hint="take that one out and reload, then add this one and reload; or restart", key="bind")
 
 
 def _identity(path: str) -> tuple[int, int]:

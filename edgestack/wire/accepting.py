@@ -3,6 +3,7 @@
     wait_readable(listener) -> accept up to 64 -> plain: admit | TLS: a task shakes hands, then admit
     more connections than allowed -> 503 (with a close that lingers); far more -> closed without a word
     out of descriptors (EMFILE)   -> say so once, keep what we have, try again when some may be free (E11)
+    change(...), leave()          -> from the next connection on; accept no more, when those who connected are in (reload)
 
 Handshakes are tasks because they wait for the client, within `timeouts.handshake` in all. A client that speaks plain
 HTTP to a TLS listener gets a readable answer instead of a broken handshake (E9): `plain_door` answers it.
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from edgestack.config.model import Listener, Timeouts
+from edgestack.config.model import Timeouts
 from edgestack.errors import Refused
 from edgestack.http.messages import Facts
 from edgestack.wire.connection import Door
@@ -71,7 +72,6 @@ class Acceptor(ABC):
     def __init__(
         self,
         driver: Driver,
-        listener: Listener,
         sock: socket.socket,
         door: Door,
         *,
@@ -86,16 +86,32 @@ class Acceptor(ABC):
         :param most: open connections of the whole driver beyond which 503 is answered.
         """
         self._driver = driver
-        self._listener = listener
         self._sock = sock
         self._door = door
-        self._certificates = certificates
         self._plain_door = plain_door or door
-        self._most = most
+        self.change(certificates, most)
+        self._handshakes: trio.Nursery | None = None
+        self._left = False
         self._looked = 0.0
         self._exhausted = False
         self._local = _address(sock.getsockname())
         self._wildcard = self._local[0] in ("0.0.0.0", "::")
+
+    def change(self, certificates: Certificates | None, most: int) -> None:
+        """From the next connection on: other certificates, or none, and another limit."""
+        self._certificates = certificates
+        self._most = most
+
+    def leave(self) -> None:
+        """Accept no more, at once. Who has connected already is taken in; handshakes that have begun go on."""
+        self._left = True
+        if self._handshakes is not None:
+            while (answer := self._accept(self._handshakes)) is None:
+                pass
+            if answer.errno in EXHAUSTED:
+                log.warning("connections to a listener that is given up were lost: %s", answer.strerror)
+        trio.lowlevel.notify_closing(self._sock.fileno())
+        self._sock.close()
 
     @abstractmethod
     def _admit(self, client: socket.socket, facts: Facts, door: Door, over: bool) -> None:
@@ -106,22 +122,31 @@ class Acceptor(ABC):
         """Shake hands and take the connection in; `client` stands in `driver.shaking` meanwhile."""
 
     async def run(self) -> None:
-        """Accept until cancelled; handshakes are cancelled with it."""
-        async with trio.open_nursery() as handshakes:
-            while True:
-                await trio.lowlevel.wait_readable(self._sock.fileno())
-                for _ in range(ACCEPTS):
-                    try:
-                        client, address = self._sock.accept()
-                    except BlockingIOError:
-                        break
-                    except OSError as error:
-                        if error.errno in EXHAUSTED:
-                            await self._rest(error)
-                            break
-                        continue  # the client left between its SYN and our accept
-                    self._exhausted = False
-                    self._take(client, address, handshakes)
+        """Accept until it is left, or cancelled: then handshakes are cancelled with it."""
+        async with trio.open_nursery() as self._handshakes:
+            while not self._left:
+                try:
+                    await trio.lowlevel.wait_readable(self._sock.fileno())
+                except trio.ClosedResourceError:
+                    break
+                answer = self._accept(self._handshakes)
+                if answer is not None and answer.errno in EXHAUSTED:
+                    await self._rest(answer)
+
+    def _accept(self, handshakes: trio.Nursery) -> OSError | None:
+        """Take some connections in. What stopped it; None where there may be more."""
+        for _ in range(ACCEPTS):
+            try:
+                client, address = self._sock.accept()
+            except BlockingIOError as nobody:
+                return nobody
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    return error
+                continue  # the client left between its SYN and our accept
+            self._exhausted = False
+            self._take(client, address, handshakes)
+        return None
 
     async def _rest(self, error: OSError) -> None:
         if not self._exhausted:

@@ -39,7 +39,7 @@ BROKEN = OSError
 class Door:
     """What a listener leads to. `adopt` changes it in place: new exchanges take the new plan, old ones keep theirs."""
 
-    __slots__ = ("ends", "errors", "handle")
+    __slots__ = ("__weakref__", "ends", "errors", "handle")
 
     def __init__(
         self,

@@ -21,6 +21,8 @@ from edgestack.http.bodies import FileSegment
 from edgestack.http.messages import AppCall, Exchange, Response
 from edgestack.wire.connection import GONE, READABLE, WOULD_BLOCK, Connection
 from edgestack.wire.h1_answer import Tail, frame
+from edgestack.wire.outlet import LotOutlet, PacedOutlet
+from edgestack.wire.pace import Pace, pace_of, send_gap
 from edgestack.wire.sending import Sender, begin, unread
 from edgestack.wire.streaming import on_the_wire
 
@@ -35,7 +37,7 @@ _tail = Tail()
 class ExchangeTask:
     """Holds one connection for one exchange."""
 
-    __slots__ = ("_answer", "_connection", "_exchange", "_left", "_lot", "_scope", "_streaming")
+    __slots__ = ("_answer", "_connection", "_exchange", "_left", "_lot", "_pace", "_scope", "_streaming")
 
     def __init__(
         self, lot: Lot, connection: Connection, exchange: Exchange, answer: Awaitable[Response | AppCall]
@@ -46,6 +48,7 @@ class ExchangeTask:
         self._answer = answer
         self._scope = trio.CancelScope()
         self._left = self._streaming = False
+        self._pace: Pace | None = None
 
     async def run(self) -> None:
         """Wait for the answer and see it off."""
@@ -72,12 +75,13 @@ class ExchangeTask:
         lot, connection, exchange = self._lot, self._connection, self._exchange
         answer = await self._answer
         lot.now = lot.clock()  # the lot may have slept meanwhile
+        self._pace = pace_of(exchange, lot.clock)
         if isinstance(answer, AppCall):
             if connection.closed:
                 answer.discard()
                 raise Disconnected
             lot.watch(connection, READABLE)
-            lot.call(connection, exchange, answer)
+            lot.call(connection, exchange, answer, PacedOutlet if self._pace is not None else LotOutlet)
             lot.post(lot.hand_over)
         elif type(answer.body) in (bytes, tuple, FileSegment):
             if begin(lot, connection, exchange, answer):
@@ -99,11 +103,15 @@ class ExchangeTask:
         lot.give_back(connection, framed.keep)
 
     async def _send(self, data: bytes) -> None:
-        connection = self._connection
+        connection, pace = self._connection, self._pace
         view = memoryview(data)
         while view:
+            most = Sender.TLS_PIECE if pace is None else await pace.turn(self._lot.clock, Sender.TLS_PIECE)
             try:
-                view = view[connection.sock.send(view[: Sender.TLS_PIECE]) :]
+                sent = connection.sock.send(view[:most])
+                view = view[sent:]
+                if pace is not None:
+                    pace.spend(sent)
             except WOULD_BLOCK as error:
                 await self._until_it_takes_more(reading=isinstance(error, ssl.SSLWantReadError))
             except OSError:
@@ -112,7 +120,7 @@ class ExchangeTask:
     async def _until_it_takes_more(self, *, reading: bool) -> None:
         lot, connection = self._lot, self._connection
         lot.watch(connection, 0)  # two pollers would both report it
-        with trio.move_on_after(lot.timeouts.send_gap) as scope:
+        with trio.move_on_after(send_gap(self._exchange, lot.timeouts.send_gap)) as scope:
             await (trio.lowlevel.wait_readable if reading else trio.lowlevel.wait_writable)(connection.fd)
         if scope.cancelled_caught:
             raise Disconnected(detail="the client took nothing for the whole send gap")

@@ -41,6 +41,10 @@ class HeldThreads:
         self._jobs = 0
         self._threshold = math.inf
 
+    def use(self, threads: Threads) -> None:
+        """Stand before other threads from now on."""
+        self._threads = threads
+
     def queue(self, job: Callable[[], None]) -> None:
         """Take a job, and hold the clock until it is done."""
 

@@ -22,7 +22,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
@@ -313,10 +313,12 @@ class Lot:
             exchange.finish()
         return True
 
-    def call(self, connection: Connection, exchange: Exchange, call: AppCall) -> None:
+    def call(
+        self, connection: Connection, exchange: Exchange, call: AppCall, outlet_type: type[LotOutlet] = LotOutlet
+    ) -> None:
         """An application thread takes the exchange, at the end of this batch."""
         exchange.ticket = [None]
-        outlet = LotOutlet(self, connection, exchange, call)
+        outlet = outlet_type(self, connection, exchange, call)
         connection.pending = connection.h1.buffer != b"" or connection.interest != READABLE
         connection.deadline = float("inf")
         connection.holder = outlet
@@ -451,6 +453,17 @@ class Lot:
     def count_failure(self) -> None:
         """One more bug. On the loop."""
         self.statistics.failures += 1
+
+    def adopt(self, limits: Limits, timeouts: Timeouts, threads: Threads) -> None:
+        """Other limits, timeouts and threads for what begins from now on (reload). On the loop."""
+        if limits.spools != self.limits.spools:
+            self.spools = Budget(limits.spools)  # what is on disk now counts against the old one
+        self.limits, self.timeouts, self._threads = limits, timeouts, threads
+        self.lasting = timeouts.keepalive > 0 and not self.draining
+
+    def busy(self) -> set[Any]:
+        """The connections that are in the midst of an exchange."""
+        return {connection for connection in self.table.values() if connection.holder is not None}
 
     # -- time and the end --------------------------------------------------------------------------------------------
 

@@ -23,12 +23,13 @@ from edgestack.http.messages import AT_ONCE, AppCall, Exchange, Response
 from edgestack.wire.connection import GONE, WOULD_BLOCK, Connection
 from edgestack.wire.h1_answer import LAST_CHUNK, Framed, Tail, chunk, encode, frame
 from edgestack.wire.outbox import READ_BACK, Outbox
+from edgestack.wire.pace import patience
 from edgestack.wire.sending import Sender, begin
 
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
 
-__all__ = ["LotOutlet", "ThreadOutlet"]
+__all__ = ["LotOutlet", "PacedOutlet", "ThreadOutlet"]
 
 log = logging.getLogger("edgestack.error")
 _tail = Tail()
@@ -290,7 +291,7 @@ class LotOutlet(ThreadOutlet):
     def _pass_on(self, begun: bool, *owed: Piece) -> None:
         """The socket is full: a sender on the loop takes it for the rest of the answer."""
         lot = self._lot
-        outbox = Outbox(*owed, limit=lot.limits.spool, gap=lot.timeouts.send_gap, budget=lot.spools)
+        outbox = Outbox(*owed, limit=lot.limits.spool, gap=patience(self._exchange, lot.timeouts), budget=lot.spools)
         assert self._framed is not None
         sender = Sender(lot, self.connection, self._exchange, outbox, self._framed.keep, begun)
         outbox.open(lambda: self._post(sender.wake))
@@ -373,3 +374,17 @@ class LotOutlet(ThreadOutlet):
         connection.holder = None
         if begin(lot, connection, self._exchange, self._exchange.chain.errors(self._exchange, error)):
             lot.resume(connection)
+
+
+class PacedOutlet(LotOutlet):
+    """For an answer that may only leave at a pace: a Sender, which keeps it, has it from the first byte on."""
+
+    __slots__ = ()
+
+    def _write(self, data: bytes) -> None:
+        if self._outbox is not None:
+            self._outbox.put(data)
+        elif self._gone:
+            raise Disconnected
+        else:
+            self._pass_on(False, data)

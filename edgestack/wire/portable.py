@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import trio
 
@@ -97,6 +98,17 @@ class Portable:
     def connections(self) -> int:
         """How many connections are open, those in their handshakes included."""
         return len(self.table) + len(self.shaking)
+
+    def adopt(self, limits: Limits, timeouts: Timeouts, threads: Threads) -> None:
+        """Other limits, timeouts and threads for what begins from now on (reload). On the loop."""
+        if limits.spools != self.limits.spools:
+            self.spools = Budget(limits.spools)  # what is on disk now counts against the old one
+        self.limits, self.timeouts, self.threads = limits, timeouts, threads
+        self.lasting = timeouts.keepalive > 0 and not self.draining
+
+    def busy(self) -> set[Any]:
+        """The connections that are in the midst of an exchange."""
+        return {connection for connection in self.table if connection.idle is None}
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

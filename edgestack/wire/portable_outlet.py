@@ -17,6 +17,7 @@ from edgestack.http.messages import AppCall, Exchange
 from edgestack.wire.h1 import H1
 from edgestack.wire.outbox import Outbox
 from edgestack.wire.outlet import ThreadOutlet
+from edgestack.wire.pace import patience
 
 if TYPE_CHECKING:
     from edgestack.wire.portable import Portable
@@ -35,7 +36,7 @@ class PortableOutlet(ThreadOutlet):
         self._h1 = h1
         self.filled = trio.Event()
         """Set when the outbox, found dry, has something again; the task puts a new one in its place."""
-        outbox = Outbox(limit=driver.limits.spool, gap=driver.timeouts.send_gap, budget=driver.spools)
+        outbox = Outbox(limit=driver.limits.spool, gap=patience(exchange, driver.timeouts), budget=driver.spools)
         outbox.open(lambda: driver.post(self._tell))
         self._outbox = self._stored = outbox
         self.truncated = False

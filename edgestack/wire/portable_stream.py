@@ -21,6 +21,7 @@ from edgestack.wire.connection import RECEIVE, Door
 from edgestack.wire.h1 import H1
 from edgestack.wire.h1_answer import Tail, frame
 from edgestack.wire.outbox import READ_BACK
+from edgestack.wire.pace import Pace, pace_of, send_gap
 from edgestack.wire.portable_outlet import PortableOutlet
 from edgestack.wire.receiving import ReceivedBody
 from edgestack.wire.sending import pieces_of
@@ -48,6 +49,8 @@ class PortableStream:
         self._door = door
         self._h1 = H1(driver.limits)
         self._sent = 0
+        self._gap = driver.timeouts.send_gap
+        self._pace: Pace | None = None
         self.scope = trio.CancelScope()
         """Cancelled when the server waits no longer."""
         self.idle: trio.CancelScope | None = None
@@ -64,16 +67,21 @@ class PortableStream:
 
     async def send(self, data: bytes) -> None:
         """All of `data`, each piece within the send gap (`receiving.Source`)."""
-        for at in range(0, len(data), READ_BACK):
-            piece = data[at : at + READ_BACK]
-            with trio.move_on_after(self._driver.timeouts.send_gap) as scope:
+        at, pace = 0, self._pace
+        while at < len(data):
+            most = READ_BACK if pace is None else await pace.turn(trio.current_time, READ_BACK)
+            piece = data[at : at + most]
+            with trio.move_on_after(self._gap) as scope:
                 try:
                     await self._stream.send_all(piece)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     raise Disconnected from None
             if scope.cancelled_caught:
                 raise Disconnected(detail="the client took nothing for the whole send gap")
+            at += len(piece)
             self._sent += len(piece)
+            if pace is not None:
+                pace.spend(len(piece))
 
     async def run(self, refusal: EdgeError | None = None) -> None:
         """Exchanges, one after the other; and the boundary for what fails between them."""
@@ -197,6 +205,8 @@ class PortableStream:
         answer: Any = self._door.handle(exchange)
         if not isinstance(answer, (Response, AppCall)):
             answer = await answer
+        self._pace = pace_of(exchange, trio.current_time)
+        self._gap = send_gap(exchange, self._driver.timeouts.send_gap)
         if isinstance(answer, AppCall):
             return await self._call(exchange, answer)
         return await self._reply(exchange, answer)

@@ -79,14 +79,14 @@ class LotSource:
 class ReceivedBody:
     """See `http.bodies.RequestBody`."""
 
-    __slots__ = ("_framing", "_h1", "_held", "_limits", "_source", "_timeouts", "length")
+    __slots__ = ("_framing", "_h1", "_held", "_limits", "_source", "gap", "length")
 
     def __init__(self, source: Source, framing: Framing, h1: H1, limits: Limits, timeouts: Timeouts) -> None:
         self._source = source
         self._framing = framing
         self._h1 = h1
         self._limits = limits
-        self._timeouts = timeouts
+        self.gap = timeouts.body_gap
         self._held = b""
         self.length = framing.length
 
@@ -135,7 +135,7 @@ class ReceivedBody:
                 self._h1.feed(data)
 
     async def _more(self) -> bytes:
-        with trio.move_on_after(self._timeouts.body_gap):
+        with trio.move_on_after(self.gap):
             data = await self._source.receive()
             if data:
                 return data

@@ -7,7 +7,7 @@ Head and body leave in one call when both are in memory. A head before a file is
 back, it costs sendfile the whole transmission (16 µs for 100 KiB against 6 where the head was on its way already; nginx
 does the same unless told `tcp_nopush`). One turn moves at most 1 MiB (256 KiB on TLS), then the connection goes to the
 back of the queue: its registration for EPOLLOUT brings it back. On TLS a piece has at most 128 KiB, and after a
-want-write exactly those bytes are owed first.
+want-write exactly those bytes are owed first. An answer with a pace (`pace.py`) rests until the next whole second.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from edgestack.http.messages import Exchange, Response
 from edgestack.wire.connection import READABLE, WOULD_BLOCK, WRITABLE, Connection
 from edgestack.wire.h1_answer import Tail, frame
 from edgestack.wire.outbox import Outbox
+from edgestack.wire.pace import pace_of, send_gap
 
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
@@ -109,11 +110,14 @@ class Sender:
         "_done",
         "_exchange",
         "_file",
+        "_gap",
         "_keep",
         "_lot",
         "_offered",
         "_outbox",
         "_owed",
+        "_pace",
+        "_resting",
         "truncated",
     )
 
@@ -147,6 +151,10 @@ class Sender:
         self._file: FileSegment | None = None
         self._done = 0
         """Bytes of the file that left, or stand in `_owed`."""
+        self._gap = send_gap(exchange, lot.timeouts.send_gap)
+        self._pace = pace_of(exchange, lot.clock)
+        self._resting = False
+        """It waits for time to pass, and not for the client."""
         self.truncated = False
         """The answer cannot be completed: break the connection once what was written has left."""
 
@@ -154,10 +162,16 @@ class Sender:
         """Write until the socket is full, the turn is over, or all is sent (True)."""
         connection = self._connection
         connection.holder = self
+        self._resting = False
         if connection.closed:
             self._fail()
             return False
         left = self.TLS_TURN if connection.tls else self.PLAIN_TURN
+        pace = self._pace
+        if pace is not None and self._offered <= (allowed := pace.allowed(self._lot.clock())):
+            left = min(left, allowed)
+        elif pace is not None:
+            left = self._offered  # TLS insists on what it was offered; the bucket is then in debt
         try:
             while left > 0:
                 if self._owed is None and self._file is None and not self._take():
@@ -169,13 +183,25 @@ class Sender:
         except OSError:
             self._fail()
             return False
-        self._wait(WRITABLE)
+        if pace is None:
+            self._wait(WRITABLE)
+        elif self._owed is None and self._file is None and not self._take():
+            return self._dry()
+        else:
+            self._rest()
         return False
 
     def _wait(self, mask: int) -> None:
         lot = self._lot
-        lot.deadlines.watch(self._connection, lot.now + lot.timeouts.send_gap)
+        lot.deadlines.watch(self._connection, lot.now + self._gap)
         lot.watch(self._connection, mask)
+
+    def _rest(self) -> None:
+        """Until the next whole second, when deadlines are looked at (`expire`)."""
+        self._resting = True
+        lot = self._lot
+        lot.deadlines.watch(self._connection, lot.clock())
+        lot.watch(self._connection, 0)
 
     def _dry(self) -> bool:
         """Nothing to write for now, or for ever."""
@@ -213,21 +239,23 @@ class Sender:
         """
         owed = self._owed
         assert owed is not None
-        sock = self._connection.sock
-        if self._connection.tls:
-            most = self._offered or self.TLS_PIECE
-            piece = owed if len(owed) <= most else memoryview(owed)[:most]
+        connection, pace = self._connection, self._pace
+        most = len(owed) if pace is None else left
+        if connection.tls:
+            most = self._offered or min(most, self.TLS_PIECE)
+        piece = owed if len(owed) <= most else memoryview(owed)[:most]
+        if connection.tls:
             self._offered = len(piece)
-            sent = sock.send(piece)
-            self._offered = 0
-        else:
-            sent = sock.send(owed)
+        sent = connection.sock.send(piece)
+        self._offered = 0
         self._begun = True
+        if pace is not None:
+            pace.spend(sent)
         if sent == len(owed):
             self._owed = None
             return sent
         self._owed = memoryview(owed)[sent:]
-        return sent if self._connection.tls else left
+        return sent if connection.tls or sent == len(piece) else left
 
     def _write_file(self, left: int) -> int:
         """A run of the file: by sendfile, or read in a large piece and written as bytes on TLS."""
@@ -239,6 +267,8 @@ class Sender:
         else:
             asked = min(segment.length - done, left)
             moved = os.sendfile(self._connection.fd, segment.fd, segment.offset + done, asked)
+            if self._pace is not None:
+                self._pace.spend(moved)
         self._done = done = done + moved
         if done == segment.length:
             self._file = None
@@ -257,13 +287,16 @@ class Sender:
 
     def event(self, connection: Connection, mask: int) -> None:
         """The socket takes more (or broke: the next write says so)."""
-        connection.deadline = self._lot.now + self._lot.timeouts.send_gap
+        connection.deadline = self._lot.now + self._gap
         if self.run():
             self._lot.resume(connection)
 
     def expire(self, connection: Connection, now: float) -> None:
-        """The client took nothing for the whole send gap."""
-        self._fail()
+        """The client took nothing for the whole send gap; or the rest that the pace asks for is over."""
+        if not self._resting:
+            self._fail()
+        elif self.run():
+            self._lot.resume(connection)
 
     def stop(self, connection: Connection) -> bool:
         """The lot closes the connection; drop what is owed."""

@@ -73,13 +73,15 @@ class _Pair:
 
     __slots__ = ("certificate", "context", "failed", "files", "seen")
 
-    def __init__(self, files: tuple[Path, Path], alpn: tuple[str, ...], minimum: ssl.TLSVersion) -> None:
+    def __init__(
+        self, files: tuple[Path, Path], alpn: tuple[str, ...], minimum: ssl.TLSVersion, client_ca: Path | None
+    ) -> None:
         self.files = files
         self.failed: object = False
         """The state of the files that a reload stumbled over and that was not logged yet; False without one."""
-        self.load(alpn, minimum)
+        self.load(alpn, minimum, client_ca)
 
-    def load(self, alpn: tuple[str, ...], minimum: ssl.TLSVersion) -> None:
+    def load(self, alpn: tuple[str, ...], minimum: ssl.TLSVersion, client_ca: Path | None) -> None:
         """Load the files as they are now; on error everything stays as it was.
 
         :raises ConfigError: they cannot be served.
@@ -87,7 +89,7 @@ class _Pair:
         for _ in range(3):  # whoever writes the two files while we read gets two more chances
             seen = self.look()
             try:
-                certificate, context = _load(*self.files, alpn, minimum)
+                certificate, context = _load(*self.files, alpn, minimum, client_ca)
                 break
             except ConfigError:
                 if seen == self.look():
@@ -109,7 +111,7 @@ class _Pair:
 class Certificates:
     """The server certificates of one or more listeners, kept across reloads of their files."""
 
-    __slots__ = ("_alpn", "_exact", "_minimum", "_pairs", "_unknown", "_wild", "context")
+    __slots__ = ("_alpn", "_client_ca", "_exact", "_minimum", "_pairs", "_unknown", "_wild", "context")
 
     def __init__(
         self,
@@ -117,12 +119,14 @@ class Certificates:
         alpn: tuple[str, ...] = ("http/1.1",),
         minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
         unknown: Callable[[str], bool] | None = None,
+        client_ca: Path | None = None,
     ) -> None:
         """
         :param pairs: (certificate chain, key), PEM files; the first serves clients that name no known host.
         :param alpn: protocols offered, the preferred one first (RFC 7301).
         :param unknown: called, during the handshake, with a host name that no certificate bears word for word;
             True means that the files were changed to bear it. For development: clients refuse `*.localhost`.
+        :param client_ca: whose certificates clients must bring (mutual TLS); None when they need none.
         :raises ConfigError: a file is missing or unreadable, is not PEM, a key is encrypted or belongs to another
             certificate. An expired certificate is served; `warnings` tells.
         """
@@ -131,7 +135,8 @@ class Certificates:
         self._alpn = alpn
         self._minimum = minimum
         self._unknown = unknown
-        self._pairs = tuple(_Pair(files, alpn, minimum) for files in pairs)
+        self._client_ca = client_ca
+        self._pairs = tuple(_Pair(files, alpn, minimum, client_ca) for files in pairs)
         self.context = self._pairs[0].context
         """The context to wrap sockets with; the same object for good."""
         self.context.sni_callback = self._choose  # type: ignore[assignment]
@@ -170,7 +175,7 @@ class Certificates:
 
     def _reload(self, pair: _Pair, seen: object) -> bool:
         try:
-            pair.load(self._alpn, self._minimum)
+            pair.load(self._alpn, self._minimum, self._client_ca)
         except ConfigError as error:
             if pair.failed == seen:
                 log.error("%s; still serving the certificate loaded before", error)
@@ -225,7 +230,9 @@ def _context(alpn: tuple[str, ...], minimum: ssl.TLSVersion) -> ssl.SSLContext:
     return context
 
 
-def _load(cert: Path, key: Path, alpn: tuple[str, ...], minimum: ssl.TLSVersion) -> tuple[Certificate, ssl.SSLContext]:
+def _load(
+    cert: Path, key: Path, alpn: tuple[str, ...], minimum: ssl.TLSVersion, client_ca: Path | None
+) -> tuple[Certificate, ssl.SSLContext]:
     """Read both files, look at them ourselves for errors that OpenSSL would name badly, then let it load them."""
     text, secret = _bytes(cert, "certificate"), _bytes(key, "key")
     try:
@@ -243,7 +250,19 @@ def _load(cert: Path, key: Path, alpn: tuple[str, ...], minimum: ssl.TLSVersion)
         context.load_cert_chain(cert, key, password="")  # a password, so that OpenSSL never asks on the terminal
     except (ssl.SSLError, OSError) as error:
         raise _refusal(cert, key, error) from None
+    if client_ca is not None:
+        _ask_clients(context, client_ca)
     return certificate, context
+
+
+def _ask_clients(context: ssl.SSLContext, authority: Path) -> None:
+    """Clients must bring a certificate of this authority (mutual TLS, RFC 8446 §4.3.2)."""
+    text = _bytes(authority, "client authority")
+    try:
+        context.load_verify_locations(cadata=text.decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError):
+        raise ConfigError(f"the client authority {authority} is no certificate in PEM form", key="client_ca") from None
+    context.verify_mode = ssl.CERT_REQUIRED
 
 
 def _bytes(path: Path, what: str) -> bytes:

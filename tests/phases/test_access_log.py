@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from edgestack.http.messages import Exchange, Facts, Request
 from edgestack.http.target import read_path
+from edgestack.http.variables import Scope
 from edgestack.phases import log_file
 from edgestack.phases.access_log import AccessLog
 from edgestack.phases.log_file import BACKLOG, LogFile
@@ -323,3 +325,39 @@ def test_what_is_owed_arms_the_next_flush(tmp_path: Path, woken: Woken) -> None:
 
 def test_the_limit_is_generous() -> None:
     assert BACKLOG >= 1 << 20
+
+
+def test_a_route_may_have_lines_of_its_own(log: AccessLog, path: Path, woken: Woken) -> None:
+    own = log.ending("short", {"short": "$remote_addr $status $request_time"})
+    log.end(exchange("/1"))
+    own(exchange("/2"))
+    assert woken.times == 1
+    log.bind(lambda: 2.5, woken)
+    own(exchange("/3"))
+    log.flush()
+    lines = path.read_text().splitlines()
+    assert lines[1:] == ["192.0.2.7 200 1.000", "192.0.2.7 200 2.500"], (
+        "the serving clock of the log, whenever it is bound"
+    )
+
+
+def test_lines_of_a_route_see_its_groups_and_maps(log: AccessLog, path: Path) -> None:
+    scope = Scope(re.compile("^/(?P<section>[a-z]+)/"), server_name="example.com")
+    log.ending("own", {"own": "$server_name $section $1"}, scope)(exchange("/"))
+    found = exchange("/")
+    found.request.path = read_path("/news/today")
+    log.ending("own", {"own": "$server_name $section $1"}, scope)(found)
+    log.flush()
+    assert path.read_text() == "example.com - -\nexample.com news news\n"
+
+
+def test_the_log_itself_may_have_a_form_of_the_users_own(tmp_path: Path) -> None:
+    log = AccessLog(str(tmp_path / "own.log"), "own", formats={"own": "$request_method $status"})
+    log.end(exchange())
+    log.close()
+    assert (tmp_path / "own.log").read_text() == "GET 200\n"
+
+
+def test_a_form_that_nobody_knows(log: AccessLog) -> None:
+    with pytest.raises(ValueError, match="no such access log format"):
+        log.ending("nothing")

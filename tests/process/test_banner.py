@@ -53,6 +53,28 @@ def test_an_application_alone_on_plain_http() -> None:
     assert "files" not in text
 
 
+def test_a_configuration_file_and_its_sites() -> None:
+    """Labels that are longer make room for themselves; of very many sites the first are named."""
+    hosts = tuple(f"{at}.example.com" for at in range(7))
+    scene = Scene(
+        "1", (), file="edgestack.toml", found=True, sites=hosts, static="a/, b/", app="a:b", files_first=False
+    )
+    assert banner(scene).splitlines()[3:12] == [
+        "  configuration  edgestack.toml  (found here)",
+        "  site           0.example.com",
+        "                 1.example.com",
+        "                 2.example.com",
+        "                 3.example.com",
+        "                 4.example.com",
+        "                 and 2 more",
+        "  files          a/, b/",
+        "  application    a:b  (0 threads)",
+    ]
+    named = banner(Scene("1", (), file="edgestack.toml", sites=hosts[:6]))
+    assert "5.example.com" in named
+    assert "found here" not in named
+
+
 def test_a_trusted_authority_needs_no_advice() -> None:
     text = banner(Scene("1", ("https://127.0.0.1:8443",), certificate="ca.pem", trusted=True))
     assert "signed by ca.pem" in text

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgestack.errors import ConfigError
-from edgestack.process.markers import claim_pid_file, write_ready_file
+from edgestack.process.markers import claim_pid_file, ready_text, write_ready_file
 
 
 @pytest.fixture
@@ -33,6 +33,16 @@ def test_the_ready_file_is_a_json_list(tmp_path: Path) -> None:
     marker.remove()
     assert not path.exists()
     marker.remove()
+
+
+def test_a_marker_says_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "ready.json"
+    marker = write_ready_file(path, ["https://127.0.0.1:1"])
+    marker.change(ready_text(["https://127.0.0.1:2"]))
+    assert json.loads(path.read_text()) == ["https://127.0.0.1:2"]
+    assert os.listdir(tmp_path) == ["ready.json"]
+    marker.remove()
+    assert not path.exists()
 
 
 def test_removing_leaves_another_s_file_alone(tmp_path: Path) -> None:

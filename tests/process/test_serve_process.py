@@ -374,7 +374,7 @@ def test_a_thread_that_never_ends_is_named_and_left_behind(serve: Servers) -> No
 def test_a_port_in_use_is_told_with_its_holder(serve: Servers) -> None:
     server = serve(*PLAIN).ready()
     port = urlsplit(server.urls[0]).port
-    status, out, err = serve("--no-tls", "-b", f"127.0.0.1:{port}", "--app", "no.such:app").end()
+    status, out, err = serve("--no-tls", "-b", f"127.0.0.1:{port}", "--app", "web:no_such").end()
     assert (status, out) == (2, "")
     assert err.startswith(f"edgestack: port {port} is already in use by ")
     assert f"(pid {server.process.pid})" in err
@@ -384,7 +384,7 @@ def test_a_port_in_use_is_told_with_its_holder(serve: Servers) -> None:
 
 @pytest.mark.parametrize(
     ("target", "expected"),
-    [("nothing:app", "no module 'nothing'"), ("web:ap", "did you mean app?"), ("web:APPLE", "has no 'APPLE'")],
+    [("nothing:app", "no module `nothing`"), ("web:ap", "did you mean app?"), ("web:APPLE", "has no 'APPLE'")],
 )
 def test_an_application_that_is_not_there(serve: Servers, target: str, expected: str) -> None:
     status, _, err = serve(*PLAIN, "--app", target).end()

@@ -55,6 +55,14 @@ async def test_sighup_without_a_terminal_is_told(autojump_clock: MockClock, capl
     assert caplog.text.count("SIGHUP") == 1
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_sighup_reloads_where_there_is_a_file(autojump_clock: MockClock, terminal: bool) -> None:
+    reopen, reload = Reopened(), Reopened()
+    order = Stream(signal.SIGHUP, signal.SIGHUP, signal.SIGTERM)
+    await wait_for_order(order, reopen, terminal=terminal, reload=reload)
+    assert (trio.current_time(), reload.times, reopen.times) == (3, 2, 0)
+
+
 @pytest.mark.parametrize(
     ("numbers", "status", "seconds", "reopened"),
     [

@@ -51,8 +51,8 @@ def serve(folder: Path, *words: str, through: tuple[str, ...] = ()) -> Told:
 
 
 ONE_LINE: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
-    (("--app", "nowhere:app"), ("there is no module 'nowhere'",)),
-    (("--app", "fin:app"), ("there is no module 'fin'", "did you mean")),
+    (("--app", "nowhere:app"), ("there is no module `nowhere`",)),
+    (("--app", "fin:app"), ("there is no module `fin`", "did you mean")),
     (("--app", "fine:ap"), ("module 'fine' has no 'ap'", "did you mean")),
     (("--app", "fine:number"), ("'fine:number' is an int, which cannot be called",)),
     (("--app", "nameless"), ("module 'nameless' has neither", "'app'")),

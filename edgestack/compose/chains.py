@@ -1,0 +1,175 @@
+"""From a route to its chain: which links it has, in the order that is told here and nowhere else.
+
+A rule that several routes of a site inherit is one function in all of their chains: after a jump inside the server it
+is not met again, and what it counts is counted once. So links are made once for equal sections (`Maker.once`), and a
+link with templates once for each regex that they may look into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple
+
+from edgestack.compose.conditions import conditions
+from edgestack.compose.contents import content, error_pages, pages, rewriting
+from edgestack.compose.resources import Resources
+from edgestack.config.model import CONTENT, Config, Route, Site
+from edgestack.config.positions import Origin
+from edgestack.http.messages import Answer, End, Exchange
+from edgestack.http.variables import Scope, Variable
+from edgestack.phases.access import access
+from edgestack.phases.auth_request import auth_request
+from edgestack.phases.bandwidth import bandwidth
+from edgestack.phases.basic_auth import basic_auth
+from edgestack.phases.body_limit import body_limit, most_body
+from edgestack.phases.cache_rules import cache_rules
+from edgestack.phases.connection_limit import connection_limit
+from edgestack.phases.header_rules import header_rules, strict_transport
+from edgestack.phases.preflight import preflight
+from edgestack.phases.rate_limit import rate_limit
+from edgestack.phases.timeouts import route_timeouts
+from edgestack.routing import Chain, Link, Locations, nothing, run
+
+__all__ = ["ORDER", "Maker"]
+
+
+class Rule(NamedTuple):
+    """One place in a chain."""
+
+    name: str
+    """As `explain` says it."""
+    kind: str
+    """What stands there: "rewrite", "check", "wrap" or "filter"."""
+    key: tuple[str, ...]
+    """The keys of a route that fill it."""
+    make: Callable[[Maker, Route], Any]
+    """The link, or None where nothing is configured."""
+
+
+ORDER: tuple[Rule, ...] = (
+    # before anything looks at the path: a rewrite may leave this route, and then nothing here was checked
+    Rule("rewrite", "rewrite", ("rewrite",), lambda m, r: rewriting(r, m.scope(r))),
+    # checks: cheap ones first, and what counts after what refuses, so that strangers use up nothing
+    Rule("timeouts", "check", ("timeouts",), lambda m, r: m.once(route_timeouts, r.timeouts)),
+    Rule("cors", "check", ("preset",), lambda m, r: m.once(preflight, r.preset)),  # preflights bring no credentials
+    Rule("access", "check", ("allow", "deny"), lambda m, r: m.once(access, r.allow, r.deny)),
+    Rule("connections", "check", ("limit",), lambda m, r: m.counted(connection_limit, "connections", r)),
+    Rule("body", "check", ("limit",), lambda m, r: m.once(body_limit, most_body(r.limit))),
+    # wraps, outermost first: they may wait. The rate counts before a password is looked at: guessing is limited too
+    Rule("bandwidth", "wrap", ("limit",), lambda m, r: m.once(bandwidth, m.part("bandwidth", r))),
+    Rule("rate", "wrap", ("limit",), lambda m, r: m.counted(rate_limit, "rate", r)),
+    Rule("basic_auth", "wrap", ("basic_auth",), lambda m, r: m.once(basic_auth, r.basic_auth, m.resources.keep)),
+    Rule("auth_request", "wrap", ("auth_request",), lambda m, r: m.asking(r)),
+    # content stands here; then the filters, innermost first: what rules say wins over what content says
+    Rule("cache_control", "filter", ("cache_control", "preset"), lambda m, r: m.once(cache_rules, r.cache_control)),
+    Rule("headers", "filter", ("headers", "preset"), lambda m, r: m.once(header_rules, r.headers, scope=m.scope(r))),
+    Rule("hsts", "filter", ("hsts",), lambda m, r: m.once(strict_transport, m.site.hsts)),
+)
+"""The order of the links of every chain. Trusted proxies' fields, the site and the route come before it
+(`routing/`); the access log, and the ends that checks add, come after it."""
+
+
+class Maker:
+    """Makes the chains of one site."""
+
+    site: Site
+    resources: Resources
+
+    def __init__(self, config: Config, site: Site, resources: Resources, maps: Mapping[str, Variable]) -> None:
+        """:param maps: the variables that `[map.NAME]` tables make."""
+        self.config = config
+        self.site = site
+        self.resources = resources
+        self._maps = maps
+        self._name = site.hosts[0] if site.hosts else ""
+        self._plain = Scope(None, maps, self._name)
+        self._scopes: dict[Any, Scope] = {}
+        self._made: dict[Hashable, Any] = {}
+        self._locations: Locations | None = None
+
+    def locations(self) -> Locations:
+        """All of them, ready to be asked."""
+        made = Locations([self._chain(route) for route in self.site.routes], self.fallback())
+        self._locations = made
+        return made
+
+    def fallback(self) -> Chain:
+        """For paths that no route is for; it has what the site says about errors and fields."""
+        rules = Route(headers=self.site.headers, errors=self.site.errors, log=self.site.log)
+        root = next((route for route in self.site.routes if str(route.match) == "/"), None)
+        errors = error_pages(root, self.site.errors, self.site.routes, self.config.server.dev)
+        links = [link for link in self._links(rules) if link.kind == "filter"]
+        return Chain(
+            "/", nothing, errors, filters=[link.act for link in links], ends=self._ends(rules), links=links,
+            pages=pages(rules.errors, self._plain), site=self._name,
+        )  # fmt: skip
+
+    def _chain(self, route: Route) -> Chain:
+        server, scope = self.config.server, self.scope(route)
+        links = self._links(route)
+        made = content(route, scope, server, self.resources)
+        where = next((route.origins[key] for key in ("try", *CONTENT) if key in route.origins), route.origin)
+        links.append(Link("content", where, made, "content"))
+        by_kind: dict[str, list[Any]] = {}
+        for link in links:
+            by_kind.setdefault(link.kind, []).append(link.act)
+        return Chain(
+            route.match, made,
+            error_pages(route, route.errors, self.site.routes, server.dev),
+            rewrite=by_kind.get("rewrite", [None])[0], checks=by_kind.get("check", ()), wraps=by_kind.get("wrap", ()),
+            filters=by_kind.get("filter", ()), ends=self._ends(route), pages=pages(route.errors, scope),
+            holds=conditions(route.match), internal=route.internal, links=links, origin=route.origin,
+            site=self._name,
+        )  # fmt: skip
+
+    def _links(self, route: Route) -> list[Link]:
+        made = ((rule, rule.make(self, route)) for rule in ORDER)
+        return [Link(rule.name, self._origin(rule, route), act, rule.kind) for rule, act in made if act is not None]
+
+    def _ends(self, route: Route) -> tuple[End, ...]:
+        """The access log in the route's own form, or none."""
+        if not route.log:
+            return self.resources.ends
+        log = self.resources.access_log
+        if route.log == "off" or log is None:
+            return ()
+        return (log.ending(route.log, dict(self.config.log_formats), self.scope(route)),)
+
+    # -- what the rules of ORDER ask for -------------------------------------------------------------------------------
+
+    def scope(self, route: Route) -> Scope:
+        """What a route's templates see: the groups of its regex, the maps, the site's name."""
+        regex = route.match.regex
+        if regex is None:
+            return self._plain
+        return self._scopes.setdefault(regex, Scope(regex, self._maps, self._name))
+
+    def once(self, factory: Callable[..., Any], *sections: Any, **more: Any) -> Any:
+        """What a factory gives for equal sections, made once for all routes of the site."""
+        key = (factory, sections, tuple(more.values()))
+        if key not in self._made:
+            self._made[key] = factory(*sections, **more)
+        return self._made[key]
+
+    def part(self, name: str, route: Route) -> tuple[Any, ...]:
+        """The limits of a route that limit one thing."""
+        return tuple(limit for limit in route.limit if getattr(limit, name) is not None)
+
+    def counted(self, factory: Callable[..., Any], name: str, route: Route) -> Any:
+        """A limit that counts; its counters outlive the plan."""
+        limits = self.part(name, route)
+        return self.once(factory, limits, scope=self.scope(route), keep=self.resources.keep) if limits else None
+
+    def asking(self, route: Route) -> Any:
+        """The wrap that asks another path of this site."""
+        return self.once(auth_request, route.auth_request, self._answer, self.resources.threads)
+
+    def _answer(self, exchange: Exchange) -> Answer:
+        """What the site answers to its own question."""
+        assert self._locations is not None
+        return run(exchange, self._locations.inside(exchange))
+
+    def _origin(self, rule: Rule, route: Route) -> Origin | None:
+        """Where a link was written; the site for what only sites say."""
+        written = next((route.origins[key] for key in rule.key if key in route.origins), None)
+        return written or (route.origin if hasattr(route, rule.key[0]) else self.site.origin)

@@ -1,0 +1,48 @@
+"""What a plan needs and does not own. The Stack keeps it, each thing under the value of its config section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgestack.config.model import App
+from edgestack.content.files import PrivateFiles
+from edgestack.http.messages import End
+from edgestack.kept import anew
+from edgestack.phases.access_log import AccessLog
+from edgestack.phases.subrequest import Threads
+
+__all__ = ["Here", "Resources"]
+
+
+class Here:
+    """Stands where application threads do when there are none: in memory, for tests of the configuration."""
+
+    __slots__ = ()
+
+    def queue(self, job: Callable[[], None]) -> None:
+        """Run it at once."""
+        job()
+
+    def go(self) -> None:
+        """It was run already."""
+
+
+HERE = Here()
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a plan needs and does not own: it outlives the plan (kept by the Stack under its section)."""
+
+    applications: Mapping[App, Callable[..., Any]]
+    ends: tuple[End, ...] = ()
+    private: PrivateFiles | None = None
+    keep: Callable[[Hashable, Callable[[], Any]], Any] = anew
+    """State that outlives plans, kept under the value of its section: `keep(limit, lambda: Counters(limit))` gives the
+    same object after a reload for as long as each plan in between asked for an equal key (`kept.py`)."""
+    threads: Threads = HERE
+    """Where application code runs that is asked on behalf of another exchange (auth_request)."""
+    access_log: AccessLog | None = None
+    """For routes with lines of another form; None where there is no log."""

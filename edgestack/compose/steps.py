@@ -1,0 +1,278 @@
+"""`explain`: what would become of a request, in order. It walks the chain that would run, link by link, by the same
+choices and jumps, and stops before content acts: no file is opened, no application called, nobody is asked.
+
+    client -> site -> route -> rewrite, checks, wraps -> content -> (errors, jumps: another route) -> filters -> answer
+
+Checks are called: they wait for nothing, and what they count is counted in counters that nobody else has. Wraps may
+wait, so they only tell (`describe`). Filters are applied to an answer of the status and type that content would give.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from typing import NamedTuple, NoReturn, TypeAlias, cast
+
+from edgestack.compose.asking import asked
+from edgestack.compose.contents import FileFirst
+from edgestack.config.model import Config, Site
+from edgestack.config.positions import Origin
+from edgestack.content.files import Place
+from edgestack.content.static import READS, Static
+from edgestack.content.trying import Last, Try
+from edgestack.content.wsgi import Wsgi
+from edgestack.errors import ClientError, EdgeError
+from edgestack.http.forwarding import TrustedProxies
+from edgestack.http.media_types import media_type
+from edgestack.http.messages import Exchange, Handler, Jump, Response
+from edgestack.routing import Chain, Choice, Hosts, Link, Locations, nothing, onward
+
+__all__ = ["Called", "Sites", "Step", "explain"]
+
+
+End: TypeAlias = "Response | Jump"
+
+
+class Step(NamedTuple):
+    """One thing that happens."""
+
+    name: str
+    """"client", "site", "route", the name of a link, "content", "errors", "jump", "answer"."""
+    says: str
+    """What it does with this request."""
+    origin: Origin | None = None
+    """Where that is written."""
+
+    def __str__(self) -> str:
+        place = f"  ({self.origin})" if self.origin is not None else ""
+        return f"{self.name}: {self.says}{place}"
+
+
+class Sites(NamedTuple):
+    """The sites of a plan, ready."""
+
+    sites: Sequence[Site]
+    locations: Sequence[Locations]
+    """Of each site."""
+    hosts: Hosts | None
+    """None where one site has every host."""
+    handle: Handler
+
+
+class Called:
+    """Stands for an application that is not loaded."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def __call__(self, *whatever: object, **more: object) -> NoReturn:
+        """Nothing here is called."""
+        raise AssertionError(f"{self.target} was called")
+
+
+def explain(
+    config: Config, sites: Sites, proxies: TrustedProxies | None, method: str, url: str,
+    fields: Sequence[tuple[str, str]], address: str,
+) -> list[Step]:  # fmt: skip
+    """The steps; see `Plan.explain`."""
+    exchange = asked(config, method, url, fields, address)
+    steps: list[Step] = []
+    if proxies is not None:
+        exchange.facts = proxies.facts(exchange.facts, exchange.request.fields)
+        facts = exchange.facts
+        steps.append(Step("client", f"{facts.remote_addr}, over {facts.scheme}, as trusted proxies tell"))
+    locations = _site(sites, exchange, steps)
+    if locations is not None:
+        steps += Walk(exchange).through(locations)
+    return steps
+
+
+def _site(sites: Sites, exchange: Exchange, steps: list[Step]) -> Locations | None:
+    """The chains of the site; None where it is answered before any is asked."""
+    if sites.hosts is None:
+        site = sites.sites[0]
+        if site.origin is not None:
+            steps.append(Step("site", ", ".join(site.hosts) or "every host", site.origin))
+        return sites.locations[0]
+    place = sites.hosts.place(exchange)
+    host = exchange.request.host
+    if place is sites.hosts.misdirected:
+        said = f"421: the connection was made to {exchange.facts.sni}, which is another site than {host}"
+        steps.append(Step("site", said))
+        return None
+    if place.site < 0:
+        steps.append(Step("site", f"421: no site has the host {host!r}, and none is the default"))
+        return None
+    site = sites.sites[place.site]
+    steps.append(Step("site", f"{', '.join(site.hosts) or 'every other host'}, for {host!r}", site.origin))
+    if place.moved is not None:
+        steps.append(Step("canonical", place.moved.plan(exchange), site.origin))
+        return None
+    return sites.locations[place.site]
+
+
+class Walk:
+    """The way of one exchange through chains."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    def through(self, locations: Locations) -> Iterator[Step]:
+        """From the first route to the answer."""
+        chain = locations.outside[self.exchange.request.path]
+        if type(chain.content) is Choice:
+            chain = chain.content.chosen(self.exchange)
+        while True:
+            yield _route(chain, locations)
+            self.exchange.chain = chain
+            end = yield from self._along(chain)
+            if isinstance(end, Response):
+                break
+            try:
+                chain = onward(self.exchange, chain, end)
+            except EdgeError as error:
+                yield Step("jump", f"500: {error}")
+                break
+            where = end.target if isinstance(end.target, str) else self.exchange.request.path
+            yield Step("jump", f"to @{where}" if isinstance(where, str) else f"to {where.normal}")
+
+    def _along(self, chain: Chain) -> Generator[Step, None, End]:
+        """The links of one chain; returns the answer, or where to go on."""
+        exchange = self.exchange
+        try:
+            end = (yield from self._guards(chain)) or (yield from _content(chain, exchange))
+        except EdgeError as error:
+            yield Step("refused" if error.status < 404 else "error", f"{error.status}: {error}")
+            end = yield from self._error(chain, error)
+        if isinstance(end, Response):
+            end = yield from self._filters(chain, end)
+            yield Step("answer", str(end.status))
+        return end
+
+    def _guards(self, chain: Chain) -> Generator[Step, None, End | None]:
+        """What stands before the content."""
+        exchange = self.exchange
+        met = exchange.journey.met if exchange.journey is not None else ()
+        for link in chain.links:
+            if link.kind in ("filter", "content") or link.act in met:
+                continue
+            yield Step(link.name, _described(link, exchange), link.origin)
+            if link.kind != "wrap":
+                answer = link.act(exchange)
+                if answer is not None:
+                    return cast("End", answer)
+        return None
+
+    def _error(self, chain: Chain, error: EdgeError) -> Generator[Step, None, End]:
+        """The page of an error: a jump, or an answer."""
+        exchange = self.exchange
+        page = None
+        if chain.pages is not None and (exchange.journey is None or exchange.journey.error is None):
+            page = chain.pages(exchange, error)
+        if page is not None:
+            yield Step("errors", f"a page for {error.status}")
+            return cast("End", page)
+        return chain.errors(exchange, error)
+
+    def _filters(self, chain: Chain, response: Response) -> Generator[Step, None, Response]:
+        """What becomes of the fields."""
+        names = {link.act: link for link in chain.links if link.kind == "filter"}
+        for apply in chain.filters:
+            before, response = response, apply(self.exchange, response)
+            link = names.get(apply)
+            if link is not None:
+                yield Step(link.name, _changes(before, response), link.origin)
+        return response
+
+
+def _route(chain: Chain, locations: Locations) -> Step:
+    if chain is locations.fallback:
+        return Step("route", "none fits")
+    if chain is locations.ambiguous:
+        return Step("route", "400: the path has two readings, which lead to two routes")
+    closed = ", which only jumps inside the server lead to" if chain.internal and chain.content is nothing else ""
+    return Step("route", f"{chain.match}{closed}", chain.origin)
+
+
+def _described(link: Link, exchange: Exchange) -> str:
+    describe = getattr(link.act, "describe", None)
+    return str(describe(exchange)) if describe is not None else "asked"
+
+
+def _changes(before: Response, after: Response) -> str:
+    gone = [f"- {name}: {value}" for name, value in before.fields if (name, value) not in after.fields]
+    come = [f"+ {name}: {value}" for name, value in after.fields if (name, value) not in before.fields]
+    status = [f"status {after.status}"] if after.status != before.status else []
+    return ", ".join((*status, *gone, *come)) or "changes nothing"
+
+
+# --- what content would do --------------------------------------------------------------------------------------------
+
+
+def _content(chain: Chain, exchange: Exchange) -> Generator[Step, None, End]:
+    """What content would give: an answer of that status and type, or a jump."""
+    content = chain.content
+    origin = next((link.origin for link in chain.links if link.kind == "content"), chain.origin)
+    if type(content) is Try:
+        return (yield from _tried(content, exchange, origin))
+    if type(content) is FileFirst:
+        place = content.files.plan(exchange)
+        if place.kind == "file" and exchange.request.method in READS:
+            yield Step("content", _told(place), origin)
+            return _answer(place)
+        content = content.application
+    if isinstance(content, Static):
+        if exchange.request.method not in READS:
+            raise ClientError("This address can only be read.", 405)
+        place = content.plan(exchange)
+        yield Step("content", _told(place), origin)
+        return _answer(place)
+    if isinstance(content, Wsgi):
+        yield Step("content", f"the application {getattr(content.application, 'target', 'is called')}", origin)
+        return Response(200)
+    plan = getattr(content, "plan", None)
+    if plan is not None:
+        yield Step("content", plan(exchange), origin)
+    return cast("End", content(exchange))  # what the configuration says itself: nothing is opened, nobody waits
+
+
+def _tried(content: Try, exchange: Exchange, origin: Origin | None) -> Generator[Step, None, End]:
+    for step in content.steps:
+        place = step.plan(exchange)
+        yield Step("try", f"{step.text}: {_told(place) if place is not None else 'not there'}", origin)
+        if place is not None and exchange.request.method in READS:
+            return _answer(place)
+        if place is not None and not content.yields:
+            raise ClientError("This address can only be read.", 405)
+    last = content.last
+    if isinstance(last, Wsgi):
+        yield Step("content", f"the application {getattr(last.application, 'target', 'is called')}", origin)
+        return Response(200)
+    if isinstance(last, Last):
+        yield Step("try", f"goes on at {last.goal.text}", origin)
+    return cast("End", last(exchange))
+
+
+def _told(place: Place) -> str:
+    if place.kind == "file":
+        return f"the file {os.fsdecode(place.real)}"
+    if place.kind == "listing":
+        return f"a listing of {os.fsdecode(place.real)}"
+    if place.kind == "slash":
+        return f"301 to the path with a slash: {os.fsdecode(place.real)} is a folder"
+    return f"{place.status}: {place.why}"
+
+
+def _answer(place: Place) -> Response:
+    """What a place would give, as far as filters look.
+
+    :raises ClientError: there is nothing to give.
+    """
+    if place.kind == "nothing":
+        raise ClientError("", place.status, detail=place.why)
+    if place.kind == "slash":
+        return Response(301)
+    name = os.fsdecode(place.filename) if place.kind == "file" else "index.html"
+    return Response(200, (("Content-Type", media_type(name)),))

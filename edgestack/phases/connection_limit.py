@@ -1,0 +1,122 @@
+"""How many requests of one client are answered at the same time (nginx: ngx_http_limit_conn_module).
+
+    check: the client's count + 1, or 429 where it is full        end: the count - 1, once, however the exchange ends
+
+With several limits a request is counted by all or by none. One that jumps to a second route inside the server is
+counted there only by limits that are not the first one's. Counting is on the loop, giving back on any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from edgestack.config.model import Limit
+from edgestack.errors import Refused
+from edgestack.http.messages import Exchange
+from edgestack.http.variables import Scope, Template, compile_template
+from edgestack.kept import Keep, anew
+from edgestack.phases.rate_limit import bounded_key
+from edgestack.phases.subrequest import Subrequest
+
+__all__ = ["ConnectionLimit", "Counts", "connection_limit"]
+
+RETRY_AFTER = 1
+"""Seconds: nobody knows when one of the client's other requests ends; soon, as a rule."""
+
+
+class Counts:
+    """How many requests of each client are being answered. Outlives a reload. Safe on any thread.
+
+    It is as large as what is in flight: a client without a request has no entry.
+    """
+
+    __slots__ = ("_lock", "_table")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._table: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def of(self, key: str) -> int:
+        """The client's requests."""
+        return self._table.get(key, 0)
+
+    def add(self, key: str) -> None:
+        """One more."""
+        with self._lock:
+            self._table[key] = self._table.get(key, 0) + 1
+
+    def take(self, key: str) -> None:
+        """One less."""
+        with self._lock:
+            left = self._table[key] - 1
+            if left:
+                self._table[key] = left
+            else:
+                del self._table[key]
+
+
+class Place:
+    """One request's place in the counts: an end, which gives it back once."""
+
+    __slots__ = ("_held", "counts")
+
+    def __init__(self, counts: Counts, key: str) -> None:
+        counts.add(key)
+        self.counts = counts
+        self._held = [key]
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Give it back; a second time does nothing, on whatever thread."""
+        try:
+            key = self._held.pop()
+        except IndexError:
+            return
+        self.counts.take(key)
+
+
+class ConnectionLimit:
+    """The check for all limits of a route."""
+
+    __slots__ = ("_bounds",)
+
+    def __init__(self, bounds: Sequence[tuple[int, Limit, Template, Counts]]) -> None:
+        self._bounds = tuple(bounds)
+
+    def __call__(self, exchange: Exchange) -> None:
+        """:raises Refused: 429."""
+        if isinstance(exchange, Subrequest):
+            return
+        taken = []
+        for most, limit, key_of, counts in self._bounds:
+            key = bounded_key(key_of(exchange))
+            if not key or any(isinstance(end, Place) and end.counts is counts for end in exchange.ends):
+                continue
+            if counts.of(key) >= most:
+                raise Refused(
+                    "Too many of your requests are being answered at the same time.", 429, retry_after=RETRY_AFTER,
+                    detail=f"more than {most} at once by {key!r} ({limit.by})",
+                )  # fmt: skip
+            taken.append((counts, key))
+        exchange.ends = (*exchange.ends, *(Place(counts, key) for counts, key in taken))
+
+    def describe(self, exchange: Exchange) -> str:
+        """Where the client stands with each limit."""
+        told = [f"{counts.of(bounded_key(key(exchange)))} of {most} at once" for most, _, key, counts in self._bounds]
+        return "; ".join(told)
+
+
+def connection_limit(limits: Sequence[Limit], scope: Scope | None = None, keep: Keep = anew) -> ConnectionLimit | None:
+    """The check for the limits that have `connections`; None where none has."""
+    bounds = [
+        (
+            limit.connections, limit, compile_template(limit.by, "request", scope),
+            keep(("connections", limit.zone, limit.by), Counts),
+        )
+        for limit in limits
+        if limit.connections is not None
+    ]  # fmt: skip
+    return ConnectionLimit(bounds) if bounds else None

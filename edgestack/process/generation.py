@@ -1,0 +1,136 @@
+"""One reading of the configuration, made ready to be served: at the start, and at each reload beside the one before.
+
+    begin(config, options)            sockets, access log, development certificate, applications
+    begin(config, options, before)    the same; what is unchanged is what the generation before has
+      └ after.succeeds(before)        it serves now: what only the one before had is let go
+      └ after.fails(before)           it does not: what only this one has is let go
+
+What can fail quickly comes before what is slow. Whatever fails, all that was opened on the way is closed again. Slow
+(an import, a lookup), so it runs on a thread while the generation before goes on serving; nothing here touches a loop.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgestack.certs.authority import Development, development_certificate
+from edgestack.compose import Plan, compose
+from edgestack.config.map_checks import map_variables
+from edgestack.config.model import App, Config, Listener
+from edgestack.content.loading import load
+from edgestack.errors import ConfigError
+from edgestack.http.variables import Scope
+from edgestack.phases.access_log import AccessLog
+from edgestack.process.options import Options
+from edgestack.process.sockets import Sockets, inherited
+
+__all__ = ["Generation", "begin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """All that serves what one reading of the configuration says."""
+
+    said: Config
+    """As it was read."""
+    options: Options
+    passed: tuple[Listener, ...]
+    """The sockets that systemd passed to this process."""
+    sockets: Sockets
+    access_log: AccessLog | None
+    development: Development | None
+    config: Config
+    """With what is known only now: bound listeners, the development certificate, files never to be served."""
+    plan: Plan
+    applications: Mapping[App, Callable[..., Any]]
+
+    def close(self) -> None:
+        """The end of all."""
+        self.sockets.close()
+        if self.access_log is not None:
+            self.access_log.close()
+
+    def succeeds(self, before: Generation) -> None:
+        """It is served now. (Sockets that are gone, and the log, were closed by the stack.)"""
+        before.sockets.left(self.sockets)
+
+    def fails(self, before: Generation) -> None:
+        """The one before goes on."""
+        self.sockets.abandoned(before.sockets)
+        if self.access_log is not None and self.access_log is not before.access_log:
+            self.access_log.close()
+
+
+def begin(config: Config, options: Options, before: Generation | None = None) -> Generation:
+    """Make a generation.
+
+    :param before: the one that serves.
+    :raises ConfigError: what the user wrote cannot be served; nothing has changed.
+    """
+    with ExitStack() as undo:
+        if before is None:
+            passed = tuple(inherited(os.environ, os.getpid(), any(one.tls for one in config.listeners)))
+            sockets = Sockets.bind(_listeners(config, options, passed))
+            undo.callback(sockets.close)
+        else:
+            passed = before.passed
+            sockets = before.sockets.changed(_listeners(config, options, passed))
+            undo.callback(sockets.abandoned, before.sockets)
+        access_log = _access_log(config, before)
+        if access_log is not None and (before is None or access_log is not before.access_log):
+            undo.callback(access_log.close)
+        development = development_certificate() if options.development_certificate else None
+        completed = _completed(config, sockets, development, options)
+        plan = compose(completed)
+        here = before.applications if before is not None else {}
+        applications = {app: here[app] if app in here else load(app.target, app.folder) for app in plan.applications}
+        undo.pop_all()
+    return Generation(config, options, passed, sockets, access_log, development, completed, plan, applications)
+
+
+def _listeners(config: Config, options: Options, passed: tuple[Listener, ...]) -> list[Listener]:
+    """Those that systemd passed where they are wanted, else the configured ones; redirects in any case."""
+    if not (options.inherit and passed):
+        return list(config.listeners)
+    secure = any(listener.tls for listener in config.listeners)
+    redirects = [listener for listener in config.listeners if listener.redirect]
+    return [*(replace(one, tls=secure) for one in passed), *redirects]
+
+
+def _access_log(config: Config, before: Generation | None) -> AccessLog | None:
+    """The log that is open already, where nothing is said of it that was not said before; else another one."""
+    if before is not None and _log_section(config) == _log_section(before.said):
+        return before.access_log
+    wanted = config.server.log
+    if wanted.access == "off":
+        return None
+    try:
+        scope = Scope(maps=map_variables(config.maps))
+        formats = dict(config.log_formats)
+        return AccessLog(wanted.access, wanted.format, at_once=config.server.dev, formats=formats, scope=scope)
+    except OSError as error:
+        why = f"the access log {wanted.access} cannot be opened: {error.strerror}"
+        raise ConfigError(why, key="access-log") from None
+
+
+def _log_section(config: Config) -> tuple[object, ...]:
+    log = config.server.log
+    return log.access, log.format, config.server.dev, config.log_formats, config.maps
+
+
+def _completed(config: Config, sockets: Sockets, development: Development | None, options: Options) -> Config:
+    """The configuration with what is known only now: bound listeners, the certificate, and files never to be served."""
+    log_files = [Path(path) for path in (config.server.log.access, config.server.log.error) if path not in ("-", "off")]
+    own = [options.pid_file, options.ready_file, *(Path(one.path) for one in sockets.listeners if one.path)]
+    private = [*config.server.private_paths, *log_files, *(path for path in own if path is not None)]
+    tls = config.tls
+    if development is not None:
+        tls = replace(tls, certificates=((development.cert, development.key),))
+        private += sorted(development.cert.parent.iterdir())  # the authority's key above all
+    server = replace(config.server, private_paths=tuple(path.absolute() for path in private))
+    return replace(config, server=server, listeners=sockets.listeners, tls=tls)

@@ -1,0 +1,130 @@
+"""`edgestack reload`: have a running server read its configuration again, and tell what it says to that.
+
+    --control PATH     this control socket
+    --pid FILE         the server that wrote this pid file: by its control socket, else by SIGHUP
+    -c FILE            the server that uses this file
+    nothing            the server that uses ./edgestack.toml, else the only one there is
+
+Exit status 0 when the new configuration is served, 2 when it is not: then the one before is, and the errors are shown.
+After SIGHUP only the server's error log knows.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgestack.config.load import FILE_NAME
+from edgestack.errors import ConfigError
+from edgestack.process.commands import BAD_INPUT
+from edgestack.process.control import ENDING, Message, ask, sockets_here
+from edgestack.process.markers import living
+from edgestack.process.serve_options import FILE, HELP
+
+__all__ = ["reload"]
+
+LOOK = 2.0
+"""Seconds to wait for a server to say who it is."""
+RELOAD = 120.0
+"""Seconds to wait for a reload: it may have to import an application."""
+
+
+@click.command(context_settings=HELP)
+@click.option("-c", "--config", "file", **FILE, help="The server that uses this file.")
+@click.option("--pid", **FILE, help="The server that wrote this pid file.")
+@click.option("--control", type=click.Path(path_type=Path), metavar="PATH", help="The server with this control socket.")
+def reload(file: Path | None, pid: Path | None, control: Path | None) -> int:
+    """Have a running server read its configuration again.
+
+    Without an option it is the server that uses ./edgestack.toml, or the only one there is. When the new configuration
+    cannot be served, the server goes on with the one before, and its errors are shown here.
+    """
+    if sum(said is not None for said in (file, pid, control)) > 1:
+        raise click.UsageError("-c, --pid and --control each name a server: give one of them")
+    if pid is not None:
+        path = _of_pid(pid)
+        if path is None:
+            return 0
+    else:
+        path = control or _of_file(file)
+    answer = _asked(path)
+    for warning in answer.get("warnings", ()):
+        click.echo(warning, err=True)
+    if answer.get("ok") is not True:
+        for error in answer.get("errors", ["the server gave no reason"]):
+            click.echo(error, err=True)
+        click.echo("\nedgestack: not reloaded; the server goes on with the configuration it had", err=True)
+        return BAD_INPUT
+    click.echo("reloaded")
+    return 0
+
+
+def _asked(path: Path) -> Message:
+    try:
+        return ask(path, {"verb": "reload"}, RELOAD)
+    except TimeoutError:
+        raise ConfigError(f"the server behind {path} does not answer", hint="its error log may know why") from None
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"nobody answers at {path}: {said}", hint="is the server running?") from None
+
+
+def _of_pid(file: Path) -> Path | None:
+    """The control socket of the process that a pid file names; None when it has none and was sent SIGHUP."""
+    number = living(file)
+    if not number:
+        why = "does not exist" if not file.exists() else "names no process that runs"
+        raise ConfigError(f"the pid file {file} {why}", hint="is the server running?")
+    for path in sockets_here(os.environ):
+        if path.name == f"{number}{ENDING}":
+            return path
+    try:
+        os.kill(number, signal.SIGHUP)
+    except OSError as error:
+        raise ConfigError(f"process {number} cannot be told to reload: {error.strerror}") from None
+    click.echo(f"told process {number} to reload; its error log has the outcome")
+    return None
+
+
+def _of_file(file: Path | None) -> Path:
+    """The control socket of the server that uses a file; where none is named and none is used here, of the only one."""
+    servers = _servers()
+    wanted = file or Path(FILE_NAME)
+    if file is not None and not file.exists():
+        raise ConfigError(f"the file {file} does not exist")
+    found = [path for path, status in servers if status["file"] is not None and _same(Path(status["file"]), wanted)]
+    if file is None and not found:
+        found = [path for path, _ in servers]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        what = f"that uses {file}" if file is not None else "here"
+        raise ConfigError(f"there is no server {what}", hint="of another user's, give --control PATH or --pid FILE")
+    names = [f"process {status['pid']} ({status['file'] or 'no file'})" for path, status in servers if path in found]
+    raise ConfigError(
+        f"there are {len(found)} servers: {', '.join(names)}", hint="name one with -c, --pid or --control"
+    )
+
+
+def _servers() -> list[tuple[Path, dict[str, Any]]]:
+    """The servers of this user that answer, and what they say of themselves."""
+    servers = []
+    for path in sockets_here(os.environ):
+        try:
+            status = ask(path, {"verb": "status"}, LOOK)
+        except (OSError, ValueError):
+            continue  # left over from a server that was killed, or busy with its end
+        if status.get("ok") is True:
+            servers.append((path, status))
+    return servers
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return one.absolute() == other.absolute()

@@ -1,0 +1,180 @@
+"""`Plan.explain`, and the tests that a configuration carries."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from compose_kit import plan
+
+from edgestack.errors import ClientError, ConfigError
+from edgestack.explaining import run_tests
+
+TEXT = """
+[[site]]
+hosts = ["example.com"]
+canonical = "apex"
+errors = { "404" = "/pages/sorry.html" }
+  [[site.route]]
+  match = "/"
+  static = "site/"
+  try = ["$uri", "/index.html"]
+  cache_control = "no-cache"
+  [[site.route]]
+  match = "/pages/"
+  static = "pages/"
+  internal = true
+  [[site.route]]
+  match = "/app"
+  app = "main:app"
+  deny = "192.0.2.7"
+  limit = { rate = "1/s" }
+  [[site.route]]
+  match = "/old/"
+  rewrite = { from = "^/old/", to = "/app/" }
+"""
+
+EXPLAINED = [
+    (
+        "GET", "https://example.com/a.txt",
+        ["site: example.com, for 'example.com'  (:2)", "route: /  (:6)", "try: $uri: the file {}/site/a.txt  (:9)",
+         "cache_control: + Cache-Control: no-cache  (:10)", "answer: 200"],
+    ),
+    (
+        "GET", "https://example.com/deep",
+        ["site: example.com, for 'example.com'  (:2)", "route: /  (:6)", "try: $uri: not there  (:9)",
+         "try: goes on at /index.html  (:9)", "jump: to /index.html", "route: /  (:6)",
+         "try: $uri: the file {}/site/index.html  (:9)", "cache_control: + Cache-Control: no-cache  (:10)",
+         "answer: 200"],
+    ),
+    (
+        "POST", "https://example.com/old/x",
+        ["site: example.com, for 'example.com'  (:2)", "route: /old/  (:20)",
+         "rewrite: ^/old/ fits: /app/ (last)  (:22)", "jump: to /app/", "route: /app  (:15)",
+         "access: 127.0.0.1 is let in: no network has it  (:18)",
+         "rate: 1/s by '127.0.0.1': 0 of burst 0 used, passes  (:19)",
+         "content: the application main:app  (:17)", "answer: 200"],
+    ),
+    (
+        "GET", "https://example.com/pages/x",
+        ["site: example.com, for 'example.com'  (:2)",
+         "route: /pages/, which only jumps inside the server lead to  (:11)",
+         "error: 404: There is nothing at this address.", "errors: a page for 404", "jump: to /pages/sorry.html",
+         "route: /pages/  (:11)", "content: the file {}/pages/sorry.html  (:13)", "answer: 404"],
+    ),
+    ("GET", "https://nobody.test/", ["site: 421: no site has the host 'nobody.test', and none is the default"]),
+    (
+        "GET", "https://www.example.com/x",
+        ["site: example.com, for 'www.example.com'  (:2)", "canonical: 301 to https://example.com/x  (:2)"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "url", "expected"), EXPLAINED, ids=[url for _, url, _ in EXPLAINED])
+def test_explain(tmp_path: Path, method: str, url: str, expected: list[str]) -> None:
+    told = [str(step).replace(f"{tmp_path}/edgestack.toml", "") for step in plan(tmp_path, TEXT).explain(method, url)]
+    assert told == [line.format(tmp_path) for line in expected]
+
+
+def test_explain_says_who_refuses(tmp_path: Path) -> None:
+    steps = plan(tmp_path, TEXT).explain("GET", "https://example.com/app", address="192.0.2.7")
+    assert [(step.name, step.says.partition(":")[0]) for step in steps[2:4]] == [
+        ("access", "192.0.2.7 is refused, 403"),
+        ("refused", "403"),
+    ]
+
+
+def test_explain_changes_nothing(tmp_path: Path) -> None:
+    """It may be asked as often as one likes; nothing is counted."""
+    made = plan(tmp_path, TEXT)
+    told = [made.explain("GET", "https://example.com/app") for _ in range(3)]
+    assert told[0] == told[1] == told[2]
+
+
+def test_explain_refuses_what_no_client_could_ask(tmp_path: Path) -> None:
+    with pytest.raises(ClientError):
+        plan(tmp_path, TEXT).explain("GET", "https://example.com/%zz")
+
+
+# --- [[test]] ---------------------------------------------------------------------------------------------------------
+
+APP = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Method", environ["REQUEST_METHOD"])])
+    return [b"hello ", environ["PATH_INFO"].encode()]
+"""
+
+EXPECTED: list[tuple[str, str, list[str]]] = [
+    ("GET https://example.com/a.txt", 'status = 200, route = "/", site = "example.com", body = "a"', []),
+    ("GET https://example.com/app/x", 'header = { X-Method = "GET", Server = false }, body = "hello /x"', []),
+    ("GET https://example.com/a.txt", "status = 404", ["expected status 404, and 200 came"]),
+    (
+        "GET https://www.example.com/",
+        "status = 200",
+        ["expected status 200, and 301 came, to https://example.com/"],
+    ),
+    ("GET https://example.com/pages/x", 'route = "/pages/", status = 404', []),
+    ("GET https://example.com/a.txt", 'route = "/app"', ["expected the route '/app', and it was '/'"]),
+    (
+        "GET https://nobody.test/",
+        'site = "example.com", status = 421',
+        ["expected the site example.com, and it was none of that name"],
+    ),
+    (
+        "GET https://example.com/a.txt",
+        'header = { Content-Type = "~ html", ETag = false, X = true, Content-Length = "1" }',
+        [
+            "expected the field content-type to fit 'html', and it is 'text/plain; charset=utf-8'",
+            "expected the field etag not to be there, and it is",
+            "expected the field x to be there, and there is none",
+        ],
+    ),
+    ("GET https://example.com/a.txt", 'body = "b"', ["expected 'b' in the body, and it begins 'a'"]),
+    ("GET https://example.com/%zz", "status = 400", []),
+    ("GET https://example.com/%zz", "status = 200", ["it could not be asked: 400"]),
+]
+
+
+@pytest.mark.parametrize(("request_line", "expect", "failures"), EXPECTED)
+def test_tests_of_a_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_line: str, expect: str, failures: list[str]
+) -> None:
+    made = _plan(tmp_path, monkeypatch, _test(request_line, expect))
+    (outcome,) = run_tests(made)
+    assert len(outcome.failures) == len(failures)
+    for told, expected in zip(outcome.failures, failures, strict=True):
+        assert told.startswith(expected)
+    assert str(outcome).startswith(f"{tmp_path}/edgestack.toml:24: {request_line}: ")
+
+
+def _test(request: str, expect: str) -> str:
+    return f'\n[[test]]\nrequest = "{request}"\nexpect = {{ {expect} }}\n'
+
+
+def _plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tests: str) -> Any:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "tested_app.py").write_text(APP)
+    return plan(tmp_path, TEXT.replace("main:app", "tested_app:app") + tests)
+
+
+def test_limits_count_within_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = _test("GET https://example.com/app", "status = 200") + _test("GET https://example.com/app", "status = 429")
+    assert [outcome.failures for outcome in run_tests(_plan(tmp_path, monkeypatch, twice))] == [(), ()]
+
+
+def test_an_application_is_loaded_only_if_a_test_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = "raise RuntimeError('loaded')"
+    made = _plan(tmp_path, monkeypatch, _test("GET https://example.com/a.txt", "status = 200"))
+    (tmp_path / "tested_app.py").write_text(broken)
+    assert [outcome.failures for outcome in run_tests(made)] == [()]
+    made = _plan(tmp_path, monkeypatch, _test("GET https://example.com/app", "status = 200"))
+    (tmp_path / "tested_app.py").write_text(broken)
+    monkeypatch.delitem(sys.modules, "tested_app", raising=False)
+    with pytest.raises(ConfigError):
+        run_tests(made)
+
+
+def test_without_tests_nothing_runs(tmp_path: Path) -> None:
+    assert run_tests(plan(tmp_path, TEXT)) == []
