@@ -254,8 +254,6 @@ class Lot:
                 if not going_on:
                     return
                 if not h1.buffer:
-                    if connection.tls:
-                        self._park(connection, started)
                     return
             elif isinstance(answer, AppCall):
                 self.call(connection, exchange, answer)

@@ -93,8 +93,11 @@ class Records:
 
     def __init__(self) -> None:
         self.lines: list[Record] = []
+        self.broken = False
 
     def end(self, exchange: Exchange) -> None:
+        if self.broken:
+            raise RuntimeError("the log is broken")
         request = exchange.request
         self.lines.append(
             Record(exchange.status, request.method, request.target, exchange.bytes_out, exchange.request_id)
@@ -239,11 +242,14 @@ class Client:
 class Edge:
     """A stack that serves."""
 
-    def __init__(self, stack: Stack, driver: str, clock: MockClock, nursery: trio.Nursery, trust: ssl.SSLContext) -> None:
+    def __init__(
+        self, stack: Stack, driver: str, clock: MockClock, log: Records, nursery: trio.Nursery, trust: ssl.SSLContext
+    ) -> None:
         self.stack = stack
         self.driver = driver
         self.clock = clock
-        self.records: list[Record] = []
+        self.log = log
+        self.records = log.lines
         self.sockets: list[socket.socket] = []
         self._nursery = nursery
         self._trust = trust
@@ -373,8 +379,7 @@ async def open_edge(
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(stack.serve, bound)
-        edge = Edge(stack, driver, clock, nursery, trust)
-        edge.records = records.lines
+        edge = Edge(stack, driver, clock, records, nursery, trust)
         edge.sockets = [sock for _, sock in bound]
         try:
             yield edge
@@ -415,7 +420,8 @@ def _steps(dialogue: str) -> list[tuple[str, bytes]]:
         if not line.strip() or kind == "--":
             continue
         if kind in (">>", ">|"):
-            data = text.encode("latin-1").decode("unicode_escape").encode("latin-1") + (b"\r\n" if kind == ">>" else b"")
+            data = text.encode("latin-1").decode("unicode_escape").encode("latin-1")
+            data += b"\r\n" if kind == ">>" else b""
             kind = ">>"
         elif kind in ("<<", "<|"):
             data = _pattern(text) + (b"\r\n" if kind == "<<" else b"")

@@ -217,13 +217,12 @@ async def test_an_exception_before_the_head(serving: Serving, caplog: pytest.Log
         """, client)  # fmt: skip
         assert edge.stack.statistics()["failures"] == 0
         assert [line.status for line in edge.records] == [500, 500]
-        assert f"{answer.fields['x-request-id']}: GET /: the application raised ZeroDivisionError: secret" in caplog.text
+        said = f"{answer.fields['x-request-id']}: GET /: the application raised ZeroDivisionError: secret"
+        assert said in caplog.text
 
 
 @pytest.mark.parametrize("announced", [False, True], ids=["chunks", "length"])
-async def test_an_exception_after_the_head(
-    serving: Serving, announced: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_exception_after_the_head(serving: Serving, announced: bool, caplog: pytest.LogCaptureFixture) -> None:
     """F8, F11: the client sees the truncation: no last chunk, or bytes missing; and close() is called."""
     result = Closing(b"abc", KeyError("oops"))
 

@@ -159,11 +159,12 @@ async def test_an_upload_in_flight_is_finished(serving: Serving) -> None:
 
 @pytest.mark.parametrize("pipelined", [1, 20])
 async def test_a_keep_alive_answer_was_promised_when_the_drain_began(serving: Serving, pipelined: int) -> None:
-    """E10: the head that says keep-alive has left; the connection is closed after it all the same, or once more asked."""
+    """E10: the head that says keep-alive has left: the connection closes after it, or with its next answer."""
     gated = Gated()
     async with serving(app=gated) as edge, trio.open_nursery() as nursery:
         client = await edge.connect()
-        await client.send(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n" + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * (pipelined - 1))
+        more = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * (pipelined - 1)
+        await client.send(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n" + more)
         await client.until(rb"HTTP/1.1 200 OK(?s:.*?)\r\n\r\n5\r\nfirst\r\n")
         drain = await start(edge, nursery)
         await gated.reached()
