@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from edgestack.config.model import Listener, Timeouts
-from edgestack.http.messages import Exchange, Facts, Response
+from edgestack.http.messages import Facts, Response
 from edgestack.wire.accepting import ACCEPTS, OVER_LIMIT, Acceptor
 from edgestack.wire.connection import Door
 from edgestack.wire.statistics import Statistics
@@ -117,7 +117,8 @@ async def ask(sock):
 
 async def main(portable):
     limits = Limits(connections=1000)
-    stack = Stack(compose(Config(Server(limits=limits), (Listener("127.0.0.1"),), routes=(Route(app=APP),))), {APP: app}, portable=portable)
+    config = Config(Server(limits=limits), (Listener("127.0.0.1"),), routes=(Route(app=APP),))
+    stack = Stack(compose(config), {APP: app}, portable=portable)
     async with trio.open_nursery() as nursery:
         await nursery.start(stack.serve)
         address = stack._held[0][1].getsockname()
@@ -161,9 +162,3 @@ def test_out_of_descriptors_for_real(driver: str) -> None:
     told = json.loads(ran.stdout)
     assert told.pop("said") == ["cannot accept connections for now: Too many open files; trying again"]
     assert told == {"held": 3, "served": True, "again": True, "after": 1}
-
-
-def test_the_page_of_a_door_is_an_answer() -> None:
-    exchange: Any = SimpleNamespace()
-    assert isinstance(DOOR.handle(exchange), Response)
-    assert Exchange.__slots__
