@@ -246,21 +246,18 @@ class Lot:
                 request.body = ReceivedBody(LotSource(self, connection), h1.framing, h1, self.limits, self.timeouts)
             try:
                 answer = door.handle(exchange)
-                going_on = type(answer) is Response and self.reply(connection, exchange, answer)
+                if type(answer) is Response:
+                    if self.reply(connection, exchange, answer) and h1.buffer:
+                        continue
+                    return
             except Exception as error:  # the boundary: a bug ends this connection only
                 self.failed(connection, error, exchange)
                 return
-            if type(answer) is Response:
-                if not going_on:
-                    return
-                if not h1.buffer:
-                    return
-            elif isinstance(answer, AppCall):
+            if isinstance(answer, AppCall):
                 self.call(connection, exchange, answer)
-                return
             else:
                 self._wait(connection, exchange, cast("Awaitable[Response | AppCall]", answer))
-                return
+            return
         self.queue(connection)
 
     def _park(self, connection: Connection, started: bool) -> None:

@@ -52,9 +52,13 @@ from edgestack.stack import Stack
 from edgestack.wire.connection import Door
 from edgestack.wire.listening import bind
 
-__all__ = ["DRIVERS", "Answer", "Client", "Edge", "Record", "open_edge"]
+__all__ = ["DRIVERS", "NOT_TLS", "ON_SOCKETS", "ON_TLS", "Answer", "Client", "Edge", "Record", "open_edge"]
 
 DRIVERS = ("lot", "lot-tls", "portable", "portable-socket", "portable-tls")
+ON_SOCKETS = ("lot", "lot-tls", "portable-socket", "portable-tls")
+"""For what memory streams do not have: listeners, full buffers."""
+ON_TLS = ("lot-tls", "portable-tls")
+NOT_TLS = ("lot", "portable", "portable-socket")
 SILENCE = 2.0
 """Real seconds of silence after which an expected answer is given up."""
 PATIENCE = 20.0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import trio
-from contract_kit import Edge
+from contract_kit import ON_SOCKETS, Edge
 
 Serving = Callable[..., AbstractAsyncContextManager[Edge]]
 PATIENCE = 20.0
@@ -331,6 +331,7 @@ async def test_a_wrapped_file_that_is_too_short(serving: Serving, tmp_path: Path
     assert "announced 9 bytes" in caplog.text
 
 
+@pytest.mark.parametrize("driver", ON_SOCKETS, indirect=True)
 @pytest.mark.parametrize("change", ["shorter", "longer"])
 async def test_a_file_that_changes_while_it_is_sent(
     serving: Serving, tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
@@ -339,8 +340,6 @@ async def test_a_file_that_changes_while_it_is_sent(
     size = 3_000_000
     (tmp_path / "file.bin").write_bytes(b"x" * size)
     async with serving(site=tmp_path, send_buffer=8192) as edge:
-        if not edge.on_sockets:
-            pytest.skip("a memory stream takes everything at once")
         client = await edge.connect(receive_buffer=8192)
         await client.send(b"GET /file.bin HTTP/1.1\r\nHost: a\r\n\r\n")
         await client.until(rb"HTTP/1.1 200 OK(?s:.*?)\r\n\r\n")
@@ -424,6 +423,7 @@ async def test_the_queue_for_threads_is_bounded(serving: Serving, queue: int) ->
         """, clients[-1])  # fmt: skip
 
 
+@pytest.mark.parametrize("driver", ON_SOCKETS, indirect=True)
 async def test_a_full_spool_holds_the_thread_no_longer_than_the_send_gap(serving: Serving) -> None:
     """F14: bounded buffer, spool, deadline: a client that reads nothing costs a thread at most the gap."""
     size = 3_000_000
@@ -436,8 +436,6 @@ async def test_a_full_spool_holds_the_thread_no_longer_than_the_send_gap(serving
     async with serving(
         app=app, threads=1, send_buffer=8192, limits={"spool": 2 * size}, timeouts={"send_gap": 0.2}
     ) as edge:
-        if not edge.on_sockets:
-            pytest.skip("a memory stream takes everything at once")
         client = await edge.connect(receive_buffer=8192)
         await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         await edge.settle()  # the thread came free by itself: its waits are in real time

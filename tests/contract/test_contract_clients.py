@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trio
-from contract_kit import Client, Edge
+from contract_kit import NOT_TLS, ON_SOCKETS, Client, Edge
 
 from edgestack.http.messages import Exchange, Response
 
@@ -91,10 +91,9 @@ async def test_a_half_closed_client_gets_its_answer(serving: Serving, site: Path
         assert [line.status for line in edge.records] == [200]
 
 
+@pytest.mark.parametrize("driver", NOT_TLS, indirect=True)
 async def test_a_half_closed_client_with_half_a_head(serving: Serving) -> None:
     async with serving() as edge:
-        if edge.tls:
-            pytest.skip("a TLS stream that ends within a request is broken, not half-closed (RFC 8446 §6.1)")
         await edge.talk("""
             >| GET / HT
             >!
@@ -280,11 +279,10 @@ async def test_files_and_a_late_client(serving: Serving, tmp_path: Path) -> None
                 assert (await client.answer()).body == body[:size]
 
 
+@pytest.mark.parametrize("driver", ON_SOCKETS, indirect=True)
 async def test_a_client_that_takes_nothing_for_the_send_gap(serving: Serving, site: Path) -> None:
     """Timeouts.send_gap: 60 s without any progress; the log tells what had left."""
     async with serving(site=site) as edge:
-        if not edge.on_sockets:
-            pytest.skip("a memory stream takes everything")
         client = await edge.connect()
         await client.send(b"GET /long.bin HTTP/1.1\r\nHost: a\r\n\r\n")
         await edge.advance(59)
@@ -409,6 +407,7 @@ async def test_who_leaves_a_stream_ends_it(serving: Serving, how: str) -> None:
         assert [line.status for line in edge.records] == [200]
 
 
+@pytest.mark.parametrize("driver", ON_SOCKETS, indirect=True)
 async def test_a_slow_reader_holds_the_source_back(serving: Serving) -> None:
     """Backpressure is one rule: a mover that would block stops reading its source."""
     given = 0
@@ -423,8 +422,6 @@ async def test_a_slow_reader_holds_the_source_back(serving: Serving) -> None:
         return Response(200, (), flood())
 
     async with serving(handlers={"/flood": lambda exchange: later()}, send_buffer=8192) as edge:
-        if not edge.on_sockets:
-            pytest.skip("a memory stream takes everything")
         client = await edge.connect(receive_buffer=8192)
         await client.send(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
         await edge.settle()

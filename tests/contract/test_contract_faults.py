@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trio
-from contract_kit import Edge
+from contract_kit import ON_SOCKETS, Edge
 
 from edgestack.errors import Refused
 from edgestack.http.bodies import Outlet
@@ -190,13 +190,12 @@ async def test_an_error_page_that_fails(
         """, good)  # fmt: skip
 
 
+@pytest.mark.parametrize("driver", ON_SOCKETS, indirect=True)
 async def test_an_accepting_that_fails(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A bug before the first request costs that client only."""
     async with serving(app=hello) as edge:
-        if not edge.on_sockets:
-            pytest.skip("memory streams have no listener")
         with monkeypatch.context() as broken:
             broken.setattr("edgestack.wire.accepting.Facts", fails)
             client = await edge.connect(plain=True)
