@@ -74,7 +74,8 @@ async def test_the_listeners_of_the_plan(portable: bool, tmp_path: Path) -> None
         assert addresses[2] == f"unix:{path}"
         async with await connect(addresses[0]) as stream:
             assert await ask(stream) == b"one"
-        assert await ask(await trio.open_unix_socket(path)) == b"one"
+        async with await trio.open_unix_socket(path) as stream:
+            assert await ask(stream) == b"one"
 
 
 @BOTH

@@ -218,6 +218,11 @@ class Lot:
             h1.buffer += data
             self._answer(connection, started)
             return
+        left = len(h1.buffer)
+        if left:  # a pipeline that a thread has just given back: what is whole is answered; the end is seen again
+            self._answer(connection, started=True)
+            if connection.holder is not None or connection.closed or len(h1.buffer) != left:
+                return
         error = h1.eof_error()
         if error is None:
             self.close(connection)

@@ -118,8 +118,8 @@ class Sender:
     )
 
     PLAIN_TURN: ClassVar[int] = 2 * 1024 * 1024
-    """Bytes; nginx's sendfile_max_chunk. Half of it cost 1.2 times as much for a large file: the socket, never full, had
-    every window that the client opened pushed by us."""
+    """Bytes; nginx's sendfile_max_chunk. Half of it cost 1.2 times as much for a large file: the socket, never full,
+    had every window that the client opened pushed by us."""
     TLS_TURN: ClassVar[int] = 256 * 1024
     TLS_PIECE: ClassVar[int] = 128 * 1024
 

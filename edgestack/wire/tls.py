@@ -60,7 +60,7 @@ class _Socket(ssl.SSLSocket):
     sni: str
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """The content of one TLS record, at most; b"" at the end, with a close_notify or, as many clients do, without."""
+        """The content of one TLS record, at most; b"" at the end, with a close_notify or, as often, without."""
         try:
             return self._sslobj.read(buflen)  # type: ignore[attr-defined, no-any-return]
         except ssl.SSLEOFError:

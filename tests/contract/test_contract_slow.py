@@ -40,21 +40,21 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
 class Crowd(threading.Thread):
     """Slow clients in a thread of their own; each does its little thing once a second, spread over the second."""
 
-    def __init__(self, address: tuple[str, int], first: bytes, drip: bytes) -> None:
+    def __init__(self, address: tuple[str, int], first: list[bytes], drip: bytes) -> None:
         """
-        :param first: what each client sends at once.
+        :param first: what the clients send at once, in turn.
         :param drip: what it sends a byte a second; without it, it reads 1 KiB a second.
         """
         super().__init__(daemon=True)
         self.drip = drip
         self.stopping = threading.Event()
         self.clients = []
-        for _ in range(CROWD):
+        for number in range(CROWD):
             sock = socket.socket()
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.connect(address)
             sock.setblocking(False)
-            sock.send(first)
+            sock.send(first[number % len(first)])
             self.clients.append(sock)
         self.lost = 0
 
@@ -97,9 +97,11 @@ def fast(address: tuple[str, int], seconds: float) -> list[float]:
 
 
 CROWDS = {
-    "readers": (b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n", b""),
-    "heads": (b"GET / HTTP/1.1\r\nX-Patience: ", b"a" * 100),
-    "bodies": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n", b"b" * 100),
+    "readers": ([b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n"], b""),
+    "senders": (
+        [b"GET / HTTP/1.1\r\nX-Patience: ", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"],
+        b"a" * 100,
+    ),
 }
 
 

@@ -33,6 +33,7 @@ class Watched(Connection):
 
     def __init__(self, *args: Any) -> None:
         self.sequence = None
+        self._holder = None
         self._noted = False
         self._loop = threading.get_ident()
         super().__init__(*args)
@@ -61,7 +62,7 @@ class Watched(Connection):
 
     @pending.setter
     def pending(self, pending: bool) -> None:
-        if pending:
+        if pending and self._holder is not None:  # otherwise it is `Lot.call`, which hands it over
             self._tell("notes", "")
             self._noted = threading.get_ident() == self._loop
         self._pending = pending
@@ -109,6 +110,25 @@ async def test_an_event_while_a_thread_gives_back(order: str, what: str) -> None
         assert sequence.done(), sequence.failed
         assert len(kit.finished) == (1 if what == "end" else 2)
         assert len(kit.lot.table) == (what == "request")
+
+
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize("order", EVENT_AND_GIVING_BACK)
+async def test_the_end_of_a_pipeline_while_a_thread_gives_back(order: str) -> None:
+    """Rules 2 and 8: a second request is here already, behind the one that the thread answers; then comes the end."""
+    async with open_lot(lambda exchange: say) as kit:
+        client = kit.connect()
+        assert isinstance(client.connection, Watched)
+        sequence = client.connection.sequence = Sequence(order)
+        client.sock.send(GET * 2)
+        await client.answer()
+        client.sock.shutdown(1)
+        sequence.arm()
+        await client.answer()
+        assert await client.ended()
+        await kit.quiet()
+        assert sequence.done(), sequence.failed
+        assert [line.status for line in kit.finished] == [200, 200]
 
 
 @pytest.mark.usefixtures("watched")
