@@ -79,8 +79,8 @@ class Stack:
         self._held: Sockets = []
         self._listening: trio.CancelScope = trio.CancelScope()
         self._serving: trio.CancelScope = trio.CancelScope()
-        self._doors: list[tuple[Listener, Door]] = []
-        self._plain_doors: list[tuple[Listener, Door]] = []
+        self._doors: dict[Listener, tuple[Door, Door]] = {}
+        """For each listener where its connections lead, and where plain HTTP does if it speaks TLS."""
         self._flush: trio.CancelScope = trio.CancelScope()
         server = plan.config.server
         self.threads = AppThreads(server.threads, server.queue)
@@ -127,7 +127,10 @@ class Stack:
         :param listener: what it would have come through.
         """
         assert isinstance(self._driver, Portable)
-        await self._driver.serve(stream, facts or Facts(), self._door(listener or Listener()))
+        listener = listener or Listener()
+        if listener not in self._doors:
+            self._open_doors([listener])
+        await self._driver.serve(stream, facts or Facts(), self._doors[listener][0])
 
     def _begin(self, nursery: trio.Nursery) -> None:
         """Make the driver and set everything going."""
@@ -144,8 +147,8 @@ class Stack:
         if self._access_log is not None:
             self._access_log.bind(clock.current_time, self._wake_log)
         nursery.start_soon(self._flush_log)
-        doors = [(listener, sock, self._door(listener), self._plain_door(listener)) for listener, sock in self._held]
-        nursery.start_soon(self._accept, doors, server.limits.connections or _most_connections())
+        self._open_doors([listener for listener, _ in self._held])
+        nursery.start_soon(self._accept, server.limits.connections or _most_connections())
 
     def _end(self) -> None:
         if self._access_log is not None:
@@ -160,38 +163,29 @@ class Stack:
             self._access_log.flush()
         _alive.discard(self)
 
-    async def _accept(self, doors: list[tuple[Listener, socket.socket, Door, Door]], most: int) -> None:
+    def _open_doors(self, listeners: Iterable[Listener]) -> None:
+        """Lead listeners to the plan; the handlers behind them are made once for all."""
+        lead, plain = self._plan.assemble(self._resources), self._plan.assemble_plain(self._resources)
+        for listener in listeners:
+            self._doors[listener] = lead(listener), plain(listener)
+
+    async def _accept(self, most: int) -> None:
         with self._listening:
             async with trio.open_nursery() as nursery:
-                for listener, sock, door, plain in doors:
-                    nursery.start_soon(self._acceptor(listener, sock, door, plain, most).run)
-                if not doors:
+                for listener, sock in self._held:
+                    nursery.start_soon(self._acceptor(listener, sock, most).run)
+                if not self._held:
                     await trio.sleep_forever()
-        for _, sock, _, _ in doors:
+        for _, sock in self._held:
             sock.close()
 
-    def _acceptor(
-        self, listener: Listener, sock: socket.socket, door: Door, plain: Door, most: int
-    ) -> LotAcceptor | PortableAcceptor:
+    def _acceptor(self, listener: Listener, sock: socket.socket, most: int) -> LotAcceptor | PortableAcceptor:
+        driver, (door, plain) = self._driver, self._doors[listener]
         certificates = self.certificates if listener.tls else None
-        if isinstance(self._driver, Lot):
-            return LotAcceptor(
-                self._driver, listener, sock, door, certificates=certificates, plain_door=plain, most=most
-            )
-        assert self._driver is not None
-        return PortableAcceptor(
-            self._driver, listener, sock, door, certificates=certificates, plain_door=plain, most=most
-        )
-
-    def _door(self, listener: Listener) -> Door:
-        door = self._plan.assemble(self._resources)(listener)
-        self._doors.append((listener, door))
-        return door
-
-    def _plain_door(self, listener: Listener) -> Door:
-        door = self._plan.assemble_plain(self._resources)(listener)
-        self._plain_doors.append((listener, door))
-        return door
+        if isinstance(driver, Lot):
+            return LotAcceptor(driver, listener, sock, door, certificates=certificates, plain_door=plain, most=most)
+        assert driver is not None
+        return PortableAcceptor(driver, listener, sock, door, certificates=certificates, plain_door=plain, most=most)
 
     # -- the access log ------------------------------------------------------------------------------------------------
 
@@ -218,10 +212,9 @@ class Stack:
         """
         resources = self._gather(plan)
         lead, plain = plan.assemble(resources), plan.assemble_plain(resources)
-        for listener, door in self._doors:
+        for listener, (door, plain_door) in self._doors.items():
             _lead(door, lead(listener))
-        for listener, door in self._plain_doors:
-            _lead(door, plain(listener))
+            _lead(plain_door, plain(listener))
         self._plan, self._resources = plan, resources
 
     async def drain(self, grace: float) -> list[str]:

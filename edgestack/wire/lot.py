@@ -202,6 +202,12 @@ class Lot:
 
     def _serve(self, connection: Connection) -> None:
         """Read once, and answer every complete head."""
+        h1 = connection.h1
+        left = len(h1.buffer)
+        if left:  # a pipeline, seen before it was resumed: what is here comes before what may be the end
+            self._answer(connection, started=True)
+            if connection.holder is not None or connection.closed or len(h1.buffer) != left:
+                return
         try:
             data = connection.sock.recv(RECEIVE)
         except WOULD_BLOCK as blocked:
@@ -212,17 +218,11 @@ class Lot:
         except OSError:
             self.close(connection, hard=True)
             return
-        h1 = connection.h1
         if data:
             started = h1.buffer != b""
             h1.buffer += data
             self._answer(connection, started)
             return
-        left = len(h1.buffer)
-        if left:  # a pipeline that a thread has just given back: what is whole is answered; the end is seen again
-            self._answer(connection, started=True)
-            if connection.holder is not None or connection.closed or len(h1.buffer) != left:
-                return
         error = h1.eof_error()
         if error is None:
             self.close(connection)

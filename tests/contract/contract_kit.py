@@ -283,6 +283,10 @@ class Edge:
             assert time.monotonic() < limit
             await wait_all_tasks_blocked(0.001)
 
+    async def deserted(self) -> None:
+        """Until no connection is left."""
+        await self.until(lambda: self.stack.statistics()["connections"] == 0)
+
     async def advance(self, seconds: float, threads: bool = True) -> None:
         """Let time pass."""
         await self.settle(threads)
@@ -375,7 +379,7 @@ async def open_edge(
             yield edge
             if not ends_with_connections:
                 await edge.leave()
-                await edge.until(lambda: stack.statistics()["connections"] == 0)
+                await edge.deserted()
         except Exception as error:  # told as it is, not in groups of groups
             failure = error
         nursery.cancel_scope.cancel()
