@@ -19,7 +19,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # one that cannot, so that the advice about python3-venv is given only where it helps.
 define FIND_PYTHON
 found=; bare=; \
-for candidate in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python); do \
+for candidate in $(or $(PYTHON),/usr/bin/python3 python3.13 python3.12 python3.11 python3 python); do \
 	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
 	if "$$candidate" -c 'import ensurepip, venv' 2>/dev/null; then found=$$candidate; break; fi; \
 	bare=$${bare:-$$candidate}; \

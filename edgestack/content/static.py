@@ -157,9 +157,9 @@ class Static:
         :raises ClientError: 403, 404, 405 with Allow, 412, 416 with Content-Range.
         :raises Refused: 503, when descriptors have run out or a file changes faster than it can be read.
         """
-        if exchange.request.method not in READS:
-            raise ClientError("This address can only be read.", 405, fields=ALLOW)
-        return self._remembered(exchange) or self._afresh(exchange, self.plan(exchange))
+        if exchange.request.method in READS:
+            return self._remembered(exchange) or self._afresh(exchange, self.plan(exchange))
+        raise ClientError("This address can only be read.", 405, fields=ALLOW)
 
     def try_(self, exchange: Exchange) -> Response | Awaitable[Response] | None:
         """The answer where a GET or HEAD meets a file, or a folder with an index; None leaves it to the application.

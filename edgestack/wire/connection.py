@@ -30,7 +30,8 @@ WRITABLE = 0x004
 GONE = 0x008 | 0x010
 """EPOLLERR | EPOLLHUP: reset, or closed in both directions."""
 RECEIVE = 64 * 1024
-"""Bytes asked of one read; a browser's head is 1 to 4 KiB, an upload arrives in pieces of this size."""
+"""Bytes asked of one read; a browser's head is 1 to 4 KiB, an upload arrives in pieces of this size. More than a TLS
+record holds (16 KiB): what a read leaves with OpenSSL would be reported by no poller."""
 
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 BROKEN = OSError

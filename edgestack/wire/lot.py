@@ -202,6 +202,12 @@ class Lot:
 
     def _serve(self, connection: Connection) -> None:
         """Read once, and answer every complete head."""
+        h1 = connection.h1
+        left = len(h1.buffer)
+        if left:  # a pipeline, seen before it was resumed: what is here comes before what may be the end
+            self._answer(connection, started=True)
+            if connection.holder is not None or connection.closed or len(h1.buffer) != left:
+                return
         try:
             data = connection.sock.recv(RECEIVE)
         except WOULD_BLOCK as blocked:
@@ -212,7 +218,6 @@ class Lot:
         except OSError:
             self.close(connection, hard=True)
             return
-        h1 = connection.h1
         if data:
             started = h1.buffer != b""
             h1.buffer += data
@@ -246,23 +251,18 @@ class Lot:
                 request.body = ReceivedBody(LotSource(self, connection), h1.framing, h1, self.limits, self.timeouts)
             try:
                 answer = door.handle(exchange)
-                going_on = type(answer) is Response and self.reply(connection, exchange, answer)
+                if type(answer) is Response:
+                    if self.reply(connection, exchange, answer) and h1.buffer:
+                        continue
+                    return
             except Exception as error:  # the boundary: a bug ends this connection only
                 self.failed(connection, error, exchange)
                 return
-            if type(answer) is Response:
-                if not going_on:
-                    return
-                if not h1.buffer:
-                    if connection.tls:
-                        self._park(connection, started)
-                    return
-            elif isinstance(answer, AppCall):
+            if isinstance(answer, AppCall):
                 self.call(connection, exchange, answer)
-                return
             else:
                 self._wait(connection, exchange, cast("Awaitable[Response | AppCall]", answer))
-                return
+            return
         self.queue(connection)
 
     def _park(self, connection: Connection, started: bool) -> None:

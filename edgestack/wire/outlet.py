@@ -66,7 +66,7 @@ class ThreadOutlet(ABC):
 
     @abstractmethod
     def _done(self) -> None:
-        """The answer is whole and on its way."""
+        """The answer is whole and on its way: set `_over`, and let go of the connection."""
 
     @abstractmethod
     def _break(self) -> None:
@@ -176,7 +176,6 @@ class ThreadOutlet(ABC):
         except Disconnected:
             self.broken()
             return
-        self._over = True
         self._done()
 
     def _finish_unbegun(self) -> None:
@@ -241,17 +240,16 @@ class LotOutlet(ThreadOutlet):
         ):
             super().whole(response, data)
             return
-        self._take_ticket()
-        self._framed = WHOLE
-        exchange.status = 200
-        exchange.bytes_out = size
         head = response.encoded or encode(response)
         try:
+            self._take_ticket()
+            self._framed = WHOLE
+            exchange.status = 200
+            exchange.bytes_out = size
             self._write_first(b"%b%b%08x\r\n\r\n%b" % (head, _tail.refresh(), exchange.serial, data))
         except Disconnected:
             self.broken()
             return
-        self._over = True
         self._done()
 
     def _keep(self) -> bool:
@@ -317,11 +315,19 @@ class LotOutlet(ThreadOutlet):
     def _done(self) -> None:
         """Give the connection back. The law of connection.py: everything needed is used before `holder = None`."""
         if self._outbox is not None:
+            self._over = True
             self._outbox.close()
             return
-        self._exchange.finish()
+        self._over = True
         lot, connection = self._lot, self.connection
         assert self._framed is not None
+        try:
+            self._exchange.finish()
+        except Exception:  # the application is not to blame for what an end does
+            log.exception("%s: an end of the exchange failed", self._exchange.request_id)
+            self._count_failure()
+            self._post(lambda: lot.close(connection, hard=True))
+            return
         if not self._framed.keep:
             self._post(lambda: lot.give_back(connection, keep=False))
             return

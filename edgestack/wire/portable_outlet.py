@@ -71,6 +71,7 @@ class PortableOutlet(ThreadOutlet):
         self._stored.put(segment)
 
     def _done(self) -> None:
+        self._over = True
         self._stored.close()
 
     def _break(self) -> None:

@@ -59,11 +59,14 @@ class PortableStream:
     # -- receiving ---------------------------------------------------------------------------------------------------
 
     async def receive(self) -> bytes:
-        """Some bytes (`receiving.Source`)."""
+        """Some bytes (`receiving.Source`).
+
+        :raises Disconnected: the connection is broken.
+        """
         try:
             return bytes(await self._stream.receive_some(RECEIVE))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return b""
+            raise Disconnected from None
 
     async def send(self, data: bytes) -> None:
         """All of `data`, each piece within the send gap (`receiving.Source`)."""
@@ -249,7 +252,10 @@ class PortableStream:
             nonlocal left
             if self._h1.buffer:
                 return
-            data = await self.receive()
+            try:
+                data = await self.receive()
+            except Disconnected:
+                data = b""
             if data:
                 self._h1.feed(data)
                 return

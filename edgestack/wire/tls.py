@@ -24,6 +24,7 @@ import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from edgestack.errors import ConfigError
 from edgestack.wire.x509 import Certificate, read_certificate
@@ -49,10 +50,25 @@ _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 
 
 class _Socket(ssl.SSLSocket):
-    """A socket with a place for the name that the client asked for: a slot, eight bytes."""
+    """A socket with a place for the name that the client asked for: a slot, eight bytes.
+
+    `recv` and `send` are called once a request each, on handshaken sockets only: they do without what the library's
+    own, made for every other case too, look at first (four calls to one for `recv`, 0.6 µs of a request).
+    """
 
     __slots__ = ("sni",)
     sni: str
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """The content of one TLS record, at most; b"" at the end, with a close_notify or, as often, without."""
+        try:
+            return self._sslobj.read(buflen)  # type: ignore[attr-defined, no-any-return]
+        except ssl.SSLEOFError:
+            return b""
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """All of `data`, or SSLWantWriteError."""
+        return self._sslobj.write(data)  # type: ignore[attr-defined, no-any-return]
 
 
 class _Object(ssl.SSLObject):

@@ -167,8 +167,8 @@ async def test_a_large_body_goes_through_a_file(serving: Serving, kind: str) -> 
             await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         else:
             chunks = [body[at : at + 1000] for at in range(0, len(body), 1000)]
-            coded = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
-            await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + coded + b"0\r\n\r\n")
+            coded = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
+            await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + coded)
         assert (await client.answer()).status == 200
         assert got == [body]
         await edge.talk("""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import trio
-from contract_kit import Client, Edge
+from contract_kit import NOT_TLS, ON_SOCKETS, ON_TLS, Client, Edge
 
 from edgestack.config.model import Listener
 
@@ -23,18 +23,6 @@ def facts(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
     """What the application is told of the connection."""
     start_response("200 OK", [])
     return [f"{environ['wsgi.url_scheme']} {environ['REMOTE_ADDR']}".encode()]
-
-
-@pytest.fixture
-def on_sockets(driver: str) -> None:
-    if driver == "portable":
-        pytest.skip("memory streams have no listener")
-
-
-@pytest.fixture
-def on_tls(driver: str) -> None:
-    if not driver.endswith("tls"):
-        pytest.skip("no TLS on this driver")
 
 
 async def test_what_the_application_knows(serving: Serving) -> None:
@@ -48,7 +36,7 @@ async def test_what_the_application_knows(serving: Serving) -> None:
         assert answer.body == (b"https 127.0.0.1" if edge.tls else b"http 127.0.0.1")
 
 
-@pytest.mark.usefixtures("on_tls")
+@pytest.mark.parametrize("driver", ON_TLS, indirect=True)
 async def test_plain_http_on_the_tls_port(serving: Serving) -> None:
     """E9: a readable 400, which says where to go; the connection closes; the log has a line."""
     async with serving(app=facts) as edge:
@@ -62,7 +50,7 @@ async def test_plain_http_on_the_tls_port(serving: Serving) -> None:
         assert [line.status for line in edge.records] == [400]
 
 
-@pytest.mark.usefixtures("on_tls")
+@pytest.mark.parametrize("driver", ON_TLS, indirect=True)
 async def test_plain_http_on_the_tls_port_is_redirected_where_that_is_asked_for(serving: Serving) -> None:
     """E9: "on request it is redirected to https"; those who speak TLS there are served."""
     listeners = (Listener("127.0.0.1", tls=True, redirect=True, redirect_port=8443),)
@@ -76,7 +64,7 @@ async def test_plain_http_on_the_tls_port_is_redirected_where_that_is_asked_for(
         assert (await secure.answer()).status == 200
 
 
-@pytest.mark.usefixtures("on_tls")
+@pytest.mark.parametrize("driver", ON_TLS, indirect=True)
 @pytest.mark.parametrize("hello", [b"\x16\x03\x01\x00\x05hello", b"\x00\x01\x02\x03\x04\x05", b"SSH-2.0-x\r\n"])
 async def test_neither_tls_nor_http(serving: Serving, hello: bytes) -> None:
     """E9, E1: the connection ends, whatever it was, and others are served."""
@@ -94,7 +82,7 @@ async def test_neither_tls_nor_http(serving: Serving, hello: bytes) -> None:
         """)
 
 
-@pytest.mark.usefixtures("on_tls")
+@pytest.mark.parametrize("driver", ON_TLS, indirect=True)
 @pytest.mark.parametrize("said", [b"", b"G", b"\x16\x03"])
 async def test_clients_that_leave_in_their_handshake(serving: Serving, said: bytes) -> None:
     async with serving(app=facts) as edge:
@@ -109,11 +97,10 @@ async def test_clients_that_leave_in_their_handshake(serving: Serving, said: byt
         assert (statistics["failures"], statistics["connections"]) == (0, 0)
 
 
+@pytest.mark.parametrize("driver", NOT_TLS, indirect=True)
 async def test_tls_on_the_plain_port_is_told_apart(serving: Serving) -> None:
     """The 400 is for whoever reads the bytes."""
     async with serving(app=facts) as edge:
-        if edge.tls:
-            pytest.skip("TLS is spoken here")
         client = await edge.connect()
         await client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         answer = await client.answer()
@@ -121,7 +108,7 @@ async def test_tls_on_the_plain_port_is_told_apart(serving: Serving) -> None:
         assert b"TLS" in answer.body
 
 
-@pytest.mark.usefixtures("on_sockets")
+@pytest.mark.parametrize("driver", ON_SOCKETS, indirect=True)
 async def test_a_listener_that_redirects(serving: Serving, driver: str) -> None:
     """`--redirect-http`: another listener beside the one that serves."""
     tls = driver.endswith("tls")
@@ -139,7 +126,7 @@ async def test_a_listener_that_redirects(serving: Serving, driver: str) -> None:
         """)
 
 
-@pytest.mark.usefixtures("on_sockets")
+@pytest.mark.parametrize("driver", ON_SOCKETS, indirect=True)
 async def test_a_unix_socket(serving: Serving, driver: str, tmp_path: Path) -> None:
     path = str(tmp_path / "edge.sock")
     async with serving(app=facts, listeners=(Listener(path=path, tls=driver.endswith("tls")),)) as edge:
@@ -160,7 +147,7 @@ async def test_a_unix_socket(serving: Serving, driver: str, tmp_path: Path) -> N
         """, client)  # fmt: skip
 
 
-@pytest.mark.usefixtures("on_sockets")
+@pytest.mark.parametrize("driver", ON_SOCKETS, indirect=True)
 async def test_too_many_connections(serving: Serving) -> None:
     """E11: at n served, at n+1 a 503 that the client sees; far beyond, closed without a word; and then again."""
     async with serving(app=facts, limits={"connections": 3}) as edge:
@@ -185,11 +172,9 @@ async def test_too_many_connections(serving: Serving) -> None:
         assert edge.stack.statistics()["connections"] == 3
 
 
-@pytest.mark.usefixtures("on_sockets")
-async def test_handshakes_count_as_connections(serving: Serving, driver: str) -> None:
+@pytest.mark.parametrize("driver", ON_TLS, indirect=True)
+async def test_handshakes_count_as_connections(serving: Serving) -> None:
     """E11: a flood that never shakes hands is bounded too."""
-    if not driver.endswith("tls"):
-        pytest.skip("no TLS on this driver")
     async with serving(app=facts, limits={"connections": 1}) as edge:
         silent = [await edge.connect(plain=True) for _ in range(70)]
         await edge.settle()
@@ -223,7 +208,7 @@ class Exhausted:
         return getattr(self.sock, name)
 
 
-@pytest.mark.usefixtures("on_sockets")
+@pytest.mark.parametrize("driver", ON_SOCKETS, indirect=True)
 async def test_out_of_descriptors(serving: Serving, caplog: pytest.LogCaptureFixture, driver: str) -> None:
     """E11: keep running, say so once, accept again when there are some."""
     caplog.set_level(logging.ERROR)
@@ -262,7 +247,7 @@ async def test_out_of_descriptors(serving: Serving, caplog: pytest.LogCaptureFix
         """, client)  # fmt: skip
 
 
-@pytest.mark.usefixtures("on_sockets")
+@pytest.mark.parametrize("driver", ON_SOCKETS, indirect=True)
 async def test_a_client_that_left_before_it_was_accepted(serving: Serving) -> None:
     async with serving(app=facts) as edge:
         address = edge.sockets[0].getsockname()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trio
-from contract_kit import Edge
+from contract_kit import ON_TLS, Edge
 
 Serving = Callable[..., AbstractAsyncContextManager[Edge]]
 
@@ -237,10 +237,9 @@ async def test_a_lingering_close_reads_256_kib(serving: Serving) -> None:
         assert edge.stack.statistics()["connections"] == 0
 
 
-async def test_a_handshake_has_ten_seconds(serving: Serving, driver: str) -> None:
+@pytest.mark.parametrize("driver", ON_TLS, indirect=True)
+async def test_a_handshake_has_ten_seconds(serving: Serving) -> None:
     """E7: a client that says nothing, or half of its hello, on a TLS port."""
-    if not driver.endswith("tls"):
-        pytest.skip("no TLS on this driver")
     async with serving(app=size) as edge:
         silent = await edge.connect(plain=True)
         begun = await edge.connect(plain=True)
