@@ -6,7 +6,7 @@ this table as data and fails when an import climbs.
     8  process/  cli.py  certs/        who starts it      signals, logs, the development CA (click, trustme)
     7  stack.py  explaining.py         what runs          the nursery, listeners, adopt, drain | [[test]] in memory
     6  compose/                        Config -> Plan     pure; the only room that sees all wings; `explain`
-    5  routing/                        which chain        the spine: site, match, checks, content, filters, errors, jumps
+    5  routing/                        which chain        the spine: site, match, checks, content, filters, errors
     4  content/  phases/               what answers       files, applications, redirects | error pages, access log
     3  wire/                           what moves bytes   sockets, TLS, h11, the lot, the portable driver
     2  config/                         what is wanted     frozen dataclasses, addresses, sizes (no trio)

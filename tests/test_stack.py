@@ -140,7 +140,7 @@ async def test_new_exchanges_take_the_new_plan_on_old_connections(portable: bool
 
             nursery.start_soon(in_flight)
             assert await trio.to_thread.run_sync(arrived.wait, PATIENCE)
-            stack.adopt(plan(TWO))
+            stack.adopt(plan(TWO, listeners=(Listener("127.0.0.1"),)), {TWO: saying(b"two")})
             assert await ask(other) == b"two"
             gate.set()
             while not said:
@@ -153,7 +153,7 @@ async def test_an_unchanged_application_is_not_loaded_again(monkeypatch: pytest.
     """What outlives a plan is kept under its section."""
     loaded = []
 
-    def load(target: str) -> Any:
+    def load(target: str, folder: Path | None = None) -> Any:
         loaded.append(target)
         return saying(target.encode())
 
@@ -163,7 +163,7 @@ async def test_an_unchanged_application_is_not_loaded_again(monkeypatch: pytest.
         stack.adopt(plan(ONE))
         stack.adopt(plan(TWO))
         stack.adopt(plan(ONE))
-    assert loaded == ["one:app", "two:app"]
+    assert loaded == ["one:app", "two:app", "one:app"], "kept while it is used, and let go of when it is not"
 
 
 async def test_a_plan_that_cannot_be_adopted_changes_nothing() -> None:

@@ -75,7 +75,7 @@ def _try(configured: Configured) -> tuple[int, list[str]]:
     config = configured.config
     plan = compose(config)
     if config.tls.certificates:
-        Certificates(config.tls.certificates)
+        Certificates(config.tls.certificates, client_ca=config.tls.client_ca)
     if not config.tests:
         return 0, []
     from edgestack.explaining import run_tests

@@ -3,7 +3,8 @@
     wait_readable(listener) -> accept up to 64 -> plain: admit | TLS: a task shakes hands, then admit
     more connections than allowed -> 503 (with a close that lingers); far more -> closed without a word
     out of descriptors (EMFILE)   -> say so once, keep what we have, try again when some may be free (E11)
-    change(...), leave()          -> from the next connection on; accept no more, when those who connected are in (reload)
+    change(...)                   -> from the next connection on (reload)
+    leave()                       -> accept no more, once those who have connected are in (reload)
 
 Handshakes are tasks because they wait for the client, within `timeouts.handshake` in all. A client that speaks plain
 HTTP to a TLS listener gets a readable answer instead of a broken handshake (E9): `plain_door` answers it.
@@ -78,18 +79,20 @@ class Acceptor(ABC):
         certificates: Certificates | None = None,
         plain_door: Door | None = None,
         most: int,
+        own: int = 0,
     ) -> None:
         """
         :param door: where its connections lead.
         :param certificates: for a TLS listener.
         :param plain_door: answers plain HTTP on a TLS listener.
         :param most: open connections of the whole driver beyond which 503 is answered.
+        :param own: the same for those of this listener; 0 for no limit of its own.
         """
         self._driver = driver
         self._sock = sock
         self._door = door
         self._plain_door = plain_door or door
-        self.change(certificates, most)
+        self.change(certificates, most, own)
         self._handshakes: trio.Nursery | None = None
         self._left = False
         self._looked = 0.0
@@ -97,19 +100,27 @@ class Acceptor(ABC):
         self._local = _address(sock.getsockname())
         self._wildcard = self._local[0] in ("0.0.0.0", "::")
 
-    def change(self, certificates: Certificates | None, most: int) -> None:
-        """From the next connection on: other certificates, or none, and another limit."""
+    def change(self, certificates: Certificates | None, most: int, own: int = 0) -> None:
+        """From the next connection on: other certificates, or none, and other limits."""
         self._certificates = certificates
         self._most = most
+        self._own = own or most
+
+    def _is_full(self) -> bool:
+        """Whether one more connection is one too many."""
+        return self._driver.connections() >= self._most or self._door.held >= self._own
 
     def leave(self) -> None:
         """Accept no more, at once. Who has connected already is taken in; handshakes that have begun go on."""
         self._left = True
-        if self._handshakes is not None:
-            while (answer := self._accept(self._handshakes)) is None:
-                pass
-            if answer.errno in EXHAUSTED:
-                log.warning("connections to a listener that is given up were lost: %s", answer.strerror)
+        if self._handshakes is not None:  # else `run` has not begun, and will do it
+            self._finish(self._handshakes)
+
+    def _finish(self, handshakes: trio.Nursery) -> None:
+        while (answer := self._accept(handshakes)) is None:
+            pass
+        if answer.errno in EXHAUSTED:
+            log.warning("connections to a listener that is given up were lost: %s", answer.strerror)
         trio.lowlevel.notify_closing(self._sock.fileno())
         self._sock.close()
 
@@ -124,6 +135,8 @@ class Acceptor(ABC):
     async def run(self) -> None:
         """Accept until it is left, or cancelled: then handshakes are cancelled with it."""
         async with trio.open_nursery() as self._handshakes:
+            if self._left:
+                self._finish(self._handshakes)
             while not self._left:
                 try:
                     await trio.lowlevel.wait_readable(self._sock.fileno())
@@ -165,7 +178,7 @@ class Acceptor(ABC):
             client.setblocking(False)
             facts = self._facts(client, address)
             if self._certificates is None:
-                self._admit(client, facts, self._door, held >= self._most)
+                self._admit(client, facts, self._door, self._is_full())
             else:
                 self._driver.shaking.add(client)
                 handshakes.start_soon(self._greet, client, facts, self._certificates)
@@ -187,7 +200,7 @@ class Acceptor(ABC):
                 if is_plain_http(client.recv(16, socket.MSG_PEEK)):
                     facts.scheme = "http"
                     self._driver.shaking.discard(client)
-                    self._admit(client, facts, self._plain_door, self._driver.connections() >= self._most)
+                    self._admit(client, facts, self._plain_door, self._is_full())
                     return
                 self._look()
                 await self._shake(client, facts, certificates)
@@ -243,7 +256,7 @@ class LotAcceptor(Acceptor):
             facts.sni = sni_of(sock)
             facts.client_certificate = sock.getpeercert()
             shaking.discard(sock)
-            self._admit(sock, facts, self._door, self._driver.connections() >= self._most)
+            self._admit(sock, facts, self._door, self._is_full())
         except BaseException:
             shaking.discard(sock)
             sock.close()

@@ -40,7 +40,7 @@ BROKEN = OSError
 class Door:
     """What a listener leads to. `adopt` changes it in place: new exchanges take the new plan, old ones keep theirs."""
 
-    __slots__ = ("__weakref__", "ends", "errors", "handle")
+    __slots__ = ("__weakref__", "ends", "errors", "handle", "held")
 
     def __init__(
         self,
@@ -56,6 +56,8 @@ class Door:
         self.handle = handle
         self.errors = errors
         self.ends = ends
+        self.held = 0
+        """Open connections that came through it; counted by the driver."""
 
 
 class Holder(Protocol):

@@ -314,11 +314,11 @@ class Lot:
         return True
 
     def call(
-        self, connection: Connection, exchange: Exchange, call: AppCall, outlet_type: type[LotOutlet] = LotOutlet
+        self, connection: Connection, exchange: Exchange, call: AppCall, outlet_type: type[LotOutlet] | None = None
     ) -> None:
         """An application thread takes the exchange, at the end of this batch."""
         exchange.ticket = [None]
-        outlet = outlet_type(self, connection, exchange, call)
+        outlet = (outlet_type or LotOutlet)(self, connection, exchange, call)
         connection.pending = connection.h1.buffer != b"" or connection.interest != READABLE
         connection.deadline = float("inf")
         connection.holder = outlet
@@ -392,6 +392,7 @@ class Lot:
         self.now = self.clock()
         self.watch(connection, READABLE)
         self.table[connection.fd] = connection
+        door.held += 1
         self.statistics.accepted += 1
         self.deadlines.watch(connection, self.now + (self.timeouts.keepalive or self.timeouts.head))
         return connection
@@ -424,6 +425,7 @@ class Lot:
         trio.lowlevel.notify_closing(connection.fd)
         self.deadlines.forget(connection)
         del self.table[connection.fd]
+        connection.door.held -= 1
         if connection.tls and not hard:
             try:
                 connection.sock.unwrap()  # type: ignore[attr-defined]

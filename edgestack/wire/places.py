@@ -131,13 +131,19 @@ class Places:
     def _settle(self, place: Place, certificates: Certificates | None, most: int) -> None:
         """Change a place's acceptor, or begin with a new one."""
         if place.acceptor is not None:
-            place.acceptor.change(certificates, most)
+            place.acceptor.change(certificates, most, place.listener.max_connections)
             return
         assert self._nursery is not None
         kind: type[Acceptor] = LotAcceptor if isinstance(self._driver, Lot) else PortableAcceptor
         assert self._driver is not None
         place.acceptor = kind(
-            self._driver, place.sock, place.door, certificates=certificates, plain_door=place.plain, most=most
+            self._driver,
+            place.sock,
+            place.door,
+            certificates=certificates,
+            plain_door=place.plain,
+            most=most,
+            own=place.listener.max_connections,
         )
         self._nursery.start_soon(place.acceptor.run)
 

@@ -69,11 +69,13 @@ class Portable:
         self.statistics.accepted += 1
         connection = PortableStream(self, stream, transport or stream, facts, door)
         self.table.add(connection)
+        door.held += 1
         try:
             with connection.scope:
                 await connection.run(refusal)
         finally:
             self.table.discard(connection)
+            door.held -= 1
             await trio.aclose_forcefully(transport or stream)
             if not self.table and self.deserted is not None:
                 self.deserted()

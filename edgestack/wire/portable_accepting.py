@@ -71,7 +71,7 @@ class PortableAcceptor(Acceptor):
         facts.client_certificate = shaken.getpeercert()
         driver = self._driver
         driver.shaking.discard(client)
-        over = driver.connections() >= self._most
+        over = self._is_full()
         driver.nursery.start_soon(self._serve, client, tls, stream, facts, self._door, over)
 
     async def _serve(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from edgestack.config.model import Listener, Timeouts
+from edgestack.config.model import Timeouts
 from edgestack.http.messages import Facts, Response
 from edgestack.wire.accepting import ACCEPTS, OVER_LIMIT, Acceptor
 from edgestack.wire.connection import Door
@@ -57,7 +57,7 @@ async def test_64_accepts_are_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     driver.connections = lambda: driver.held
     with socket.create_server(("127.0.0.1", 0)) as listening:
         endless: Any = Endless(ACCEPTS * 2 + 1, listening)
-        acceptor = Recording(driver, Listener("127.0.0.1"), endless, DOOR, most=1000)
+        acceptor = Recording(driver, endless, DOOR, most=1000)
         acceptor.taken = []
         turns: list[int] = []
 
@@ -78,7 +78,7 @@ async def test_the_limit_and_far_beyond(monkeypatch: pytest.MonkeyPatch) -> None
     driver.connections = lambda: driver.held
     with socket.create_server(("127.0.0.1", 0)) as listening:
         endless: Any = Endless(100, listening)
-        acceptor = Recording(driver, Listener("127.0.0.1"), endless, DOOR, most=10)
+        acceptor = Recording(driver, endless, DOOR, most=10)
         acceptor.taken = []
 
         async def wait(fd: object) -> None:
@@ -121,7 +121,7 @@ async def main(portable):
     stack = Stack(compose(config), {APP: app}, portable=portable)
     async with trio.open_nursery() as nursery:
         await nursery.start(stack.serve)
-        address = stack._held[0][1].getsockname()
+        address = stack._places.pairs[0][1].getsockname()
         clients = [socket.create_connection(address) for _ in range(3)]
         await trio.testing.wait_all_tasks_blocked()
         late = [socket.socket() for _ in range(2)]

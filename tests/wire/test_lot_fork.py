@@ -48,7 +48,7 @@ async def main(portable):
     stack = Stack(compose(config), {APP: app}, portable=portable)
     async with trio.open_nursery() as nursery:
         await nursery.start(stack.serve)
-        listener = stack._held[0][1]
+        listener = stack._places.pairs[0][1]
         known.add(listener.fileno())
         idle = await trio.open_tcp_stream(*listener.getsockname())
         client = await trio.open_tcp_stream(*listener.getsockname())
