@@ -231,6 +231,16 @@ class InsidePath(Template):
         return super().read(value, spot)
 
 
+class AskedPath(InsidePath):
+    """A path of this site that a request of the server's own asks."""
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        """One that begins with a slash: a subrequest has no name to go by."""
+        if value.startswith("@"):
+            raise ConfigError(f"{value!r} is the name of a route, and only a path can be asked", hint='such as "/auth"')
+        return super().read(value, spot)
+
+
 class Page(InsidePath):
     """Where an error leads: a path, a named route, or another site; `=200 /x` gives the page another status."""
 
@@ -358,7 +368,7 @@ FIELD_NAME = FieldName()
 REQUEST_FIELD = AnyFieldName()
 FIELD_CONDITION = ConditionKind(fields=True)
 QUERY_CONDITION = ConditionKind(fields=False)
-PATH = InsidePath()
+PATH = AskedPath()
 PAGE = Page("request", "url")
 TRY = Try()
 PATTERN = Pattern()
