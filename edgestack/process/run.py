@@ -51,8 +51,8 @@ __all__ = ["serve"]
 SWITCH_INTERVAL = 0.0005
 """Seconds: beside computing application threads the loop waits a tenth of the default (design: 60 ms became 6)."""
 COLLECTIONS = (10_000, 20, 100)
-"""Thresholds of the collector. A request makes no cycles, so there is little to find, and each full collection walks all
-idle connections: beside 10,000 of them p99 rose by 1.7 ms with the interpreter's thresholds, with these by 0.2 to 0.6."""
+"""Thresholds of the collector. A request makes no cycles, so there is little to find, and each full collection walks
+every idle connection: beside 10,000 p99 rose by 1.7 ms with the interpreter's thresholds, by 0.2 to 0.6 with these."""
 
 log = logging.getLogger("edgestack.error")
 
