@@ -19,7 +19,6 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
-from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -31,6 +30,7 @@ from edgestack.content.file_wrapper import FileWrapper, Offload, wrapped_segment
 from edgestack.content.response_writer import ResponseWriter
 from edgestack.errors import AppError, ClientError, Disconnected, EdgeError
 from edgestack.http.bodies import Outlet, RequestBody
+from edgestack.http.forwarding import is_loopback
 from edgestack.http.messages import AppCall, Exchange
 
 __all__ = ["Wsgi", "WsgiCall"]
@@ -161,7 +161,7 @@ class WsgiCall(AppCall):
     def _answer(self, error: BaseException, text: str, writer: ResponseWriter) -> None:
         """An error page in place of the answer."""
         shown = error if isinstance(error, EdgeError) else AppError(detail=repr(error))
-        if self.wsgi.dev and _is_loopback(self.exchange.facts.remote_addr):
+        if self.wsgi.dev and is_loopback(self.exchange.facts.remote_addr):
             shown.traceback_text = text
         response = self.exchange.chain.errors(self.exchange, shown)
         for change in self.exchange.chain.filters:
@@ -211,12 +211,3 @@ def _traceback(error: BaseException) -> str:
     while inner is not None and inner.tb_frame.f_globals.get("__name__", "").startswith("edgestack.content."):
         inner = inner.tb_next
     return "".join(traceback.format_exception(type(error), error, inner or start))
-
-
-def _is_loopback(address: str) -> bool:
-    """Whether a client is on this machine. A unix socket says nothing: anybody may be behind the proxy that uses it."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return bool((getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback)

@@ -23,7 +23,7 @@ from edgestack.http.fields import unquote
 from edgestack.http.messages import Facts
 from edgestack.http.target import is_authority
 
-__all__ = ["DEFAULT_PORTS", "Family", "ForwardedFacts", "TrustedProxies", "tells_of_forwarding"]
+__all__ = ["DEFAULT_PORTS", "Family", "ForwardedFacts", "TrustedProxies", "is_loopback", "tells_of_forwarding"]
 
 Family: TypeAlias = Literal["either", "x-forwarded", "forwarded"]
 
@@ -258,3 +258,13 @@ def _make(facts: Facts, client: _Hop, proto: str, host: str, port: str) -> Forwa
     return ForwardedFacts(
         facts, address, client.port if client.address else facts.remote_port, scheme, host, local_port
     )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a client is on this machine. A unix socket says nothing: anybody may be behind the proxy that uses it."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)  # ::ffff:127.0.0.1, on a socket that takes both families
+    return bool((mapped or parsed).is_loopback)

@@ -15,7 +15,6 @@ application threads alike, also for a request too broken to have been read (`exc
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import stat
@@ -23,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgestack.errors import AppError, EdgeError
+from edgestack.http.forwarding import is_loopback
 from edgestack.http.media_types import media_type
 from edgestack.http.messages import Exchange, Response
 from edgestack.http.negotiation import choose_type
@@ -55,7 +55,7 @@ class ErrorPages:
         status = error.status
         accept = exchange.request.fields.get("accept", "") if exchange.request else ""
         kind = _preferred(accept)
-        if self.dev and isinstance(error, AppError) and _is_loopback(exchange.facts.remote_addr):
+        if self.dev and isinstance(error, AppError) and is_loopback(exchange.facts.remote_addr):
             text = str(getattr(error, "traceback_text", ""))
             if text:
                 return _response(error, kind, _development(exchange, status, kind, text))
@@ -117,15 +117,6 @@ def _preferred(accept: str) -> str:
 
 def _takes_html(accept: str) -> bool:
     return not accept or choose_type(accept, (HTML,)) is not None
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:  # a unix socket, behind which anybody may be
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)  # ::ffff:127.0.0.1, on a socket that takes both families
-    return bool((mapped or parsed).is_loopback)
 
 
 def _body(status: int, kind: str, public: str, request_id: str) -> bytes:
