@@ -53,7 +53,7 @@ dry_option = click.option("--dry-run", is_flag=True, help="Show the exact comman
 @folder_option
 @click.pass_context
 def certs(context: click.Context, folder: Path | None) -> None:
-    """Show the development certificates: where, until when, trusted by whom."""
+    """Show the development certificates, and who trusts them."""
     if context.invoked_subcommand is None:
         _show(folder or certificates_folder(), _surroundings(context))
     else:
@@ -72,7 +72,7 @@ def trust(context: click.Context, dry_run: bool) -> None:
 @dry_option
 @click.pass_context
 def untrust(context: click.Context, dry_run: bool) -> None:
-    """Take the development CA out of this machine's and its browsers' stores."""
+    """Undo `trust`: take the development CA out of all stores."""
     _change(context, dry_run, False)
 
 

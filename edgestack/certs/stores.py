@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CHROMIUMS", "NSS_PATTERNS", "PACKAGES", "SHARED_NSS", "SYSTEM_STORES", "SystemStore", "package"]
+__all__ = [
+    "CHROMIUMS",
+    "JAVA_HOOK",
+    "NSS_PATTERNS",
+    "PACKAGES",
+    "SHARED_NSS",
+    "SYSTEM_STORES",
+    "SystemStore",
+    "package",
+]
 
 
 class SystemStore(NamedTuple):
@@ -60,6 +69,9 @@ SYSTEM_STORES = (
     ),
 )
 """The first whose `anchors` exists is the machine's."""
+
+JAVA_HOOK = "etc/ca-certificates/update.d/jks-keystore"
+"""Debian's ca-certificates-java: takes "+FILE" and "-FILE" lines and changes Java's own store by them."""
 
 SHARED_NSS = ".pki/nssdb"
 """The database that Chromium and its kin share, relative to the home folder; made when one of them is installed."""

@@ -8,11 +8,20 @@ below `Machine.root` and `Machine.home`, runs nothing and changes nothing.
 
 from __future__ import annotations
 
+import shlex
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgestack.certs.stores import CHROMIUMS, NSS_PATTERNS, SHARED_NSS, SYSTEM_STORES, SystemStore, package
+from edgestack.certs.stores import (
+    CHROMIUMS,
+    JAVA_HOOK,
+    NSS_PATTERNS,
+    SHARED_NSS,
+    SYSTEM_STORES,
+    SystemStore,
+    package,
+)
 from edgestack.wire.x509 import Certificate
 
 __all__ = ["Authority", "Command", "Machine", "Step", "trust_steps", "untrust_steps"]
@@ -65,7 +74,7 @@ class Step:
     present: bool | None = None
     """Whether the authority is in the store now; None when only `check` can tell."""
     check: Command = ()
-    """A command that changes nothing and exits with 0 if the authority is in the store."""
+    """A command that changes nothing and exits with 0 if the authority is in the store (to add: and trusted there)."""
     obstacle: str = ""
     """Why it cannot be done at all."""
     fix: str = ""
@@ -98,8 +107,17 @@ def _system_step(machine: Machine, authority: Authority, add: bool) -> Step:
     elif add:
         commands = (("install", "-m", "644", str(authority.path), str(anchor)), finish)
     else:
-        commands = (("rm", "-f", str(anchor)), finish)
+        commands = (("rm", "-f", str(anchor)), finish, *_java_commands(machine, authority))
     return Step(name, commands, elevated=True, present=present)
+
+
+def _java_commands(machine: Machine, authority: Authority) -> tuple[Command, ...]:
+    """Have Java's store forget it: `update-ca-certificates --fresh` tells its hooks what was added and no more."""
+    hook = machine.root / JAVA_HOOK
+    if not hook.exists():
+        return ()
+    entry = machine.root / "etc/ssl/certs" / Path(authority.anchor).with_suffix(".pem")
+    return (("sh", "-c", f"echo -{shlex.quote(str(entry))} | {shlex.quote(str(hook))}"),)
 
 
 def _in_bundle(machine: Machine, store: SystemStore, certificate: Certificate) -> bool:
@@ -153,7 +171,9 @@ def _nss_steps(machine: Machine, authority: Authority, add: bool) -> list[Step]:
 def _nss_step(name: str, folder: Path, authority: Authority, add: bool, fresh: bool) -> Step:
     database, nickname = f"sql:{folder}", authority.nickname
     commands: tuple[Command, ...] = (("certutil", "-D", "-d", database, "-n", nickname),)
-    if add:
+    check: Command = ("certutil", "-L", "-d", database, "-n", nickname)
+    if add:  # a database with a password takes the certificate up, and the trust in it not: being there is too little
+        check = ("certutil", "-V", "-u", "L", "-d", database, "-n", nickname)
         commands = (("certutil", "-A", "-d", database, "-t", "C,,", "-n", nickname, "-i", str(authority.path)),)
     if fresh:
         commands = (("mkdir", "-p", str(folder)), ("certutil", "-N", "--empty-password", "-d", database), *commands)
@@ -161,6 +181,6 @@ def _nss_step(name: str, folder: Path, authority: Authority, add: bool, fresh: b
         name,
         commands,
         present=False if fresh else None,
-        check=("certutil", "-L", "-d", database, "-n", nickname),
+        check=check,
         fix=f"close the browser and try again, or import {authority.path} in its settings under certificates",
     )

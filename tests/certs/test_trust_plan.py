@@ -81,6 +81,20 @@ def test_system_stores(tmp_path: Path, authority: Authority, anchors: str, add: 
     assert untrust.present is copies
 
 
+def test_java_forgets_it_too(tmp_path: Path, authority: Authority) -> None:
+    """Its store is changed by a hook, which `update-ca-certificates --fresh` does not tell what is gone."""
+    box = machine(tmp_path, DEBIAN)
+    hook = tmp_path / "root/etc/ca-certificates/update.d/jks-keystore"
+    hook.parent.mkdir(parents=True)
+    hook.write_text(f"#!/bin/sh\ncat > {tmp_path}/told\n")
+    hook.chmod(0o755)
+    (step,) = untrust_steps(box, authority)
+    assert run_command(step.commands[-1]) == (0, "")
+    entry = tmp_path / "root/etc/ssl/certs" / authority.anchor.replace(".crt", ".pem")
+    assert (tmp_path / "told").read_text() == f"-{entry}\n"
+    assert "sh" not in [command[0] for command in trust_steps(box, authority)[0].commands]
+
+
 def test_presence_is_read_from_the_bundle(tmp_path: Path, authority: Authority) -> None:
     """Whether programs trust it is what counts; the bundle's line breaks may differ from ours."""
     box = machine(tmp_path, DEBIAN, "etc/ssl/certs")
@@ -148,10 +162,11 @@ def test_nss_stores(tmp_path: Path, authority: Authority) -> None:
     assert step.commands == (
         ("certutil", "-A", "-d", database, "-t", "C,,", "-n", authority.nickname, "-i", str(authority.path)),
     )
-    assert step.check == ("certutil", "-L", "-d", database, "-n", authority.nickname)
+    assert step.check == ("certutil", "-V", "-u", "L", "-d", database, "-n", authority.nickname)
     assert not step.elevated
     undo = next(step for step in untrust_steps(box, authority) if step.store.startswith("Firefox (/"))
     assert undo.commands == (("certutil", "-D", "-d", database, "-n", authority.nickname),)
+    assert undo.check == ("certutil", "-L", "-d", database, "-n", authority.nickname)
 
 
 def test_without_certutil_one_line_says_what_to_install(tmp_path: Path, authority: Authority) -> None:
