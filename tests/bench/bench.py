@@ -9,6 +9,7 @@
     gil.py          files beside computing threads                     client.py    requests, and checking answers
     crowded.py      a fast client beside slow ones                     slow.py      the slow ones
     startup.py      from the command to the first answer               latency.py   timing one client
+    routing.py      500 routes, by routing_probe.py
     report.py       table and JSON        chart.py  SVG                cpu.py       processor time and memory
 
 Standard library only. Ends with status 1 when a must is missed or edgestack gives no figure.
@@ -26,9 +27,10 @@ from typing import Any
 import crowded
 import gil
 import idle
+import routing
 import startup
 import throughput
-from cases import CASES, Case, CpuCase, CrowdCase, GilCase, IdleCase, StartCase
+from cases import CASES, Case, CpuCase, CrowdCase, GilCase, IdleCase, RoutingCase, StartCase
 from chart import draw
 from cpu import clock_name, split_cores
 from report import as_json, broken, table, write_json
@@ -41,6 +43,7 @@ RUNNERS: dict[type, Callable[[Workshop, Any], None]] = {
     GilCase: gil.run,
     CrowdCase: crowded.run,
     StartCase: startup.run,
+    RoutingCase: routing.run,
 }
 SITE_CHART = ROOT / "site" / "bench.svg"
 

@@ -14,7 +14,19 @@ from dataclasses import dataclass
 from load import Load
 from servers import Server, edgestack, granian, nginx, nginx_gunicorn, waitress
 
-__all__ = ["CASES", "HELLO", "STATIC_1K", "Case", "CpuCase", "CrowdCase", "GilCase", "IdleCase", "Ratio", "StartCase"]
+__all__ = [
+    "CASES",
+    "HELLO",
+    "STATIC_1K",
+    "Case",
+    "CpuCase",
+    "CrowdCase",
+    "GilCase",
+    "IdleCase",
+    "Ratio",
+    "RoutingCase",
+    "StartCase",
+]
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,19 @@ class StartCase:
     must: float
 
 
-Case = CpuCase | IdleCase | GilCase | CrowdCase | StartCase
+@dataclass(frozen=True)
+class RoutingCase:
+    """Many routes, in one process."""
+
+    name: str
+    title: str
+    load: tuple[str, float]
+    """Title, and the milliseconds that loading and checking may take."""
+    matching: tuple[tuple[str, str, float], ...]
+    """The probe's kinds of paths, titles, and the microseconds that they may cost more than with one route."""
+
+
+Case = CpuCase | IdleCase | GilCase | CrowdCase | StartCase | RoutingCase
 
 STATIC_1K = Load("/1k.html", "1k.html")
 STATIC_100K = Load("/100k.jpg", "100k.jpg", large=True, tries=10)
@@ -154,4 +178,15 @@ CASES: tuple[Case, ...] = (
     idle("idle-tls", "2,000 idle TLS connections", 2_000, 22.0, tls=True),
     CrowdCase("slow", "a fast client beside slow ones", edgestack(static=True, app="service:app", log=True), 1_000),
     StartCase("start", "start to the first HTTPS answer, certificates there", 0.6),
+    RoutingCase(
+        "routing",
+        "500 routes, 50 of them regexes",
+        ("500 routes loaded and checked", 150.0),
+        (
+            ("prefix", "500 routes, a prefix, more than one route", 2.0),
+            ("exact", "500 routes, an exact path, more than one route", 2.0),
+            ("known", "500 routes, any known path, more than one route", 2.0),
+            ("first", "500 routes, first fall through 50 regexes", 12.0),
+        ),
+    ),
 )
