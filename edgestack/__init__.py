@@ -33,9 +33,11 @@ Walls that stand elsewhere than the first drawing had them, and why:
 - `certs/` is a room of its own on floor 8: the authority, the system's trust stores and the command are three things.
 - `kept.py` stands by itself on floor 1: compose asks it, the stack owns it, and it must not know what it keeps.
 - `wire/outbox.py` stands beside `sending.py`: it is the one piece that two threads touch, and it knows no socket.
-- The portable driver is `wire/portable.py` with `portable_stream.py` (a connection), `portable_outlet.py` and
-  `portable_accepting.py`; what both drivers share stands in `outlet.py`, `streaming.py` and `accepting.py`.
-- `wire/held_clock.py` holds an autojumping test clock while threads work: a test's need, kept out of both drivers.
+- The portable driver is `wire/portable.py` with `portable_stream.py` (a connection), `portable_watch.py` (does its
+  client leave?), `portable_outlet.py` and `portable_accepting.py`; what both drivers share stands in `outlet.py`,
+  `streaming.py` and `accepting.py`.
+- `wire/held_clock.py` holds an autojumping test clock while threads work: a test's need, kept out of both drivers. Its
+  `on_thread` is the only way to a thread of trio's.
 """
 
 __version__ = "0.1.0"

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -31,6 +32,7 @@ from edgestack.process.commands import Program, Sectioned
 from edgestack.process.configuring import configure, placed, sources
 from edgestack.process.options import Options
 from edgestack.process.serve_options import ENVIRONMENT, HELP, OPTIONS
+from edgestack.process.starting import at_once
 
 __all__ = ["main"]
 
@@ -39,7 +41,7 @@ Examples:
   edgestack serve                                    ./edgestack.toml, or ./site, or this folder
   edgestack serve -c shop.toml --threads 16          an option is stronger than the file
   edgestack serve --static site/ --app src.main:app  files first, then the app
-  edgestack serve --app shop.wsgi --dev              tracebacks in the browser
+  edgestack serve --app shop.web:app --dev           tracebacks in the browser
   edgestack serve -b :443 --redirect-http :80 --cert chain.pem --key key.pem
 
 \b
@@ -58,7 +60,8 @@ Every option is an environment variable too: EDGESTACK_STATIC, EDGESTACK_MAX_BOD
 by spaces or commas), and so on; yes and no are 1 and 0. Options are stronger than the environment, and both are
 stronger than the file.
 
-SIGTERM and Ctrl-C stop gracefully, a second Ctrl-C stops at once, and SIGUSR1 reopens the logs."""
+SIGTERM and Ctrl-C stop gracefully, a second Ctrl-C stops at once, SIGHUP and `edgestack reload` read the file again,
+and SIGUSR1 reopens the logs."""
 
 
 @click.group(
@@ -83,7 +86,7 @@ def main() -> None:
     cls=Sectioned,
     params=OPTIONS,
     epilog=EPILOG,
-    context_settings={**HELP, "auto_envvar_prefix": ENVIRONMENT},
+    context_settings={**HELP, "auto_envvar_prefix": ENVIRONMENT, "allow_extra_args": True},
 )
 @click.pass_context
 def serve(context: click.Context, /, **said: Any) -> int:
@@ -93,15 +96,26 @@ def serve(context: click.Context, /, **said: Any) -> int:
     are both given: GET and HEAD of a file that is there; everything else goes to the application. Without a
     certificate of your own, one for development is made; `edgestack certs trust` makes browsers accept it.
     """
+    for word in context.args:
+        raise click.UsageError(f"`serve` takes options only, not {word!r} (did you mean {_meant(word)}?)")
     file, found, overrides = sources(context)
     configured = configure(file, overrides, found=found)
     for warning in configured.loaded.warnings:
         click.echo(f"{warning.shown()}\n", err=True)
-    run = _import_server()
     try:
-        return run(configured.config, configured.options)
+        with at_once():
+            return _import_server()(configured.config, configured.options)
     except ConfigError as error:
         raise placed(error, configured.loaded) from error
+
+
+def _meant(word: str) -> str:
+    """The option that a bare word was probably meant for."""
+    if Path(word).is_dir():
+        return f"--static {word}"
+    if word.endswith(".toml"):
+        return f"-c {word}"
+    return f"--app {word}" if ":" in word else "--static, --app or --config"
 
 
 def _import_server() -> Callable[[Config, Options], int]:

@@ -9,7 +9,7 @@ listing, a password, a delay) is run by trio. What counts (limits) counts within
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import trio
 from edgestack.compose import Plan, Resources
 from edgestack.compose.asking import asked
 from edgestack.compose.conditions import fits
+from edgestack.compose.resources import Here
 from edgestack.config.matching import parse_match
 from edgestack.config.model import App, Listener, Test
 from edgestack.content.files import PrivateFiles
@@ -26,6 +27,7 @@ from edgestack.errors import ConfigError, Disconnected, EdgeError
 from edgestack.http.bodies import Body, FileSegment
 from edgestack.http.messages import AppCall, Exchange, Handler, Response, settled
 from edgestack.kept import Kept
+from edgestack.wire.held_clock import on_thread
 
 __all__ = ["Outcome", "run_tests"]
 
@@ -57,10 +59,21 @@ def run_tests(plan: Plan) -> list[Outcome]:
     return trio.run(_run, plan) if plan.config.tests else []
 
 
+class OneThread(Here):
+    """The thread of trio's on which an application is called."""
+
+    __slots__ = ()
+
+    def wait(self, make: Callable[[], Awaitable[Any]]) -> Any:
+        """What comes of `make()` on the loop."""
+        return trio.from_thread.run(make)
+
+
 async def _run(plan: Plan) -> list[Outcome]:
     applications = _Applications()
     with Kept().next() as keep:
-        resources = Resources(applications, private=PrivateFiles(plan.config.server.private_paths), keep=keep)
+        private = PrivateFiles(plan.config.server.private_paths)
+        resources = Resources(applications, private=private, keep=keep, threads=OneThread())
         handle = plan.assemble(resources)(Listener()).handle
         outcomes = []
         for test in plan.config.tests:
@@ -94,7 +107,7 @@ async def _answer(exchange: Exchange, handle: Handler) -> tuple[Response, bytes]
     if isinstance(answer, AppCall):
         exchange.ticket = [None]
         outlet = Collected()
-        await trio.to_thread.run_sync(answer.run, outlet, abandon_on_cancel=True)
+        await on_thread(answer.run, outlet, abandon_on_cancel=True)
         if outlet.response is None or outlet.why is not None:
             raise Disconnected(detail=outlet.why or "the application gave no answer")
         return outlet.response, b"".join(outlet.pieces)

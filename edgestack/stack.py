@@ -46,6 +46,7 @@ from edgestack.http.messages import Facts
 from edgestack.kept import Kept
 from edgestack.phases.access_log import FLUSH_DELAY, AccessLog
 from edgestack.phases.access_logs import AccessLogs
+from edgestack.phases.subrequest import CurrentThreads
 from edgestack.wire.held_clock import HeldThreads, jumps_by_itself
 from edgestack.wire.lot import Lot
 from edgestack.wire.places import Lead, Pairs, Places, bound, url
@@ -56,6 +57,8 @@ __all__ = ["Stack"]
 
 IDLE_GRACE = 0.25
 """Seconds that idle connections stay open once the drain has begun: a request already on its way is answered (E10)."""
+HANDSHAKE_GRACE = 1.0
+"""Seconds that handshakes get beyond that: some round trips; nobody waits for what a silent client might say."""
 LAST_CALL = 1.0
 """Seconds that application threads get after the grace, shielded, before they are named and left behind."""
 CONNECTIONS_SHARE = 0.9
@@ -93,6 +96,8 @@ class Stack:
         self._held: HeldThreads | None = None
         self._places = Places()
         self._serving: trio.CancelScope = trio.CancelScope()
+        self.token: trio.lowlevel.TrioToken | None = None
+        """The way to the loop, for application threads that ask it something."""
         self._flush: trio.CancelScope = trio.CancelScope()
         self._kept = Kept()
         server = plan.config.server
@@ -108,7 +113,7 @@ class Stack:
 
     def _gather(self, plan: Plan, applications: Applications, access_log: AccessLog | None, keep: Any) -> Resources:
         ends = (access_log.end,) if access_log is not None else ()
-        return Resources(applications, ends, _private(plan.config), keep, _Threads(self), access_log)
+        return Resources(applications, ends, _private(plan.config), keep, CurrentThreads(self), access_log)
 
     @property
     def pool(self) -> AppThreads | HeldThreads:
@@ -156,6 +161,7 @@ class Stack:
     def _begin(self, nursery: trio.Nursery) -> Lot | Portable:
         """Make the driver and set it going."""
         server = self._plan.config.server
+        self.token = trio.lowlevel.current_trio_token()
         clock: Any = trio.lowlevel.current_clock()
         if jumps_by_itself(clock):
             self._held = HeldThreads(self.threads, clock)
@@ -271,27 +277,36 @@ class Stack:
     async def drain(self, grace: float) -> list[str]:
         """Stop: no new connections, finish what is in flight, close idle ones after a short grace, then let go (E10).
 
+        Who has connected and waits to be accepted is taken in, and gets the answer to what it has asked.
+
         :param grace: seconds until what still runs is cancelled.
         :returns: the application threads that still ran after that, each with its stack.
         """
         driver = self._driver
         assert driver is not None
-        self._places.stop()
+        await trio.lowlevel.checkpoint()  # an acceptor that was started just now has begun then
         driver.drain()
-        deserted = trio.Event()
-        driver.deserted = deserted.set
-        if driver.table:
-            with trio.move_on_after(grace):
-                with trio.move_on_after(IDLE_GRACE):
-                    await deserted.wait()
-                driver.close_idle()
-                await deserted.wait()
+        self._places.leave()
+        with trio.move_on_after(grace):
+            await self._finish(driver)
+        self._places.stop()
         driver.stop()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_CALL):
             for threads in (self.threads, *self._earlier):
                 await threads.idle()
         self._serving.cancel()
         return [one for threads in (self.threads, *self._earlier) for one in threads.still_running()]
+
+    async def _finish(self, driver: Lot | Portable) -> None:
+        """Until the last connection is gone: first idle ones are let go, then handshakes that do not end."""
+        if await _deserted(driver, IDLE_GRACE):
+            return
+        driver.close_idle()
+        if driver.shaking and not await _deserted(driver, HANDSHAKE_GRACE):
+            self._places.stop()
+            await _deserted(driver, IDLE_GRACE)
+            driver.close_idle()
+        await _deserted(driver, math.inf)
 
     def statistics(self) -> dict[str, int]:
         """Counters and levels, for whoever asks."""
@@ -313,21 +328,14 @@ class Stack:
         self._places.close_in_child()
 
 
-class _Threads:
-    """The application threads of a stack, whichever it has by now: for what the server asks itself."""
-
-    __slots__ = ("_stack",)
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-
-    def queue(self, job: Callable[[], None]) -> None:
-        """:raises Refused: there are too many jobs."""
-        self._stack.pool.queue(job)
-
-    def go(self) -> None:
-        """Run what was queued."""
-        self._stack.pool.go()
+async def _deserted(driver: Lot | Portable, seconds: float) -> bool:
+    """Wait until no connection is left, or so long."""
+    with trio.move_on_after(seconds):
+        while driver.connections():
+            gone = trio.Event()
+            driver.deserted = gone.set
+            await gone.wait()
+    return not driver.connections()
 
 
 def _leads(plan: Plan, resources: Resources) -> tuple[Lead, Lead]:

@@ -101,6 +101,7 @@ LISTENERS: list[tuple[list[str], tuple[Listener, ...]]] = [
         ["--redirect-http", "127.0.0.1"],
         (Listener("127.0.0.1", 8443, tls=True), Listener("127.0.0.1", 80, redirect=True)),
     ),
+    (["--redirect-plain", "-b", ":1"], (Listener("", 1, tls=True, redirect_plain=True, redirect_port=1),)),
 ]
 
 
@@ -149,6 +150,7 @@ ENVIRONMENT: list[tuple[str, str, list[str]]] = [
     ("READY_FILE", "r", ["--ready-file", "r"]),
     ("PID", "p", ["--pid", "p"]),
     ("REDIRECT_HTTP", ":80", ["--redirect-http", ":80"]),
+    ("REDIRECT_PLAIN", "1", ["--redirect-plain"]),
     ("MAX_CONNECTIONS", "9", ["--max-connections", "9"]),
     ("OPEN", "yes", ["--open"]),
     ("DEV", "true", ["--dev"]),
@@ -185,8 +187,9 @@ BAD: list[tuple[str, str]] = [
     ("serv", "no such command: serv (did you mean serve?)"),
     ("zzz", "no such command: zzz (there are certs, check, completion, config, explain, hash-password"),
     ("serve --statik a", "--static"),
-    ("serve --threads 0", "'--threads': 0 is not in the range"),
-    ("serve --max-connections 0", "'--max-connections': 0 is not in the range"),
+    ("serve --threads 0", "'--threads': '0' is not a whole number from 1 on"),
+    ("serve --threads many", "'--threads': 'many' is not a whole number from 1 on"),
+    ("serve --max-connections -1", "'--max-connections': '-1' is not a whole number from 1 on"),
     ("serve --max-body 1x", "'1x' is not a size (write bytes"),
     ("serve --keepalive soon", "'soon' is not a duration"),
     ("serve --graceful-timeout -1", "'-1' is not a duration"),
@@ -199,16 +202,23 @@ BAD: list[tuple[str, str]] = [
     ("serve --cert none.pem --key one.key", '--cert: the file none.pem does not exist (did you mean "one.pem"?)'),
     ("serve --no-tls --cert one.pem --key one.key", "--cert: `cert` makes no sense without TLS"),
     ("serve --no-tls --redirect-http :80", "--redirect-http: there is no HTTPS to redirect to"),
+    ("serve --no-tls --redirect-plain", "--redirect-plain: `redirect_plain` makes no sense without TLS"),
     ("serve -c none.toml", "the file none.toml cannot be read: no such file or directory"),
     ("serve --app mm:n", '--app: there is no module `mm` (did you mean "m:n"?)'),
     ("serve --app x:y", "--app: there is no module `x` (it is looked for in the current folder, then on sys.path)"),
+    ("serve --app my-shop:app", "Python imports no name with a dash: rename the file"),
     ("check", "there is no edgestack.toml in this folder (name one with -c, or begin one with"),
     ("serve --app m:n --listing", "--listing: it shows folders, and none is served"),
     ("serve --static missing", "--static: the folder missing does not exist"),
     ("serve --pid missing/pid", "--pid: the folder missing does not exist"),
     ("serve --ready-file missing/ready", "--ready-file: the folder missing does not exist"),
     ("serve --access-log missing/log", "--access-log: the folder missing does not exist"),
-    ("serve site", "unexpected extra argument (site)"),
+    ("serve .", "`serve` takes options only, not '.' (did you mean --static .?)"),
+    ("serve m:n", "`serve` takes options only, not 'm:n' (did you mean --app m:n?)"),
+    ("serve shop.toml", "`serve` takes options only, not 'shop.toml' (did you mean -c shop.toml?)"),
+    ("serve --dev now", "`serve` takes options only, not 'now' (did you mean --static, --app or --config?)"),
+    ("serve --port 80", "no such option '--port' (did you mean --bind?)"),
+    ("serve -w 4", "no such option '-w' (did you mean --threads?)"),
     ("completion tcsh", "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
 ]
 
@@ -265,7 +275,7 @@ def test_completion_scripts(shell: str) -> None:
     [
         ("edgestack s", "plain,serve"),
         ("edgestack config in", "plain,init"),
-        ("edgestack serve --red", "plain,--redirect-http"),
+        ("edgestack serve --redirect-h", "plain,--redirect-http"),
     ],
 )
 def test_completion_completes(typed: str, expected: str) -> None:

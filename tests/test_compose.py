@@ -113,7 +113,7 @@ def test_a_listener_that_redirects() -> None:
 def test_a_tls_listener_that_redirects_serves_those_who_speak_tls() -> None:
     """E9."""
     plan = compose(Config(routes=(Route(app=ONE),)))
-    listener = Listener(tls=True, redirect=True, redirect_port=8443)
+    listener = Listener(tls=True, redirect_plain=True, redirect_port=8443)
     assert isinstance(door(plan, listener).handle(exchange("/")), AppCall)
     plain = plan.assemble_plain(Resources({}))
     assert plain(listener).handle(exchange("/")).status == 301

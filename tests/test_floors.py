@@ -123,5 +123,12 @@ def test_nothing_blocks_on_the_wire(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_one_way_to_a_thread(path: Path) -> None:
+    """Rule 13 of the engine: `held_clock.on_thread` knows of all work on threads of trio's."""
+    text = path.read_text(encoding="utf-8")
+    assert "to_thread" not in text or path.name == "held_clock.py", f"{path} goes to a thread by itself"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_file_opens_with_its_law(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} has no docstring"

@@ -15,7 +15,7 @@ import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from edgestack.compose import compose
-from edgestack.config.model import App, Config, Listener, Route, Server, Static
+from edgestack.config.model import App, Config, Listener, Route, Server, Static, Timeouts
 from edgestack.errors import ConfigError
 from edgestack.phases.access_log import AccessLog
 from edgestack.stack import Stack
@@ -176,6 +176,22 @@ async def test_a_plan_that_cannot_be_adopted_changes_nothing() -> None:
 
 
 # -- clocks ------------------------------------------------------------------------------------------------------------
+
+
+@BOTH
+async def test_a_test_clock_is_held_while_a_folder_is_read(
+    portable: bool, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Rule 13: threads of trio's count as well; here 1 ms of keep-alive would run out in no time."""
+    for number in range(3000):
+        (tmp_path / f"{number}.txt").touch()
+    routes = (Route(static=Static(tmp_path, listing=True)),)
+    server = Server(timeouts=Timeouts(send_gap=0.001, linger=0.001))
+    stack = Stack(compose(Config(server, (Listener("127.0.0.1"),), routes=routes)), portable=portable)
+    async with serving(stack) as addresses, await connect(addresses[0]) as stream:
+        before = trio.current_time()
+        assert b"2999.txt" in await ask(stream)
+        assert trio.current_time() == before
 
 
 @BOTH

@@ -8,14 +8,18 @@ link with templates once for each regex that they may look into.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from edgestack.compose.conditions import conditions
-from edgestack.compose.contents import content, error_pages, pages, rewriting
+from edgestack.compose.contents import FileFirst, content, error_pages, pages, rewriting
 from edgestack.compose.resources import Resources
 from edgestack.config.model import CONTENT, Config, Route, Site
 from edgestack.config.positions import Origin
-from edgestack.http.messages import Answer, End, Exchange
+from edgestack.content.trying import Try
+from edgestack.content.wsgi import Wsgi
+from edgestack.errors import EdgeError
+from edgestack.http.messages import Answer, End, Exchange, Handler
 from edgestack.http.variables import Scope, Variable
 from edgestack.phases.access import access
 from edgestack.phases.auth_request import auth_request
@@ -28,7 +32,7 @@ from edgestack.phases.header_rules import header_rules, strict_transport
 from edgestack.phases.preflight import preflight
 from edgestack.phases.rate_limit import rate_limit
 from edgestack.phases.timeouts import route_timeouts
-from edgestack.routing import Chain, Link, Locations, nothing, run
+from edgestack.routing import Chain, Link, Locations, nothing, recovered, run
 
 __all__ = ["ORDER", "Maker"]
 
@@ -76,7 +80,7 @@ class Maker:
     resources: Resources
 
     def __init__(self, config: Config, site: Site, resources: Resources, maps: Mapping[str, Variable]) -> None:
-        """:param maps: the variables that `[map.NAME]` tables make."""
+        """:param maps: the variables of the user's own: `[map.NAME]`, and what `auth_request` sets."""
         self.config = config
         self.site = site
         self.resources = resources
@@ -108,8 +112,7 @@ class Maker:
         server, scope = self.config.server, self.scope(route)
         links = self._links(route)
         made = content(route, scope, server, self.resources)
-        where = next((route.origins[key] for key in ("try", *CONTENT) if key in route.origins), route.origin)
-        links.append(Link("content", where, made, "content"))
+        links += _content_links(route, made)
         by_kind: dict[str, list[Any]] = {}
         for link in links:
             by_kind.setdefault(link.kind, []).append(link.act)
@@ -118,6 +121,7 @@ class Maker:
             error_pages(route, route.errors, self.site.routes, server.dev),
             rewrite=by_kind.get("rewrite", [None])[0], checks=by_kind.get("check", ()), wraps=by_kind.get("wrap", ()),
             filters=by_kind.get("filter", ()), ends=self._ends(route), pages=pages(route.errors, scope),
+            recover=self._recover if route.app is not None and route.errors else None,
             holds=conditions(route.match), internal=route.internal, links=links, origin=route.origin,
             site=self._name,
         )  # fmt: skip
@@ -169,7 +173,21 @@ class Maker:
         assert self._locations is not None
         return run(exchange, self._locations.inside(exchange))
 
+    def _recover(self, exchange: Exchange, error: EdgeError) -> Any:
+        """From an error on an application thread to the page that the loop finds for it."""
+        return self.resources.threads.wait(partial(recovered, exchange, error))
+
     def _origin(self, rule: Rule, route: Route) -> Origin | None:
         """Where a link was written; the site for what only sites say."""
         written = next((route.origins[key] for key in rule.key if key in route.origins), None)
         return written or (route.origin if hasattr(route, rule.key[0]) else self.site.origin)
+
+
+def _content_links(route: Route, made: Handler) -> list[Link]:
+    """The content, and the application behind the folder: each knows its own line."""
+    where = next((route.origins[key] for key in ("try", *CONTENT) if key in route.origins), route.origin)
+    links = [Link("content", where, made, "content")]
+    behind = made.application if isinstance(made, FileFirst) else made.last if isinstance(made, Try) else None
+    if isinstance(behind, Wsgi):
+        links.append(Link("content", route.origins.get("app", where), behind, "content"))
+    return links

@@ -44,7 +44,7 @@ def mount(route: Route) -> str:
 def content(route: Route, scope: Scope, server: Server, resources: Resources) -> Handler:
     """The handler of a route."""
     if route.redirect is not None:
-        return RedirectTo(compile_template(route.redirect.to, "request", scope, use="url"), route.redirect.status)
+        return RedirectTo(compile_template(route.redirect.to, "content", scope, use="url"), route.redirect.status)
     if route.respond is not None:
         return _respond(route, scope)
     files = application = None
@@ -68,7 +68,7 @@ def _respond(route: Route, scope: Scope) -> Handler:
     assert section is not None
     if section.status >= 400 and not section.body:
         return Fails(section.status)
-    body = compile_template(section.body, "request", scope)
+    body = compile_template(section.body, "content", scope)
     fields = (("Content-Type", section.type),) if section.body else ()
     if type(body) is Constant:
         return Respond(section.status, fields, body.text.encode("utf-8", "surrogateescape"))

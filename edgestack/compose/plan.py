@@ -15,8 +15,8 @@ from typing import Any
 from edgestack.compose.chains import Maker
 from edgestack.compose.contents import applications, error_pages
 from edgestack.compose.resources import Resources
-from edgestack.compose.steps import Called, Sites, Step, explain
-from edgestack.config.map_checks import map_variables
+from edgestack.compose.steps import Called, Sites, Step, Unwritten, explain
+from edgestack.config.map_checks import map_variables, noted_variables
 from edgestack.config.matching import Match
 from edgestack.config.model import App, Config, Listener, Route, Site
 from edgestack.content.fixed import Redirect, ToHost
@@ -50,7 +50,7 @@ class Plan:
         handle = self._front(self._sites(resources))
 
         def door(listener: Listener) -> Door:
-            if not listener.redirect or listener.tls:
+            if not listener.redirect:
                 return Door(handle, errors, resources.ends)
             redirect = Chain("/", Redirect("https", listener.redirect_port), errors, ends=resources.ends)
             return Door(spine([redirect], fallback), errors, resources.ends)
@@ -62,7 +62,7 @@ class Plan:
         errors = self._error_pages()
 
         def door(listener: Listener) -> Door:
-            content = Redirect("https", listener.redirect_port) if listener.redirect else _speak_https
+            content = Redirect("https", listener.redirect_port) if listener.redirect_plain else _speak_https
             chain = Chain("/", content, errors, ends=resources.ends)
             return Door(spine([chain], chain), errors, resources.ends)
 
@@ -78,12 +78,20 @@ class Plan:
         :param address: the client's.
         :raises ClientError: what is asked could not be asked by a client.
         """
-        sites = self._sites(Resources(_Unloaded()))
+        sites = self._sites(self._nothing_opened())
         return explain(self.config, sites, self._proxies(), method, url, fields, address)
+
+    def _nothing_opened(self) -> Resources:
+        """What stands where applications and logs do while nothing is called and written."""
+        said = self.config.server.log
+        if said.access == "off":
+            return Resources(_Unloaded())
+        log = Unwritten(said.access)
+        return Resources(_Unloaded(), (log.ending(said.format),), access_log=log)
 
     def _sites(self, resources: Resources) -> Sites:
         """The chains of every site, and how a host finds them."""
-        maps = map_variables(self.config.maps)
+        maps = map_variables(self.config.maps) | noted_variables(self.sites)
         roads, locations = [], []
         for site in self.sites:
             found = Maker(self.config, site, resources, maps).locations()
@@ -93,9 +101,9 @@ class Plan:
         chains = [Chain("/", content, errors, ends=resources.ends) for content in (_unknown, _misdirected)]
         unknown, misdirected = (spine([chain], chain) for chain in chains)
         if len(self.sites) == 1 and self.sites[0].default and not self.sites[0].moved:
-            return Sites(self.sites, locations, None, roads[0].handle)
+            return Sites(self.sites, locations, None, roads[0].handle, resources.ends)
         hosts = Hosts(roads, unknown, misdirected)
-        return Sites(self.sites, locations, hosts, hosts.handle)
+        return Sites(self.sites, locations, hosts, hosts.handle, resources.ends)
 
     def _front(self, sites: Sites) -> Handler:
         proxies = self._proxies()

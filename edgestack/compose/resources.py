@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from edgestack.config.model import App
 from edgestack.content.files import PrivateFiles
 from edgestack.http.messages import End
+from edgestack.http.variables import Scope
 from edgestack.kept import anew
-from edgestack.phases.access_log import AccessLog
 from edgestack.phases.subrequest import Threads
 
 __all__ = ["Here", "Resources"]
+
+
+class Lines(Protocol):
+    """An access log, as far as chains need it."""
+
+    def ending(self, name: str, formats: Mapping[str, str] | None = None, scope: Scope | None = None) -> End:
+        """An end that writes a line of another form."""
 
 
 class Here:
@@ -27,6 +34,9 @@ class Here:
 
     def go(self) -> None:
         """It was run already."""
+
+    def wait(self, make: Callable[[], Awaitable[Any]]) -> None:
+        """Nobody waits for the loop on the loop."""
 
 
 HERE = Here()
@@ -44,5 +54,5 @@ class Resources:
     same object after a reload for as long as each plan in between asked for an equal key (`kept.py`)."""
     threads: Threads = HERE
     """Where application code runs that is asked on behalf of another exchange (auth_request)."""
-    access_log: AccessLog | None = None
+    access_log: Lines | None = None
     """For routes with lines of another form; None where there is no log."""

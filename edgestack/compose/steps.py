@@ -2,15 +2,17 @@
 choices and jumps, and stops before content acts: no file is opened, no application called, nobody is asked.
 
     client -> site -> route -> rewrite, checks, wraps -> content -> (errors, jumps: another route) -> filters -> answer
+    -> ends: what is given back, and the line in the access log
 
 Checks are called: they wait for nothing, and what they count is counted in counters that nobody else has. Wraps may
-wait, so they only tell (`describe`). Filters are applied to an answer of the status and type that content would give.
+wait, so they only tell (`describe`), and refuse what needs no waiting (`foresee`). Filters are applied to an answer of
+the status and type that content would give.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn, TypeAlias, cast
 
 from edgestack.compose.asking import asked
@@ -25,9 +27,10 @@ from edgestack.errors import ClientError, EdgeError
 from edgestack.http.forwarding import TrustedProxies
 from edgestack.http.media_types import media_type
 from edgestack.http.messages import Exchange, Handler, Jump, Response
+from edgestack.http.variables import Scope
 from edgestack.routing import Chain, Choice, Hosts, Link, Locations, nothing, onward
 
-__all__ = ["Called", "Sites", "Step", "explain"]
+__all__ = ["Called", "Sites", "Step", "Unwritten", "explain"]
 
 
 End: TypeAlias = "Response | Jump"
@@ -37,7 +40,7 @@ class Step(NamedTuple):
     """One thing that happens."""
 
     name: str
-    """"client", "site", "route", the name of a link, "content", "errors", "jump", "answer"."""
+    """"client", "site", "route", the name of a link, "content", "errors", "jump", "answer", "end", "log"."""
     says: str
     """What it does with this request."""
     origin: Origin | None = None
@@ -57,6 +60,8 @@ class Sites(NamedTuple):
     hosts: Hosts | None
     """None where one site has every host."""
     handle: Handler
+    ends: Sequence[Callable[[Exchange], None]]
+    """Of what no site answers."""
 
 
 class Called:
@@ -72,6 +77,35 @@ class Called:
         raise AssertionError(f"{self.target} was called")
 
 
+class Unwritten:
+    """Stands for an access log that is not open."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, target: str) -> None:
+        self.target = "standard output" if target == "-" else target
+
+    def ending(self, name: str, formats: Mapping[str, str] | None = None, scope: Scope | None = None) -> Line:
+        """The end that tells of a line (`AccessLog.ending`)."""
+        return Line(f"{name} to {self.target}")
+
+
+class Line:
+    """An end: a line that is not written."""
+
+    __slots__ = ("_says",)
+
+    def __init__(self, says: str) -> None:
+        self._says = says
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Nothing is written."""
+
+    def describe(self, exchange: Exchange) -> str:
+        """Its form, and where it would go."""
+        return self._says
+
+
 def explain(
     config: Config, sites: Sites, proxies: TrustedProxies | None, method: str, url: str,
     fields: Sequence[tuple[str, str]], address: str,
@@ -83,34 +117,50 @@ def explain(
         exchange.facts = proxies.facts(exchange.facts, exchange.request.fields)
         facts = exchange.facts
         steps.append(Step("client", f"{facts.remote_addr}, over {facts.scheme}, as trusted proxies tell"))
-    locations = _site(sites, exchange, steps)
-    if locations is not None:
-        steps += Walk(exchange).through(locations)
-    return steps
+    at, moved = _site(sites, exchange, steps)
+    if at < 0 or moved:
+        return [*steps, *_over(exchange, sites.ends if at < 0 else sites.locations[at].fallback.ends)]
+    steps += Walk(exchange).through(sites.locations[at])
+    route = next((one for one in sites.sites[at].routes if one.origin == exchange.chain.origin), None)
+    return [*steps, *_over(exchange, exchange.ends, route.origins.get("log") if route is not None else None)]
 
 
-def _site(sites: Sites, exchange: Exchange, steps: list[Step]) -> Locations | None:
-    """The chains of the site; None where it is answered before any is asked."""
+def _over(
+    exchange: Exchange, ends: Sequence[Callable[[Exchange], None]], origin: Origin | None = None
+) -> Iterator[Step]:
+    """What is done when it is over.
+
+    :param origin: where the form of its line is written.
+    """
+    for end in ends:
+        describe = getattr(end, "describe", None)
+        if describe is not None and type(end) is not Line:
+            yield Step("end", describe(exchange))
+    line = next((end for end in ends if type(end) is Line), None)
+    yield Step("log", line.describe(exchange) if line is not None else "off", origin)
+
+
+def _site(sites: Sites, exchange: Exchange, steps: list[Step]) -> tuple[int, bool]:
+    """Which site, -1 for none; and whether it sends its client to another host."""
     if sites.hosts is None:
         site = sites.sites[0]
         if site.origin is not None:
             steps.append(Step("site", ", ".join(site.hosts) or "every host", site.origin))
-        return sites.locations[0]
+        return 0, False
     place = sites.hosts.place(exchange)
     host = exchange.request.host
     if place is sites.hosts.misdirected:
         said = f"421: the connection was made to {exchange.facts.sni}, which is another site than {host}"
         steps.append(Step("site", said))
-        return None
+        return -1, False
     if place.site < 0:
         steps.append(Step("site", f"421: no site has the host {host!r}, and none is the default"))
-        return None
+        return -1, False
     site = sites.sites[place.site]
     steps.append(Step("site", f"{', '.join(site.hosts) or 'every other host'}, for {host!r}", site.origin))
     if place.moved is not None:
         steps.append(Step("canonical", place.moved.plan(exchange), site.origin))
-        return None
-    return sites.locations[place.site]
+    return place.site, place.moved is not None
 
 
 class Walk:
@@ -124,6 +174,7 @@ class Walk:
         chain = locations.outside[self.exchange.request.path]
         if type(chain.content) is Choice:
             chain = chain.content.chosen(self.exchange)
+        self.exchange.ends = chain.ends
         while True:
             yield _route(chain, locations)
             self.exchange.chain = chain
@@ -159,7 +210,9 @@ class Walk:
             if link.kind in ("filter", "content") or link.act in met:
                 continue
             yield Step(link.name, _described(link, exchange), link.origin)
-            if link.kind != "wrap":
+            if link.kind == "wrap":
+                getattr(link.act, "foresee", _unknown)(exchange)
+            else:
                 answer = link.act(exchange)
                 if answer is not None:
                     return cast("End", answer)
@@ -196,6 +249,10 @@ def _route(chain: Chain, locations: Locations) -> Step:
     return Step("route", f"{chain.match}{closed}", chain.origin)
 
 
+def _unknown(exchange: Exchange) -> None:
+    """What comes of a wrap that must wait to know."""
+
+
 def _described(link: Link, exchange: Exchange) -> str:
     describe = getattr(link.act, "describe", None)
     return str(describe(exchange)) if describe is not None else "asked"
@@ -214,15 +271,16 @@ def _changes(before: Response, after: Response) -> str:
 def _content(chain: Chain, exchange: Exchange) -> Generator[Step, None, End]:
     """What content would give: an answer of that status and type, or a jump."""
     content = chain.content
-    origin = next((link.origin for link in chain.links if link.kind == "content"), chain.origin)
     if type(content) is Try:
-        return (yield from _tried(content, exchange, origin))
+        return (yield from _tried(content, exchange, chain))
+    origin = _written(chain, content)
     if type(content) is FileFirst:
         place = content.files.plan(exchange)
         if place.kind == "file" and exchange.request.method in READS:
             yield Step("content", _told(place), origin)
             return _answer(place)
         content = content.application
+        origin = _written(chain, content)
     if isinstance(content, Static):
         if exchange.request.method not in READS:
             raise ClientError("This address can only be read.", 405)
@@ -230,7 +288,7 @@ def _content(chain: Chain, exchange: Exchange) -> Generator[Step, None, End]:
         yield Step("content", _told(place), origin)
         return _answer(place)
     if isinstance(content, Wsgi):
-        yield Step("content", f"the application {getattr(content.application, 'target', 'is called')}", origin)
+        yield Step("content", _named(content), origin)
         return Response(200)
     plan = getattr(content, "plan", None)
     if plan is not None:
@@ -238,7 +296,8 @@ def _content(chain: Chain, exchange: Exchange) -> Generator[Step, None, End]:
     return cast("End", content(exchange))  # what the configuration says itself: nothing is opened, nobody waits
 
 
-def _tried(content: Try, exchange: Exchange, origin: Origin | None) -> Generator[Step, None, End]:
+def _tried(content: Try, exchange: Exchange, chain: Chain) -> Generator[Step, None, End]:
+    origin = _written(chain, content)
     for step in content.steps:
         place = step.plan(exchange)
         yield Step("try", f"{step.text}: {_told(place) if place is not None else 'not there'}", origin)
@@ -248,11 +307,21 @@ def _tried(content: Try, exchange: Exchange, origin: Origin | None) -> Generator
             raise ClientError("This address can only be read.", 405)
     last = content.last
     if isinstance(last, Wsgi):
-        yield Step("content", f"the application {getattr(last.application, 'target', 'is called')}", origin)
+        yield Step("content", _named(last), _written(chain, last))
         return Response(200)
     if isinstance(last, Last):
         yield Step("try", f"goes on at {last.goal.text}", origin)
     return cast("End", last(exchange))
+
+
+def _written(chain: Chain, content: object) -> Origin | None:
+    """Where a route says this content; for what has no line of its own, where it says any."""
+    lines = {id(link.act): link.origin for link in reversed(chain.links) if link.kind == "content"}
+    return lines.get(id(content), chain.origin)
+
+
+def _named(content: Wsgi) -> str:
+    return f"the application {getattr(content.application, 'target', '')}, which is not called: 200 is assumed"
 
 
 def _told(place: Place) -> str:

@@ -17,7 +17,15 @@ from typing import Any
 
 from edgestack.config.inheriting import inherited
 from edgestack.config.listen_checks import certificates, listeners
-from edgestack.config.map_checks import check_formats, check_tests, map_variables, settled_maps
+from edgestack.config.map_checks import (
+    check_formats,
+    check_noted,
+    check_tests,
+    map_variables,
+    noted_variables,
+    settled_maps,
+    unfit_maps,
+)
 from edgestack.config.matching import choose
 from edgestack.config.model import Config, File, Limit, Route, Rules, Site
 from edgestack.config.positions import Mark, Origin
@@ -49,7 +57,9 @@ def assemble(file: File, mark: Mark, reading: Reading, files: Sequence[Path]) ->
     sites = _sites(file, formats, reading)
     every = sites or [Site(default=True, routes=tuple(routes))]
     check_tests(file.test, every, reading)
-    reading.check_templates(map_variables(maps, parts(mark.child("map"))))
+    check_noted(_rule_marks(file), maps, reading)
+    variables = map_variables(maps, parts(mark.child("map"))) | noted_variables(every)
+    reading.check_templates(variables, unfit_maps(maps, mark.child("map")))
     tests = tuple(replace(test, origin=place.origin) for test, place in file.test)
     server = replace(file.server, private_paths=_private(file, every, files))
     return Config(server, found, tls, tuple(routes), tuple(sites), maps, file.log_formats, tests)
@@ -110,9 +120,10 @@ def _not_asking_themselves(routes: list[Route], placed: Sequence[Placed], readin
     """The route that a site's `auth_request` leads to is not asked about itself; its own must not lead to it."""
     matches = [route.match for route in routes]
     for at, (route, (_, mark)) in enumerate(zip(routes, placed, strict=True)):
-        if not route.auth_request.startswith("/") or choose(matches, route.auth_request.partition("?")[0]) != at:
+        asked = route.auth_request
+        if asked is None or choose(matches, asked.path.partition("?")[0]) != at:
             continue
-        routes[at] = replace(route, auth_request="")
+        routes[at] = replace(route, auth_request=None)
         if "auth_request" in parts(mark):
             why = "this path is answered by this very route, which would ask itself"
             reading.problem(mark.child("auth_request"), why, key="auth_request")
@@ -149,6 +160,11 @@ def _zoned(limits: tuple[Limit, ...], zone: str) -> tuple[Limit, ...]:
         replace(limit, zone=f"{zone} {at}".strip() if len(limits) > 1 else zone or "/")
         for at, limit in enumerate(limits)
     )
+
+
+def _rule_marks(file: File) -> list[Mark]:
+    """The places of everything that has rules: sites, and all routes."""
+    return [*_marks(file.route), *(one for site, mark in file.site for one in (mark, *_marks(site.routes)))]
 
 
 def _marks(placed: Sequence[Placed]) -> list[Mark]:

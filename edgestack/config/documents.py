@@ -18,7 +18,7 @@ from typing import Any
 
 from edgestack.config.place_kinds import closest
 from edgestack.config.positions import Mark, Source, index_document
-from edgestack.config.problems import ConfigErrors, Problem
+from edgestack.config.problems import ConfigErrors, Problem, told
 from edgestack.errors import ConfigError
 
 __all__ = ["Document", "merge", "read_documents", "shown_path"]
@@ -68,7 +68,9 @@ class _Reader:
 
         :param above: the files that led here, the outermost first.
         """
-        import tomllib  # not for those who have no file
+        import tomllib  # not for those who have no file, nor is what explains its errors
+
+        from edgestack.config.syntax import deepest, explain_syntax, longest_number
 
         source = self._source(path)
         if source is None:
@@ -77,12 +79,13 @@ class _Reader:
             values = tomllib.loads(source.text)
             mark = index_document(source)
         except tomllib.TOMLDecodeError as error:
-            from edgestack.config.syntax import explain_syntax
-
             self.problems.append(explain_syntax(str(error), source))
             return None
         except RecursionError:
-            self.problems.append(ConfigError("this is nested too deeply", file=source.name))
+            self.problems.append(Problem("this is nested too deeply", source, deepest(source.text)))
+            return None
+        except ValueError:  # more digits than int() takes (sys.set_int_max_str_digits)
+            self.problems.append(Problem("this number is too large", source, longest_number(source.text)))
             return None
         self.files.append(path)
         for pattern, spot in _includes(values, mark):
@@ -110,7 +113,7 @@ class _Reader:
             raw = path.read_bytes()
         except OSError as error:
             hint = closest(path, str(path)) if isinstance(error, FileNotFoundError) else ""
-            why = f"the file {name} cannot be read: {(error.strerror or str(error)).lower()}"
+            why = f"the file {name} cannot be read: {told(error)}"
             self.problems.append(ConfigError(why, hint=hint))
             return None
         try:
@@ -123,7 +126,18 @@ class _Reader:
         return Source(name, text, path.parent)
 
     def _matches(self, pattern: str, spot: Mark) -> list[Path]:
-        """The files that an element of `include` means."""
+        """The files that an element of `include` means; the problem kept, where they cannot be looked at."""
+        why = "this is no path"
+        try:
+            if pattern and "\0" not in pattern:
+                return self._found(pattern, spot)
+        except OSError as error:
+            why = f"this cannot be looked at: {told(error)}"
+        self.problems.append(Problem(why, spot.source, (spot.start, spot.end), key="include"))
+        return []
+
+    def _found(self, pattern: str, spot: Mark) -> list[Path]:
+        """The files, looked for."""
         folder = spot.source.folder
         if not glob.has_magic(pattern):
             path = folder / pattern

@@ -1,11 +1,11 @@
-"""Kinds of values that become response fields: Cache-Control, Strict-Transport-Security."""
+"""Kinds of values that become response fields: Cache-Control, Strict-Transport-Security, and plain text."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from edgestack.config.kinds import Kind
+from edgestack.config.kinds import Kind, Text
 from edgestack.config.problems import did_you_mean, nearest
 from edgestack.config.values import duration
 from edgestack.errors import ConfigError
@@ -14,7 +14,7 @@ from edgestack.http.fields import is_field_value, is_token, split_list
 if TYPE_CHECKING:
     from edgestack.config.reading import Spot
 
-__all__ = ["CACHE_CONTROL", "HSTS"]
+__all__ = ["CACHE_CONTROL", "FIELD_TEXT", "HSTS", "NO_FIELD"]
 
 TIMED = ("max-age", "s-maxage", "stale-while-revalidate", "stale-if-error")
 """Directives that have a number of seconds (RFC 9111 §5.2.2, RFC 5861)."""
@@ -24,6 +24,18 @@ PLAIN = ("public", "private", "no-cache", "no-store", "no-transform", "must-reva
 """Directives that have none, or need none (RFC 9111 §5.2.2, RFC 8246)."""
 
 YEAR = 365 * 86400
+
+NO_FIELD = "line ends, control characters and what is beyond latin-1 cannot stand in a field"
+
+
+class FieldText(Text):
+    """Text that stands in a field as it is."""
+
+    def read(self, value: Any, spot: Spot) -> str:
+        """The text itself."""
+        if not is_field_value(value):
+            raise ConfigError(NO_FIELD)
+        return str(value)
 
 
 class CacheControl(Kind):
@@ -83,4 +95,5 @@ class Hsts(Kind):
 
 
 CACHE_CONTROL = CacheControl()
+FIELD_TEXT = FieldText()
 HSTS = Hsts()

@@ -1,6 +1,6 @@
-"""Kinds of values that HTTP defines: hosts, methods, statuses, networks, fields, matches, and templates.
+"""Kinds of values that HTTP defines: methods, statuses, fields, matches, and templates.
 
-    HOST NETWORK METHOD STATUS STATUSES FIELD_NAME MATCH PATTERN PATH PAGE REQUEST …     values
+    METHOD STATUS STATUSES FIELD_NAME MATCH PATTERN PATH PAGE REQUEST …     values
     Template(moment, use)                                                                    text with $variables
 
 A template is kept as it was written: it is compiled here only to be checked (`Reading.check_templates`), and again by
@@ -10,15 +10,16 @@ whoever runs it.
 from __future__ import annotations
 
 import re
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from edgestack.config.field_kinds import NO_FIELD
+from edgestack.config.host_kinds import parts_of
 from edgestack.config.kinds import Kind
 from edgestack.config.matching import Condition, Match, compiled, parse_match
 from edgestack.config.problems import did_you_mean
 from edgestack.errors import ConfigError
 from edgestack.http.fields import is_field_value, is_token
+from edgestack.http.forwarding import tells_of_forwarding
 from edgestack.http.target import is_authority
 from edgestack.http.variables import Use
 
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from edgestack.config.reading import Spot
 
 __all__ = [
-    "FIELD_CONDITION", "FIELD_NAME", "HOST", "MAP_NAME", "MATCH", "METHOD", "NETWORK", "PAGE", "PATH", "PATTERN",
-    "QUERY_CONDITION", "REQUEST", "REQUEST_FIELD", "STATUS", "STATUSES", "TRUSTED", "TRY", "WIRE_FIELDS", "Status",
-    "Template",
+    "COPIED_FIELD", "FIELD_CONDITION", "FIELD_NAME", "MAP_NAME", "MATCH", "METHOD", "PAGE", "PATH",
+    "PATTERN", "QUERY_CONDITION", "REQUEST", "REQUEST_FIELD", "STATUS", "STATUSES", "TRY", "WIRE_FIELDS",
+    "Status", "Template",
 ]  # fmt: skip
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
@@ -40,73 +41,11 @@ WIRE_FIELDS = frozenset(
 )  # fmt: skip
 """Response fields that the wire writes: a rule for them would do nothing."""
 
-HOST_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
-
-
-class Host(Kind):
-    """A host name, `*.example.com` for all names below one, an address; lower case, in the form it has on the wire."""
-
-    words = "a host"
-
-    def read(self, value: Any, spot: Spot) -> str:
-        """In lower case; names beyond ASCII as the wire has them (IDNA)."""
-        host = value.strip().lower().removesuffix(".")
-        if "://" in host:
-            name = urlsplit(host).hostname or ""
-            raise ConfigError(f"{value!r} is a URL, not a host", hint=f'did you mean "{name}"?' if name else "")
-        if host.count(":") == 1 or host.startswith("["):
-            return self._literal(host, value)
-        wild = host.startswith("*.")
-        name = host.removeprefix("*.")
-        try:
-            name = name if name.isascii() else name.encode("idna").decode("ascii")
-        except UnicodeError:
-            raise ConfigError(f"{value!r} is not a host name") from None
-        if "*" in name:
-            raise ConfigError(f"{value!r} is not a host name", hint='a star stands first and alone: "*.example.com"')
-        if len(name) > 253 or not all(HOST_LABEL.fullmatch(label) for label in name.split(".")):
-            raise ConfigError(f"{value!r} is not a host name", hint='for instance "example.com" or "*.example.com"')
-        return f"*.{name}" if wild else name
-
-    def _literal(self, host: str, value: str) -> str:
-        """An IPv6 address in brackets; a port has no place here."""
-        if host.endswith("]") and is_authority(host):
-            return host
-        name, _, port = host.rpartition(":")
-        if port.isdigit() and is_authority(name):
-            raise ConfigError("a host has no port here", hint=f'did you mean "{name}"? ports belong in `server.bind`')
-        raise ConfigError(f"{value!r} is not a host name", hint='for instance "example.com" or "[::1]"')
-
-
-class Network(Kind):
-    """An address, a CIDR network, or a word for more."""
-
-    words = "a network"
-
-    def __init__(self, *others: str) -> None:
-        self.others = others
-
-    def read(self, value: Any, spot: Spot) -> str:
-        """In its usual spelling; a single address without a length."""
-        if value in self.others:
-            return str(value)
-        try:
-            network = ip_network(value)
-        except ValueError:
-            raise self._wrong(value) from None
-        single = network.prefixlen == network.max_prefixlen
-        return str(network.network_address) if single else str(network)
-
-    def _wrong(self, value: str) -> ConfigError:
-        """Host bits behind the length are a slip; anything else is no network at all."""
-        try:
-            meant = ip_network(value, strict=False)
-        except ValueError:
-            said = ", ".join(f'"{one}"' for one in ("10.0.0.0/8", "::1", *self.others))
-            return ConfigError(f"{value!r} is neither an address nor a network", hint=f"for instance {said}")
-        address = value.partition("/")[0]
-        hint = f'did you mean "{meant}", or "{address}" alone?'
-        return ConfigError(f"{value!r} has bits of an address behind its /{meant.prefixlen}", hint=hint)
+FRAMING_FIELDS = frozenset(
+    ("connection", "content-length", "content-type", "expect", "host", "keep-alive", "te", "trailer",
+     "transfer-encoding", "upgrade")
+)  # fmt: skip
+"""Request fields that belong to the message as it came."""
 
 
 class Method(Kind):
@@ -194,6 +133,20 @@ class AnyFieldName(Kind):
         return str(value).lower()
 
 
+class CopiedField(AnyFieldName):
+    """The name of a field that a request is given: not of its framing, nor one that applications never see."""
+
+    def read(self, value: Any, spot: Spot) -> str:
+        """In lower case."""
+        name = super().read(value, spot)
+        if name in FRAMING_FIELDS:
+            raise ConfigError(f"{value} says how the request itself was sent, so no other value would be true")
+        if "_" in name or name == "proxy" or tells_of_forwarding(name):
+            hint = "`set` makes a variable of it"
+            raise ConfigError(f"no application sees the field {value}: clients lie by such names", hint=hint)
+        return name
+
+
 class Template(Kind):
     """Text with $variables."""
 
@@ -214,7 +167,7 @@ class Template(Kind):
     def read(self, value: Any, spot: Spot) -> Any:
         """The text itself; what is in it is checked at the end."""
         if self.use == "url" and not is_field_value(value):
-            raise ConfigError("line ends, control characters and what is beyond latin-1 cannot stand in a field")
+            raise ConfigError(NO_FIELD)
         spot.reading.template(value, self.moment, self.use, spot)
         return value
 
@@ -238,6 +191,8 @@ class AskedPath(InsidePath):
         """One that begins with a slash: a subrequest has no name to go by."""
         if value.startswith("@"):
             raise ConfigError(f"{value!r} is the name of a route, and only a path can be asked", hint='such as "/auth"')
+        if "$" in value:
+            raise ConfigError("there are no variables here", hint="X-Original-URI tells whom is asked what was wanted")
         return super().read(value, spot)
 
 
@@ -338,10 +293,10 @@ class RequestLine(Kind):
             raise ConfigError("the method is missing", hint=f'did you mean "GET {method}"?')
         if not is_token(method) or method != method.upper():
             raise ConfigError(f"{method!r} is not a method", hint=did_you_mean(method, METHODS, quote='"') or example)
-        parts = urlsplit(url.strip())
         if url.strip().startswith("/"):
             return method, url.strip()
-        if parts.scheme not in ("http", "https") or not is_authority(parts.netloc):
+        parts = parts_of(url.strip())
+        if parts is None or parts.scheme not in ("http", "https") or not is_authority(parts.netloc):
             raise ConfigError(f"{url.strip()!r} is neither a URL nor a path", hint=example)
         return method, url.strip()
 
@@ -358,14 +313,12 @@ class MapName(Kind):
         return value
 
 
-HOST = Host()
-NETWORK = Network("all", "unix:")
-TRUSTED = Network("unix:")
 METHOD = Method()
 STATUS = Status()
 STATUSES = Statuses()
 FIELD_NAME = FieldName()
 REQUEST_FIELD = AnyFieldName()
+COPIED_FIELD = CopiedField()
 FIELD_CONDITION = ConditionKind(fields=True)
 QUERY_CONDITION = ConditionKind(fields=False)
 PATH = AskedPath()

@@ -10,26 +10,33 @@ from pathlib import Path
 from edgestack.config.addresses import DEFAULT_HOST, parse_address
 from edgestack.config.listeners import Listener
 from edgestack.config.model import File, Tls
-from edgestack.config.positions import Mark
+from edgestack.config.positions import Mark, Origin
 from edgestack.config.reading import Reading
 
 __all__ = ["certificates", "listeners"]
 
-HTTP_PORT = 80
+HTTP_PORT, HTTPS_PORT = 80, 443
 
-EVERY = ("", "0.0.0.0", "::")
-"""Hosts that stand for every address of the machine."""
+EVERY = {"": {4, 6}, "0.0.0.0": {4}, "::": {6}}
+"""Hosts that stand for every address of the machine, and of which versions of IP: one that is written out means its own
+alone (`wire/listening.py`)."""
 
 
 def listeners(file: File, mark: Mark, reading: Reading) -> tuple[Listener, ...]:
     """All listeners; where none is said, the one on the loopback address."""
     found = list(_all(file, mark, reading))
-    places: dict[object, Mark] = {}
+    places: list[tuple[Listener, Mark]] = []
     for listener, place in found:
         _check_twice(listener, place, places, reading)
-    return tuple(
-        replace(listener, origin=None if place is mark else place.origin) for listener, place in found
-    )  # fmt: skip
+    plain = file.tls.redirect_plain
+    return tuple(_settled(listener, None if place is mark else place.origin, plain) for listener, place in found)
+
+
+def _settled(listener: Listener, origin: Origin | None, plain: bool) -> Listener:
+    """A listener with its place, and with what it does with plain HTTP where it speaks TLS (E9)."""
+    if plain and listener.tls:
+        return replace(listener, origin=origin, redirect_plain=True, redirect_port=listener.port or HTTPS_PORT)
+    return replace(listener, origin=origin)
 
 
 def _all(file: File, mark: Mark, reading: Reading) -> Iterator[tuple[Listener, Mark]]:
@@ -55,23 +62,27 @@ def _all(file: File, mark: Mark, reading: Reading) -> Iterator[tuple[Listener, M
         yield replace(parse_address(file.tls.redirect_http, default_port=HTTP_PORT), redirect=True), place
 
 
-def _check_twice(listener: Listener, place: Mark, places: dict[object, Mark], reading: Reading) -> None:
+def _check_twice(listener: Listener, place: Mark, places: list[tuple[Listener, Mark]], reading: Reading) -> None:
     """An address that was given before, or that one for every address of the machine takes too."""
-    if listener.path or listener.fd >= 0:
-        names: list[object] = [listener.path or listener.fd]
-    elif listener.port == 0:
-        return
-    elif listener.host in EVERY:
-        taken = [key for key in places if isinstance(key, tuple) and key[1] == listener.port]
-        names = [*taken, ("", listener.port)]
-    else:
-        names = [(listener.host, listener.port), ("", listener.port)]
-    earlier = next((places[name] for name in names if name in places), None)
+    earlier = next((spot for other, spot in places if _overlap(listener, other)), None)
     if earlier is not None:
         reading.problem(place, f"{listener} is listened on already", f"at {earlier.origin}")
         return
-    key: object = names[-1] if listener.host in EVERY else names[0]
-    places[key] = place
+    places.append((listener, place))
+
+
+def _overlap(one: Listener, other: Listener) -> bool:
+    if one.path or one.fd >= 0 or other.path or other.fd >= 0:
+        return (one.path, one.fd) == (other.path, other.fd)
+    wide = one.host == other.host or one.host in EVERY or other.host in EVERY
+    return one.port == other.port != 0 and wide and bool(_families(one.host) & _families(other.host))
+
+
+def _families(host: str) -> set[int]:
+    """The versions of IP that a host may mean; of a name that is not known here."""
+    if host in EVERY:
+        return EVERY[host]
+    return {6} if ":" in host else {4} if host.replace(".", "").isdigit() else {4, 6}
 
 
 def certificates(file: File, mark: Mark, reading: Reading, found: tuple[Listener, ...]) -> Tls:

@@ -28,8 +28,10 @@ class Listener:
     """Whether connections speak TLS."""
     redirect: bool = False
     """Answer everything with a redirect to https (`--redirect-http`)."""
+    redirect_plain: bool = False
+    """On a TLS listener: redirect plain HTTP to https (`--redirect-plain`), where others get a 400 (E9)."""
     redirect_port: int = 443
-    """The port that such a redirect names."""
+    """The port that such redirects name."""
     max_connections: int = 0
     """Open connections of this listener; beyond it 503. 0 means no limit but the server's."""
     origin: Origin | None = field(default=None, compare=False, repr=False)

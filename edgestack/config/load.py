@@ -10,6 +10,7 @@ Syntax errors are told alone: what follows from half a file would be noise. Ever
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ class Loaded:
 def find(folder: Path) -> Path | None:
     """The configuration file of a folder, when there is one."""
     path = folder / FILE_NAME
-    return path if path.is_file() else None
+    return path if os.path.isfile(path) else None
 
 
 def load(path: Path | str | None, overrides: Iterable[Override] = ()) -> Loaded:

@@ -1,5 +1,5 @@
-"""Maps, log formats and tests: names that are free, maps in the order in which they can be worked out, regexes that
-are.
+"""Variables of the user's own, log formats and tests: names that are free, maps in the order in which they can be made
+out, regexes that are.
 
 A map may look at another map; the circle that two of them could make is an error.
 """
@@ -7,7 +7,7 @@ A map may look at another map; the circle that two of them could make is an erro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from edgestack.config.matching import parse_match
 from edgestack.config.model import MapTable, Site, Test
@@ -16,6 +16,8 @@ from edgestack.config.problems import did_you_mean
 from edgestack.config.reading import Reading
 from edgestack.config.route_checks import parts
 from edgestack.errors import ConfigError
+from edgestack.http.fields import is_field_value
+from edgestack.http.messages import Exchange
 from edgestack.http.variables import (
     FAMILIES,
     FORMATS,
@@ -29,9 +31,14 @@ from edgestack.http.variables import (
     map_read,
 )  # fmt: skip
 
-__all__ = ["check_formats", "check_tests", "map_variables", "settled_maps"]
+__all__ = [
+    "check_formats", "check_noted", "check_tests", "map_variables", "noted_variables", "settled_maps", "unfit_maps",
+]  # fmt: skip
 
 Map = tuple[str, MapTable]
+
+DEEPEST = 32
+"""Maps that one map may lead to, one after the other: each is a call inside the one before. Our number."""
 
 _name = re.compile(r"\$\{?(\w+)")
 
@@ -41,7 +48,7 @@ def settled_maps(maps: Sequence[Map], mark: Mark, reading: Reading) -> tuple[Map
     tables = dict(maps)
     for name, table in maps:
         place = mark.child(name)
-        if name in VARIABLES or name in TIMED or name == "server_name" or name.startswith(tuple(FAMILIES)):
+        if _taken(name):
             reading.key_problem(place, f"`${name}` is a variable already", key=name)
         for key, _ in table.to:
             _check_regex(key, place.child("to").child(key), reading)
@@ -60,6 +67,10 @@ def _place(
         reading.problem(mark.child(above[-1]).child("from"), f"these maps look at each other: {ring}", key="from")
         return
     if name in ordered:
+        return
+    if len(above) == DEEPEST:
+        why = f"these maps look at each other, more than {DEEPEST} deep"
+        reading.problem(mark.child(name).child("from"), why, key="from")
         return
     for inner in _name.findall(tables[name].from_):
         if inner in tables:
@@ -82,6 +93,51 @@ def map_variables(maps: Sequence[Map], names: Iterable[str] = ()) -> dict[str, V
             continue
         made[name] = Variable("request", read, certain=True)
     return made
+
+
+def unfit_maps(maps: Sequence[Map], mark: Mark) -> dict[str, Mark]:
+    """The maps that give something which cannot stand in a field, and where it is written."""
+    found: dict[str, Mark] = {}
+    for name, table in maps:
+        place = mark.child(name)
+        given = [(value, place.child("to").child(key)) for key, value in table.to]
+        for value, where in [*given, (table.default, place.child("default"))]:
+            if not is_field_value(value):
+                found.setdefault(name, where)
+    return found
+
+
+def _taken(name: str) -> bool:
+    """Whether a name is a variable's."""
+    return name in VARIABLES or name in TIMED or name == "server_name" or name.startswith(tuple(FAMILIES))
+
+
+def noted_variables(sites: Iterable[Site]) -> dict[str, Variable]:
+    """The variables that `auth_request` sets; where it does not, they have no value."""
+    asked = [rules.auth_request for site in sites for rules in (site, *site.routes) if rules.auth_request is not None]
+    return {name: Variable("content", _noted(name)) for one in asked for name, _ in one.set}
+
+
+def _noted(name: str) -> Callable[[Exchange], str | None]:
+    def read(exchange: Exchange) -> str | None:
+        noted: dict[str, str] = getattr(exchange, "noted", {})
+        return noted.get(name)
+
+    return read
+
+
+def check_noted(marks: Iterable[Mark], maps: Sequence[Map], reading: Reading) -> None:
+    """The variables that `auth_request` sets have names that are free.
+
+    :param marks: of the sites and routes.
+    """
+    tables = dict(maps)
+    for mark in marks:
+        asked = parts(mark).get("auth_request")
+        names = parts(asked).get("set") if asked is not None else None
+        for name, place in parts(names).items() if names is not None else ():
+            if _taken(name) or name in tables:
+                reading.key_problem(place, f"`${name}` is a variable already", key=name)
 
 
 def _check_regex(key: str, place: Mark, reading: Reading) -> None:

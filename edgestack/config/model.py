@@ -26,16 +26,15 @@ from edgestack.config.matching import Condition, Match
 from edgestack.config.nested_kinds import OneOrMany, Pairs, Table, Tables
 from edgestack.config.positions import Origin
 from edgestack.config.routes import CONTENT, App, Redirect, Respond, Rewrite, Route, Static
-from edgestack.config.rules import BasicAuth, CacheRule, HeaderRules, Limit, RouteTimeouts, Rules
+from edgestack.config.rules import AuthRequest, BasicAuth, CacheRule, HeaderRules, Limit, RouteTimeouts, Rules
 from edgestack.config.server import Limits, Listen, Log, Server, Timeouts, Tls, TlsTable
 from edgestack.config.sites import Expect, MapTable, Site, Test
 from edgestack.config.values import Rate
 
 __all__ = [
-    "CONTENT", "App", "BasicAuth", "CacheRule", "Condition", "Config", "Expect", "File", "HeaderRules", "Limit",
-    "Limits",
-    "Listen", "Listener", "Log", "MapTable", "Match", "Origin", "Rate", "Redirect", "Respond", "Rewrite", "Route",
-    "RouteTimeouts", "Rules", "Server", "Site", "Static", "Test", "Timeouts", "Tls", "TlsTable",
+    "CONTENT", "App", "AuthRequest", "BasicAuth", "CacheRule", "Condition", "Config", "Expect", "File", "HeaderRules",
+    "Limit", "Limits", "Listen", "Listener", "Log", "MapTable", "Match", "Origin", "Rate", "Redirect", "Respond",
+    "Rewrite", "Route", "RouteTimeouts", "Rules", "Server", "Site", "Static", "Test", "Timeouts", "Tls", "TlsTable",
 ]  # fmt: skip
 
 

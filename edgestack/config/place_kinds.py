@@ -131,7 +131,8 @@ class Application(Kind):
             dotted = module.removesuffix(".py").strip("./").replace(os.sep, ".")
             raise ConfigError(f"{value!r} names a file, not a module", hint=f'did you mean "{dotted}{colon}{name}"?')
         if not all(part.isidentifier() for part in module.split(".")) or (colon and not name.strip()):
-            raise ConfigError(f"{value!r} does not name an application", hint='write "module:name"')
+            dash = "Python imports no name with a dash: rename the file" if "-" in module else 'write "module:name"'
+            raise ConfigError(f"{value!r} does not name an application", hint=dash)
         source = spot.mark.source
         folder = source.folder
         missing = find_module(module, [str(folder), os.getcwd(), *sys.path])

@@ -17,10 +17,15 @@ from unicodedata import east_asian_width
 from edgestack.config.positions import Source
 from edgestack.errors import ConfigError
 
-__all__ = ["ConfigErrors", "Problem", "did_you_mean", "listed", "nearest"]
+__all__ = ["ConfigErrors", "Problem", "did_you_mean", "listed", "nearest", "told"]
 
 LONGEST = 100
 """Columns of a source line that are shown; a longer one is cut around the caret."""
+
+CONTROLS = {code: 0x2400 + code for code in range(0x20) if code != 0x09} | {
+    0x7F: 0x2421, **dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+}  # fmt: skip
+"""Control characters, and the signs that stand for them: one for one, so that columns hold. No file moves a cursor."""
 
 
 class Problem(ConfigError):
@@ -44,15 +49,15 @@ class Problem(ConfigError):
         width = max(min(self.width, len(line) - column), 1)
         carets = _blanks(line[:column]) + "^" * max(_columns(line[column : column + width]), 1)
         margin = " " * len(number)
-        hint = f" {self.hint}" if self.hint else ""
+        hint = f" {self.hint}".translate(CONTROLS) if self.hint else ""
         if len(carets) + len(hint) > LONGEST and hint:
-            hint = f"\n{margin} = {self.hint}"
-        first = f"{self.file}:{self.line}:{self.column}: {self.why}"
+            hint = f"\n{margin} ={hint}"
+        first = f"{self.file}:{self.line}:{self.column}: {self.why.translate(CONTROLS)}"
         return f"{first}\n{number} | {line}\n{margin} | {carets}{hint}"
 
     def _cut(self) -> tuple[str, int]:
         """The line, shortened where it is long, and the culprit's place in it, from 0."""
-        line, column = self.excerpt.rstrip(), self.column - 1
+        line, column = self.excerpt.rstrip().translate(CONTROLS), self.column - 1
         if len(line) <= LONGEST:
             return line, column
         start = max(0, min(column - LONGEST // 3, len(line) - LONGEST))
@@ -93,6 +98,11 @@ def listed(names: Iterable[str], last: str = "and") -> str:
     """`a`, `b` and `c`."""
     quoted = [f"`{name}`" for name in names]
     return f" {last} ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else "".join(quoted)
+
+
+def told(error: OSError) -> str:
+    """What the system says, as the end of a sentence."""
+    return (error.strerror or str(error)).lower()
 
 
 def _blanks(text: str) -> str:

@@ -6,14 +6,15 @@ unreachable is certain: by the rule of `matching.choose` some other route takes 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
-from edgestack.config.matching import Match, choose, covers, literal_beginning, overtakes_all
+from edgestack.config.matching import Match, choose, compiled, covers, literal_beginning, overtakes_all
 from edgestack.config.model import Route, Site
 from edgestack.config.positions import Mark
 from edgestack.config.problems import did_you_mean
 from edgestack.config.reading import Reading
-from edgestack.config.route_checks import parts
+from edgestack.config.route_checks import element, parts
 
 __all__ = ["check_inside", "check_reach"]
 
@@ -62,9 +63,10 @@ def _kept_away(match: Match, final: Sequence[tuple[Match, Mark]], prefixes: Sequ
             stop.pattern.endswith("/") or literal[len(stop.pattern) : len(stop.pattern) + 1] == "/" or
             (whole and literal == stop.pattern)
         )  # fmt: skip
+        if not inside or not stop.includes(match):
+            continue
         as_long = (one for one in prefixes if covers(stop.pattern, one))
-        reopened = any(one.startswith(literal) or literal.startswith(one) for one in as_long)
-        if inside and stop.includes(match) and not reopened:
+        if not any(one.startswith(literal) or literal.startswith(one) for one in as_long):
             return mark
     return None
 
@@ -106,9 +108,28 @@ def check_inside(site: Site, mark: Mark, placed: Sequence[Placed], reading: Read
                     reading.problem(spot, f"there is no route {target}", hint or f'one begins with match = "{target}"')
             elif target.startswith("/") and "$" not in target:
                 _check_path(target, spot, routes, matches, reading)
-    for route, place in placed:
+    for at, (route, place) in enumerate(placed):
+        _check_ring(route, at, place, matches, reading)
         if route.match.kind == "named" and route.match.pattern not in used:
             reading.warn(place.child("match"), "nothing leads to this route", key="match")
+
+
+def _check_ring(route: Route, at: int, mark: Mark, matches: Sequence[Match], reading: Reading) -> None:
+    """A redirect, or a rewrite, of every request to a path that this very route has, and so on without end."""
+
+    def back(to: str) -> str:
+        path = to.partition("?")[0].partition("#")[0]
+        plain = path.startswith("/") and not set("$%") & set(path) and not route.match.conditional
+        return path if plain and choose(matches, path) == at else ""
+
+    if route.redirect is not None and not route.rewrite and not route.internal and back(route.redirect.to):
+        reading.problem(mark.child("redirect"), "this redirects to itself", key="redirect")
+    for number, rule in enumerate(route.rewrite):
+        path = back(rule.to) if rule.flag == "last" else ""
+        first = next((one for one in route.rewrite if path and compiled(one.from_, False).search(path)), None)
+        if first is rule:
+            place = element(parts(mark)["rewrite"], number)
+            reading.problem(place.child("to"), "this rewrites to itself, without end", key="to")
 
 
 def _targets(rules: Site | Route, mark: Mark) -> Iterator[tuple[str, Mark]]:
@@ -119,7 +140,8 @@ def _targets(rules: Site | Route, mark: Mark) -> Iterator[tuple[str, Mark]]:
         for (_, page), spot in zip(rules.errors, parts(pages).values(), strict=False):
             yield page.partition(" ")[2] if page.startswith("=") else page, spot
     if "auth_request" in said and rules.auth_request:
-        yield rules.auth_request, said["auth_request"]
+        asked = said["auth_request"]
+        yield rules.auth_request.path, parts(asked).get("path", asked)
     if isinstance(rules, Route) and "try" in said and rules.try_:
         last = said["try"]
         yield rules.try_[-1], last.child(len(rules.try_) - 1) if isinstance(last.parts, list) else last
@@ -139,5 +161,5 @@ def _check_path(target: str, spot: Mark, routes: Sequence[Route], matches: Seque
         return
     below = path if not route.strip else path[len(route.prefix) :]
     file = route.static.root / below.lstrip("/")
-    if not file.is_file():
+    if not os.path.isfile(file):  # a path that cannot be looked at is one that cannot be served
         reading.problem(spot, f"{path} would be the file {file}, which does not exist")

@@ -20,7 +20,7 @@ from edgestack.config.keys import Section, Slot, section_of
 from edgestack.config.kinds import FAILED, Kind, NotHere
 from edgestack.config.nested_kinds import Table, Tables
 from edgestack.config.positions import Mark, letter_places
-from edgestack.config.problems import Problem, listed
+from edgestack.config.problems import Problem, listed, told
 from edgestack.config.unknown import explain_unknown
 from edgestack.errors import ConfigError
 from edgestack.http.variables import Scope, TemplateError, Use, Variable, compile_template
@@ -33,6 +33,13 @@ TYPE_WORDS: dict[type, str] = {
     str: "text", bool: "true or false", int: "a number", float: "a fraction", dict: "a table", list: "an array",
     datetime: "a date", date: "a date", time: "a time",
 }  # fmt: skip
+
+BITS = 63
+"""Of a number, beside its sign: what TOML has every reader accept (toml.io, Integer)."""
+
+
+names_in = re.compile(r"\$\{?(\w+)", re.ASCII).finditer
+"""The names of a template's variables."""
 
 
 class Cell:
@@ -153,6 +160,9 @@ class Reading:
 
     def _read(self, kind: Kind, value: Any, spot: Spot, slot: Slot | None) -> Any:
         example = _example(slot, spot.name) if slot else ""
+        if type(value) is int and value.bit_length() > BITS:
+            self.problem(spot.mark, "this number is too large", key=spot.name)
+            return FAILED
         if type(value) not in kind.takes:
             why = f"`{spot.name}` is {kind.words}, not {TYPE_WORDS.get(type(value), 'that')}"
             self.problem(spot.mark, why, _meant(kind, value, spot, slot) or example, key=spot.name)
@@ -166,6 +176,8 @@ class Reading:
             self.cell.broken = True
             at = None if error.pos is None else (error.pos, error.pos + 1)
             self.problem(spot.mark, f"this regex is not valid: {error.msg}", key=spot.name, span=at)
+        except OSError as error:
+            self.problem(spot.mark, f"this cannot be looked at: {told(error)}", key=spot.name)
         return FAILED
 
     # --- templates ------------------------------------------------------------------------------------------------
@@ -174,8 +186,11 @@ class Reading:
         """Have a template checked once everything that it may name is known."""
         self.templates.append((text, moment, use, spot, self.cell))
 
-    def check_templates(self, maps: Mapping[str, Variable]) -> None:
-        """Compile every template, and keep the errors."""
+    def check_templates(self, maps: Mapping[str, Variable], unfit: Mapping[str, Mark] | None = None) -> None:
+        """Compile every template, and keep the errors.
+
+        :param unfit: maps that give something which cannot stand in a field, and where.
+        """
         for text, moment, use, spot, cell in self.templates:
             if "$" not in text or cell.broken:
                 continue
@@ -185,6 +200,14 @@ class Reading:
                 compile_template(text, moment, cell.scope, use=use)
             except TemplateError as error:
                 self.problem(spot.mark, error.why, error.hint, key=spot.name, span=error.span)
+            if use == "url" and unfit:
+                self._check_fits(text, spot, unfit)
+
+    def _check_fits(self, text: str, spot: Spot, unfit: Mapping[str, Mark]) -> None:
+        for found in names_in(text):
+            if found[1] in unfit:
+                why = f"`${found[1]}` may give what cannot stand in a field"
+                self.problem(spot.mark, why, f"see {unfit[found[1]].origin}", key=spot.name, span=found.span())
 
 
 def _span(mark: Mark, inner: tuple[int, int] | None) -> tuple[int, int]:

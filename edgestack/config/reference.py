@@ -85,7 +85,7 @@ def variable_rows() -> list[VariableRow]:
     """Every variable."""
     rows = [VariableRow(f"${name}", one.moment, one.doc) for name, one in VARIABLES.items()]
     rows += [VariableRow(f"${name}", "request", doc) for name, (_, doc) in TIMED.items()]
-    rows += [VariableRow(f"${prefix}…", "request", doc) for prefix, (_, doc) in FAMILIES.items()]
+    rows += [VariableRow(f"${prefix}…", moment, doc) for prefix, (_, doc, moment) in FAMILIES.items()]
     rows.append(VariableRow("$server_name", "request", "the site's first host"))
     rows.append(VariableRow("$1 … $9", "request", "what the regex caught; named groups are variables by their names"))
     return rows

@@ -31,7 +31,6 @@ def check_route(route: Route, mark: Mark, reading: Reading) -> None:
     if "spa" in route.preset and route.static is None and "static" not in said:
         reading.problem(mark.child("preset"), 'the preset "spa" needs a folder', "add `static`", key="preset")
     _check_groups(route, mark, reading)
-    _check_itself(route, mark, reading)
 
 
 def check_rules(rules: Rules, mark: Mark, formats: Mapping[str, str], reading: Reading) -> None:
@@ -94,12 +93,6 @@ def _check_groups(route: Route, mark: Mark, reading: Reading) -> None:
     for name in regex.groupindex if regex is not None else ():
         if name in VARIABLES or name in TIMED or name.startswith(tuple(FAMILIES)):
             reading.problem(mark.child("match"), f"the group `{name}` bears the name of a variable", key="match")
-
-
-def _check_itself(route: Route, mark: Mark, reading: Reading) -> None:
-    """A redirect from one path to that very path."""
-    if route.redirect is not None and route.match.kind == "exact" and route.redirect.to == route.match.pattern:
-        reading.problem(mark.child("redirect"), "this redirects to itself", key="redirect")
 
 
 def _check_limit(limit: Limit, place: Mark, reading: Reading) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgestack.config.field_kinds import FIELD_TEXT
 from edgestack.config.http_kinds import (
     FIELD_CONDITION,
     MATCH,
@@ -69,7 +70,7 @@ class Redirect:
     """Sends the client elsewhere."""
 
     to: str = key(
-        Template("request", "url"),
+        Template("content", "url"),
         "Where to, with variables.",
         example='"https://example.com$request_uri"',
         nginx="return",
@@ -85,9 +86,13 @@ class Respond:
     """The same answer to everybody."""
 
     status: int = key(STATUS, "The status.", default=200, example="204", nginx="return")
-    body: str = key(Template("request"), "The body, with variables.", default="", example='"pong\\n"', nginx="return")
+    body: str = key(Template("content"), "The body, with variables.", default="", example='"pong\\n"', nginx="return")
     type: str = key(
-        TEXT, "Its media type.", default="text/plain; charset=utf-8", example='"application/json"', nginx="default_type"
+        FIELD_TEXT,
+        "Its media type.",
+        default="text/plain; charset=utf-8",
+        example='"application/json"',
+        nginx="default_type",
     )
 
 
@@ -180,11 +185,11 @@ class Route(Rules):
         default=Match(), shown='"/"', example='"/static/"', nginx="location",
     )  # fmt: skip
     redirect: Redirect | None = key(
-        Either(As(Template("request", "url"), lambda to: Redirect(to)), Table(Redirect)), "Elsewhere, with 302.",
+        Either(As(Template("content", "url"), lambda to: Redirect(to)), Table(Redirect)), "Elsewhere, with 302.",
         default=None, shown="none", example='"https://example.com$request_uri"', nginx="return",
     )  # fmt: skip
     respond: Respond | None = key(
-        Either(As(STATUS, _respond), As(Template("request"), _respond), Table(Respond)),
+        Either(As(STATUS, _respond), As(Template("content"), _respond), Table(Respond)),
         "The same answer to everybody: a status, a text, or both.", default=None, shown="none",
         example='{ status = 200, body = "pong\\n" }', nginx="return",
     )  # fmt: skip

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgestack.config.field_kinds import CACHE_CONTROL
-from edgestack.config.http_kinds import FIELD_NAME, NETWORK, PAGE, PATH, STATUSES, Template
+from edgestack.config.field_kinds import CACHE_CONTROL, FIELD_TEXT
+from edgestack.config.host_kinds import NETWORK
+from edgestack.config.http_kinds import (
+    COPIED_FIELD,
+    FIELD_NAME,
+    MAP_NAME,
+    PAGE,
+    PATH,
+    REQUEST_FIELD,
+    STATUSES,
+    Template,
+)  # fmt: skip
 from edgestack.config.keys import key, section
 from edgestack.config.kinds import DURATION, FLOW, RATE, SIZE, SWITCH, TEXT, WHOLE, Choice, Literal, Whole
 from edgestack.config.nested_kinds import As, Either, OneOrMany, Pairs, Table
 from edgestack.config.place_kinds import PASSWORDS
 from edgestack.config.values import Rate
 
-__all__ = ["BasicAuth", "CacheRule", "HeaderRules", "Limit", "RouteTimeouts", "Rules"]
+__all__ = ["AuthRequest", "BasicAuth", "CacheRule", "HeaderRules", "Limit", "RouteTimeouts", "Rules"]
 
 PRESETS = ("security-headers", "spa", "immutable-assets", "cors")
 """What they stand for is in `presets.py`."""
@@ -79,7 +89,26 @@ class BasicAuth:
         PASSWORDS, "Names and hashes: made by `edgestack hash-password`, or by htpasswd.", example='"users.htpasswd"',
         nginx="auth_basic_user_file",
     )  # fmt: skip
-    realm: str = key(TEXT, "What the browser shows.", default="Restricted", example='"Staff only"', nginx="auth_basic")
+    realm: str = key(
+        FIELD_TEXT, "What the browser shows.", default="Restricted", example='"Staff only"', nginx="auth_basic"
+    )
+
+
+@section("auth_request")
+class AuthRequest:
+    """A path of this site that is asked whether a request may pass."""
+
+    path: str = key(PATH, "The path, with a query or without.", example='"/auth"', nginx="auth_request")
+    set: tuple[tuple[str, str], ...] = key(
+        Pairs("a table of fields", MAP_NAME, REQUEST_FIELD),
+        "Variables that take a field of its answer, `$user` for instance: for contents, fields and log lines.",
+        default=(), shown="none", example='{ user = "X-User" }', nginx="auth_request_set",
+    )  # fmt: skip
+    copy: tuple[str, ...] = key(
+        OneOrMany(COPIED_FIELD, "a field name, or an array of them"),
+        "Fields of its answer that the request bears from then on; what the client sent under these names is dropped.",
+        default=(), shown="none", example='["X-User"]', nginx="auth_request_set, proxy_set_header",
+    )  # fmt: skip
 
 
 @section("a limit")
@@ -172,10 +201,14 @@ class Rules:
         "A password is asked for; checked on a thread and remembered for a minute. `false` undoes the site's.",
         default=None, shown="none", example='"users.htpasswd"', nginx="auth_basic",
     )  # fmt: skip
-    auth_request: str = key(
-        Either(PATH, Literal(False, ""), words="a path, or false"),
-        "A path of this site that is asked first: 2xx lets the request pass, 401 and 403 are given on.",
-        default="", shown="none", example='"/auth"', nginx="auth_request",
+    auth_request: AuthRequest | None = key(
+        Either(
+            As(PATH, lambda path: AuthRequest(path)), Table(AuthRequest), Literal(False, None),
+            words="a path, a table, or false",
+        ),
+        "A path of this site that is asked first: 2xx lets the request pass, 401 and 403 are given on. `false` undoes "
+        "the site's.",
+        default=None, shown="none", example='"/auth"', nginx="auth_request",
     )  # fmt: skip
     limit: tuple[Limit, ...] = key(
         OneOrMany(Table(Limit)), "How much one client may ask for.", default=(), shown="none",
@@ -183,7 +216,9 @@ class Rules:
     )  # fmt: skip
     errors: tuple[tuple[tuple[int, ...], str], ...] = key(
         Pairs("a table of statuses and paths", STATUSES, PAGE),
-        "Pages for errors: a path of this site, a named route, or a URL.", default=(), shown="404.html and 50x.html of "
+        "Pages for errors: a path of this site, a named route, or a URL. What an application answers itself is its "
+        "own, whatever its status; one that fails has the page for 500.",
+        default=(), shown="404.html and 50x.html of "
         "the folder, where they are there", example='{ "502 504" = "/sorry.html" }', nginx="error_page",
     )  # fmt: skip
     """Pairs of statuses and where they lead; 4 and 5 stand for the whole class, and a status of its own goes before."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgestack.config.http_kinds import TRUSTED
+from edgestack.config.host_kinds import TRUSTED
 from edgestack.config.keys import holding, key, section
 from edgestack.config.kinds import DURATION, DURATION_OR_0, SIZE, SWITCH, TEXT, Choice, Whole
 from edgestack.config.nested_kinds import As, Either, OneOrMany, Table
@@ -206,6 +206,10 @@ class TlsTable:
     redirect_http: str = key(
         ADDRESS, "Listen here too, in plain HTTP, and redirect to https.", default="", shown="none", example='":80"',
         nginx="return 301 https://…", flag=True,
+    )  # fmt: skip
+    redirect_plain: bool = key(
+        SWITCH, "Redirect plain HTTP that comes to a TLS port to https; else it gets a 400 that says so.",
+        default=False, example="true", nginx="error_page 497", flag=True,
     )  # fmt: skip
 
 

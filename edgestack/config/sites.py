@@ -6,7 +6,8 @@ from dataclasses import field
 from typing import Any
 
 from edgestack.config.field_kinds import HSTS
-from edgestack.config.http_kinds import FIELD_CONDITION, HOST, REQUEST, REQUEST_FIELD, STATUS, TRUSTED, Template
+from edgestack.config.host_kinds import HOST, TRUSTED
+from edgestack.config.http_kinds import FIELD_CONDITION, REQUEST, REQUEST_FIELD, STATUS, Template
 from edgestack.config.keys import key, section
 from edgestack.config.kinds import SWITCH, TEXT, Choice
 from edgestack.config.matching import Condition

@@ -11,7 +11,7 @@ import re
 from edgestack.config.positions import Source
 from edgestack.config.problems import Problem
 
-__all__ = ["explain_syntax"]
+__all__ = ["deepest", "explain_syntax", "longest_number"]
 
 _place = re.compile(r" ?\(at (?:line (\d+), column (\d+)|end of document)\)$")
 _pair = re.compile(r"""\s*(?P<key>[\w."'-]+)\s*(?P<sign>[:=])?\s*(?P<value>[^#]*)""")
@@ -54,6 +54,22 @@ def explain_syntax(message: str, source: Source) -> Problem:
     number = source.place(at).line
     why, hint, span = _meaning(text, source.line(number), at, starts[number - 1])
     return Problem(why, source, span, hint=hint)
+
+
+def deepest(text: str) -> tuple[int, int]:
+    """The span of the bracket that stands deepest inside of others."""
+    depth = most = place = 0
+    for found in re.finditer(r"[\[{\]}]", text):
+        depth += 1 if found[0] in "[{" else -1
+        if depth > most:
+            most, place = depth, found.start()
+    return place, place + 1
+
+
+def longest_number(text: str) -> tuple[int, int]:
+    """The span of the number with the most digits."""
+    found = max(re.finditer(r"[+-]?[\d_]+", text), key=lambda one: len(one[0]))
+    return found.span()
 
 
 def _meaning(text: str, line: str, at: int, start: int) -> tuple[str, str, tuple[int, int]]:

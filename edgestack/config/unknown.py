@@ -85,8 +85,8 @@ def _directives(root: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for _, cls in sections_below(root):
         for name, slot in section_of(cls).keys.items():
-            for directive in slot.key.nginx.split(","):
-                found.setdefault(directive.split(" ")[0], name)
+            for directive in filter(None, slot.key.nginx.split(",")):
+                found.setdefault(directive.split()[0], name)
     return found
 
 

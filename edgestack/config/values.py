@@ -31,17 +31,24 @@ PERIODS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h":
 
 DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
-SIZE = re.compile(r"(\d+(?:\.\d+)?) *([a-z]*)", re.ASCII)
-DURATION = re.compile(r"(\d+(?:\.\d+)?) *(ms|s|m|h|d)", re.ASCII)
+NUMBER = r"\d{1,19}(?:\.\d{1,19})?"
+"""More digits than anybody means; a longer number would be infinite, or no number at all, to whoever counts with it."""
+
+MOST_BYTES = 1 << 60
+LONGEST = 100 * 365 * 86400.0
+"""Seconds: a century. Clocks and timers overflow not far beyond it (`threading.TIMEOUT_MAX`: three)."""
+
+SIZE = re.compile(rf"({NUMBER}) *([a-z]*)", re.ASCII)
+DURATION = re.compile(rf"({NUMBER}) *(ms|s|m|h|d)", re.ASCII)
 DURATIONS = re.compile(rf"(?:{DURATION.pattern} *)+", re.ASCII)
-RATE = re.compile(r"(\d+) *(r?) */ *([a-z]+)", re.ASCII)
-SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+RATE = re.compile(r"(\d{1,19}) *(r?) */ *([a-z]+)", re.ASCII)
+SECONDS = re.compile(NUMBER, re.ASCII)
 
 
 def size(text: str) -> int:
     """Bytes.
 
-    :raises ConfigError: when `text` is no size, or a part of a byte.
+    :raises ConfigError: when `text` is no size, a part of a byte, or more than an exbibyte.
     """
     match = SIZE.fullmatch(text.strip().lower())
     if match is None or match[2] not in SIZE_UNITS:
@@ -49,20 +56,24 @@ def size(text: str) -> int:
     value = float(match[1]) * SIZE_UNITS[match[2]] if "." in match[1] else int(match[1]) * SIZE_UNITS[match[2]]
     if value != int(value):
         raise ConfigError(f"{text!r} is not a whole number of bytes")
+    if value > MOST_BYTES:
+        raise ConfigError(f"{text!r} is more than any machine has", hint="leave it out for the default")
     return int(value)
 
 
 def duration(text: str) -> float:
     """Seconds.
 
-    :raises ConfigError: when `text` is no duration.
+    :raises ConfigError: when `text` is no duration, or longer than a century.
     """
     plain = text.strip().lower()
-    if SECONDS.fullmatch(plain):
-        return float(plain)
-    if not DURATIONS.fullmatch(plain):
+    if not SECONDS.fullmatch(plain) and not DURATIONS.fullmatch(plain):
         raise ConfigError(f"{text!r} is not a duration", hint="write seconds, or use ms, s, m, h: 75, 500ms, 1h 30m")
-    return sum(float(number) * DURATION_UNITS[unit] for number, unit in DURATION.findall(plain))
+    parts = DURATION.findall(plain) or [(plain, "s")]
+    found = sum(float(number) * DURATION_UNITS[unit] for number, unit in parts)
+    if found > LONGEST:
+        raise ConfigError(f"{text!r} is longer than a century", hint="for no end, 365d will do")
+    return found
 
 
 class Rate(NamedTuple):
@@ -103,7 +114,8 @@ def flow(text: str) -> int:
     """
     amount, slash, unit = text.strip().partition("/")
     if not slash:
-        raise ConfigError(f"{text!r} has no unit", hint=f'did you mean "{text.strip()}/s"?')
+        meant = text.strip() if text.strip().strip("0") else "1MB"
+        raise ConfigError(f"{text!r} has no unit", hint=f'did you mean "{meant}/s"?')
     if unit.strip() != "s":
         raise ConfigError(f"{text!r} is not bytes a second", hint='for instance "1MB/s"')
     value = size(amount)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_INPUT", "ErrorStream", "Input", "NoInput"]
 
+LONGEST_LINE = 8192
+"""Characters of a line in one record, and that a begun line may hold back (a guess: four times what nginx's error log
+takes in a line)."""
+
 _log = logging.getLogger("edgestack.error")
 
 
@@ -67,9 +71,10 @@ NO_INPUT = NoInput()
 
 
 class ErrorStream:
-    """wsgi.errors: text, written line by line to the error log under the request's id.
+    """wsgi.errors: text, written to the error log under the request's id, one record a line.
 
-    A line that is begun waits for its end, or for `flush`, which `WsgiCall` calls when the application is done.
+    A line that is begun waits for its end, whatever pieces it comes in, and for `end` at the latest, which `WsgiCall`
+    calls when the application is done. `flush` has nothing to do: whole lines are in the log already.
     """
 
     __slots__ = ("_exchange", "begun")
@@ -80,15 +85,20 @@ class ErrorStream:
         """What was written of a line without its end."""
 
     def write(self, text: str) -> int:
-        """Write `text`; whole lines go to the log at once.
+        """Write `text`; whole lines go to the log at once, and so does what is longer than a line may be.
 
         :raises TypeError: for anything but text.
         """
         if not isinstance(text, str):
             raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
-        *lines, self.begun = (self.begun + text).split("\n")
+        *lines, begun = (self.begun + text).split("\n")
         for line in lines:
             self._put(line)
+        if len(begun) > LONGEST_LINE:
+            cut = (len(begun) - 1) // LONGEST_LINE * LONGEST_LINE
+            self._put(begun[:cut])
+            begun = begun[cut:]
+        self.begun = begun
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -97,10 +107,16 @@ class ErrorStream:
             self.write(line)
 
     def flush(self) -> None:
-        """Put a line that was only begun into the log too."""
+        """Whole lines are in the log already; a piece of one is not torn off for this."""
+
+    def end(self) -> None:
+        """Nothing more comes: a line that was only begun goes into the log too."""
         line, self.begun = self.begun, ""
         if line:
             self._put(line)
 
     def _put(self, line: str) -> None:
-        _log.error("%s: %s", self._exchange.request_id, line, extra={"request_id": self._exchange.request_id})
+        """One record; a line that is too long becomes several."""
+        for at in range(0, len(line) or 1, LONGEST_LINE):
+            part = line[at : at + LONGEST_LINE]
+            _log.error("%s: %s", self._exchange.request_id, part, extra={"request_id": self._exchange.request_id})

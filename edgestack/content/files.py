@@ -42,7 +42,7 @@ Signature: TypeAlias = "tuple[int, int, int, int, int]"
 GONE = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG])
 FORBIDDEN = frozenset([errno.EACCES, errno.EPERM])
 EXHAUSTED = frozenset([errno.EMFILE, errno.ENFILE])
-PROJECT_FILES = ("pyproject.toml", "edgestack.toml")
+PROJECT_FILES = ("pyproject.toml", "edgestack.toml", "setup.py", "requirements.txt", "manage.py", ".venv")
 PROJECT_HIDES = ("certs/", "src/", "*.toml", "*.py")
 WELL_KNOWN = "/.well-known/"
 

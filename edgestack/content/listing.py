@@ -20,14 +20,13 @@ from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote
 
-import trio
-
 from edgestack.content.files import Folder, Place
 from edgestack.errors import ClientError
 from edgestack.http.conditional import CONDITIONAL, evaluate
 from edgestack.http.messages import Request, Response
 from edgestack.http.negotiation import prefers_json
 from edgestack.http.pages import page
+from edgestack.wire.held_clock import on_thread
 
 __all__ = ["Item", "answer", "as_html", "as_json", "scan"]
 
@@ -67,7 +66,7 @@ async def answer(folder: Folder, place: Place, request: Request, mount: int, dev
     :param dev: development: nothing is to be stored.
     :raises ClientError: 403, 404, when the folder cannot be read; 412.
     """
-    body, content_type = await trio.to_thread.run_sync(_render, folder, place, request, mount, abandon_on_cancel=True)
+    body, content_type = await on_thread(_render, folder, place, request, mount, abandon_on_cancel=True)
     etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
     validating = (("ETag", etag), ("Cache-Control", "no-store" if dev else "no-cache"), ("Vary", "Accept"))
     status = 200

@@ -38,6 +38,7 @@ from edgestack.http.messages import Exchange, FieldPairs, Request, Response
 from edgestack.http.negotiation import choose_coding
 from edgestack.http.ranges import partial_content, read_ranges, unsatisfied
 from edgestack.http.remembered import Remembered
+from edgestack.wire.held_clock import on_thread
 
 if TYPE_CHECKING:
     from edgestack.config import model
@@ -303,7 +304,7 @@ class Static:
                 if len(self._digests) >= DIGESTS:
                     self._digests.clear()
                 try:
-                    taken = await trio.to_thread.run_sync(digest, place.real, state, abandon_on_cancel=True)
+                    taken = await on_thread(digest, place.real, state, abandon_on_cancel=True)
                 except Changed:
                     raise Refused("This file is changing at the moment.", 503, retry_after=1) from None
                 self._digests[state] = taken

@@ -29,7 +29,7 @@ from edgestack.content.environ import Environs
 from edgestack.content.file_wrapper import FileWrapper, Offload, wrapped_segment
 from edgestack.content.response_writer import ResponseWriter
 from edgestack.errors import AppError, ClientError, Disconnected, EdgeError
-from edgestack.http.bodies import Outlet, RequestBody
+from edgestack.http.bodies import FileSegment, Outlet, RequestBody
 from edgestack.http.forwarding import is_loopback
 from edgestack.http.messages import AppCall, Exchange
 
@@ -125,7 +125,7 @@ class WsgiCall(AppCall):
             else:
                 _deliver(result, writer)
             if errors.begun:
-                errors.flush()
+                errors.end()
         except BaseException as error:  # SystemExit too: an application must not take a thread of ours with it
             self._failed(error, writer, errors)
         if self.spool is not None:
@@ -138,7 +138,7 @@ class WsgiCall(AppCall):
 
     def _failed(self, error: BaseException, writer: ResponseWriter, errors: ErrorStream) -> None:
         """The application raised, or cannot be answered for; or the client left, which is nobody's fault."""
-        errors.flush()
+        errors.end()
         if isinstance(error, Disconnected):
             if not writer.ended:
                 writer.outlet.broken()
@@ -159,15 +159,27 @@ class WsgiCall(AppCall):
             writer.outlet.broken("the error page failed")
 
     def _answer(self, error: BaseException, text: str, writer: ResponseWriter) -> None:
-        """An error page in place of the answer."""
+        """An error page in place of the answer: the user's own, which the loop finds, or one that is made here."""
+        exchange, chain, outlet = self.exchange, self.exchange.chain, writer.outlet
         shown = error if isinstance(error, EdgeError) else AppError(detail=repr(error))
-        if self.wsgi.dev and is_loopback(self.exchange.facts.remote_addr):
+        if self.wsgi.dev and is_loopback(exchange.facts.remote_addr):
             shown.traceback_text = text
-        response = self.exchange.chain.errors(self.exchange, shown)
-        for change in self.exchange.chain.filters:
-            response = change(self.exchange, response)
-        writer.outlet.head(response)
-        writer.outlet.finish()
+        elif chain.recover is not None and (page := chain.recover(exchange, shown)) is not None:
+            if isinstance(page, AppCall):
+                page.run(outlet)
+                return
+            outlet.head(page)
+            if type(page.body) is FileSegment:
+                outlet.file(page.body)
+            outlet.finish()
+            return
+        elif exchange.journey is not None and exchange.journey.error is not None:
+            shown = exchange.journey.error  # this was its page
+        response = chain.errors(exchange, shown)
+        for change in chain.filters:
+            response = change(exchange, response)
+        outlet.head(response)
+        outlet.finish()
 
     def _report(self, error: BaseException, text: str) -> None:
         """One record in the error log: what was asked, what went wrong, and where."""

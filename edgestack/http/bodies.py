@@ -55,6 +55,10 @@ class FileSegment:
         self.length = length
         self.data = data
 
+    def after(self, done: int) -> FileSegment:
+        """What is left of it behind the first `done` bytes."""
+        return FileSegment(self.file, self.offset + done, self.length - done, self.data)
+
     def read(self, done: int, most: int) -> bytes | memoryview:
         """Up to `most` bytes behind the first `done`; none at the end, or where the file has become shorter."""
         size = min(most, self.length - done)

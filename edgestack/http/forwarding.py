@@ -42,10 +42,12 @@ def tells_of_forwarding(name: str) -> bool:
 class ForwardedFacts(Facts):
     """Facts as trusted proxies tell them: `remote_addr` is the client's, `scheme` and `local_port` what it used."""
 
-    __slots__ = ("host", "peer_addr", "told")
+    __slots__ = ("host", "peer_addr", "peer_port", "told")
 
     peer_addr: str
     """The address at the other end of the connection: the nearest proxy."""
+    peer_port: int
+    """The port there."""
     host: str
     """The authority that the client asked for; "" when no proxy says, and the request's own Host holds."""
     told: dict[str, str]
@@ -53,9 +55,10 @@ class ForwardedFacts(Facts):
 
     def __init__(self, facts: Facts, client: str, port: int, scheme: str, host: str, local_port: int) -> None:
         super().__init__(
-            client, port, facts.local_addr, local_port, scheme, facts.sni, facts.client_certificate
+            client, port, facts.local_addr, local_port, scheme, facts.sni, facts.client_certificate, facts.tls
         )  # fmt: skip
         self.peer_addr = facts.remote_addr
+        self.peer_port = facts.remote_port
         self.host = host
         self.told = {}
 

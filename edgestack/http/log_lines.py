@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii
 from typing import TypeAlias
 
-from edgestack.http.messages import Exchange
+from edgestack.http.messages import Exchange, Request
 from edgestack.http.templates import Scope, compile_template
 from edgestack.http.variable_table import ESCAPES, VARIABLES, Clock, escaped, local_time, remote_user
 
@@ -29,6 +29,12 @@ KNOWN_TEXTS = 2048
 
 LONGEST_KNOWN = 512
 """Longer values are escaped anew each time, so that the table stays small."""
+
+KNOWN_CLIENTS = 512
+"""How many combinations of fields are remembered with the end of the line that follows from them (a guess)."""
+
+SECRET = frozenset(("authorization", "proxy-authorization"))
+"""Fields that no table holds on to."""
 
 JSON_KEYS = (
     ("remote_addr", "remote_addr"),
@@ -94,6 +100,17 @@ def _combined(wall: Clock) -> LineFormat:
     """nginx's `combined`: addr - user [time] "request line" status bytes "referer" "user agent"."""
     stamp = (0, "")  # replaced whole: another thread sees the old pair or the new one, never half of each
     escape = _escape_table()
+    known: dict[object, str] = {}
+
+    def client(request: Request) -> str:
+        """How the line ends; remembered for the fields that came together, unless a secret is among them."""
+        fields = request.fields
+        text = f'"{escape(fields.get("referer", ""))}" "{escape(fields.get("user-agent", ""))}"\n'
+        if request.block is not None and len(text) <= LONGEST_KNOWN and SECRET.isdisjoint(fields):
+            if len(known) >= KNOWN_CLIENTS:
+                known.clear()
+            known[request.block] = text
+        return text
 
     def line(exchange: Exchange) -> str:
         nonlocal stamp
@@ -112,7 +129,7 @@ def _combined(wall: Clock) -> LineFormat:
             asked = asked.translate(ESCAPES)
         return (
             f'{exchange.facts.remote_addr} - {user} [{moment}] "{asked}" {exchange.status} {exchange.bytes_out} '
-            f'"{escape(fields.get("referer", ""))}" "{escape(fields.get("user-agent", ""))}"\n'
+            f"{known.get(request.block) or client(request)}"
         )
 
     return line

@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from edgestack.errors import EdgeError
@@ -46,6 +46,7 @@ __all__ = [
     "Jump",
     "Request",
     "Response",
+    "TlsFacts",
     "Wrap",
     "change_once",
     "settled",
@@ -117,6 +118,16 @@ class Request:
         pairs = self._pairs.copy()
         pairs.insert(self._cookie_at, ("cookie", self.fields["cookie"]))
         return pairs
+
+    def replace_fields(self, names: Collection[str], pairs: Iterable[tuple[str, str]]) -> None:
+        """Take fields away and add others. What requests share stays as it is.
+
+        :param names: of those that go, in lower case.
+        :param pairs: what comes at the end, names in lower case, each once.
+        """
+        self._pairs = [*(pair for pair in self.pairs if pair[0] not in names), *pairs]
+        self._cookie_at, self.block = -1, None
+        self.fields = {name: value for name, value in self.fields.items() if name not in names} | dict(pairs)
 
 
 class Response:
@@ -196,10 +207,23 @@ class Flow:
         self.send_gap = send_gap
 
 
+class TlsFacts(NamedTuple):
+    """What a TLS handshake agreed on; one object for all connections that agreed on the same."""
+
+    protocol: str
+    """"TLSv1.3"."""
+    cipher: str
+    """OpenSSL's name of it."""
+    reused: bool
+    """Whether an earlier session was resumed."""
+    alpn: str
+    """The protocol above it (RFC 7301); "" where none was agreed on."""
+
+
 class Facts:
     """What is known of a connection, made once when it is accepted (and again per request behind a trusted proxy)."""
 
-    __slots__ = ("client_certificate", "local_addr", "local_port", "remote_addr", "remote_port", "scheme", "sni")
+    __slots__ = ("client_certificate", "local_addr", "local_port", "remote_addr", "remote_port", "scheme", "sni", "tls")
 
     def __init__(
         self,
@@ -210,6 +234,7 @@ class Facts:
         scheme: str = "http",
         sni: str = "",
         client_certificate: dict[str, Any] | None = None,
+        tls: TlsFacts | None = None,
     ) -> None:
         """
         :param remote_addr: the client's address without a port; "unix:" for a unix socket.
@@ -224,6 +249,7 @@ class Facts:
         self.scheme = scheme
         self.sni = sni
         self.client_certificate = client_certificate
+        self.tls = tls
 
 
 class Exchange:
@@ -234,12 +260,16 @@ class Exchange:
     """
 
     __slots__ = (
-        "attempts", "bytes_out", "chain", "ends", "facts", "flow", "journey", "request", "serial", "started", "status",
-        "ticket",
+        "attempts", "bytes_out", "chain", "ends", "facts", "flow", "head", "journey", "noted", "request", "serial",
+        "started", "status", "ticket",
     )  # fmt: skip
 
     flow: Flow
     """How the answer is to be sent; unset where no route says so: what is not asked for costs nothing."""
+    head: bytes
+    """Status line and fields as the wire wrote them, without Date and X-Request-Id at their end; unset before."""
+    noted: dict[str, str]
+    """Variables that were set by the way (`auth_request`), by name; unset where none was."""
     prefix = os.urandom(12).hex()
     """The hex digits that open every request id of this process."""
 

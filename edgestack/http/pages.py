@@ -115,6 +115,9 @@ ADVICE: dict[int, tuple[str, str]] = {
 }
 """For each status: what happened, and what one can do about it. `advice` answers for the statuses that are not here."""
 
+FRONT = "the front page"
+"""Where advice speaks of it, the page has a link to it."""
+
 STYLE = """\
 :root{color-scheme:light dark;--paper:#fbfaf7;--ink:#1f2529;--soft:#5b666d;--line:#dfdcd4;--card:#fff;--accent:#0b6560}
 @media(prefers-color-scheme:dark){:root{--paper:#14181a;--ink:#e3e7e8;--soft:#9aa6ac;--line:#2d3539;--card:#1b2124;\
@@ -177,10 +180,11 @@ def error_page(status: int, sentence: str, request_id: str) -> bytes:
     :param request_id: shown, so that whoever runs the site can find the line in the log; "" when there is none.
     """
     happened, remedy = advice(status)
+    remedy = escape(remedy).replace(FRONT, f'<a href="/">{FRONT}</a>')
     phrase = reason(status)
     body = (
         f'<p class="status">{status}</p>\n<h1>{escape(phrase)}</h1>\n'
-        f'<p>{escape(sentence or happened)}</p>\n<p class="soft">{escape(remedy)}</p>'
+        f'<p>{escape(sentence or happened)}</p>\n<p class="soft">{remedy}</p>'
     )
     return page(f"{status} {phrase}", body + _footer(request_id))
 

@@ -38,9 +38,13 @@ URL_SAFE = "/:@!$&'()*+,;=~-._"
 
 WHEN = {
     "request": "the request has come",
+    "content": "the checks have let the request pass",
     "upstream": "the content has answered",
     "response": "the whole answer has been sent",
 }
+
+NGINX_ALONE = {"binary_remote_addr": "remote_addr"}
+"""Names that nginx has for the sake of its own memory."""
 
 _reference = re.compile(r"\$(?:(\$)|\{(\w+)\}|([1-9])|([A-Za-z_]\w*))?", re.ASCII)
 
@@ -149,9 +153,9 @@ def find_variable(name: str, scope: Scope) -> Variable | None:
         return Variable("request", make(scope.clock, scope.wall), doc, certain=True)
     if name in scope.groups:
         return Variable("request", _group(scope.match, scope.groups[name]), "", decoded=True)
-    for prefix, (make_read, doc) in FAMILIES.items():
+    for prefix, (make_read, doc, moment) in FAMILIES.items():
         if name.startswith(prefix) and len(name) > len(prefix):
-            return Variable("request", make_read(name[len(prefix) :]), doc)
+            return Variable(moment, make_read(name[len(prefix) :]), doc)
     return None
 
 
@@ -195,6 +199,8 @@ def _unknown(name: str, scope: Scope) -> str:
 
 
 def _closest(name: str, scope: Scope) -> str:
+    if name in NGINX_ALONE:
+        return f"`${NGINX_ALONE[name]}` does the same here"
     near = get_close_matches(name, _candidates(name, scope), n=1)
     return f"did you mean `${near[0]}`?" if near else ""
 

@@ -37,6 +37,10 @@ def compile_pattern(text: str, *, ignore_case: bool = False) -> re.Pattern[str]:
         except Warning as warning:
             words = str(warning)
             raise re.error(words[:1].lower() + words[1:]) from None
+        except OverflowError:
+            raise re.error("a number in it is too large") from None
+        except RecursionError:
+            raise re.error("it is nested too deeply") from None
 
 
 def map_read(source: Template, table: Iterable[tuple[str, str]], default: str = "") -> Read:

@@ -1,16 +1,17 @@
 """The `$variables` that an Exchange can answer, as a table: name -> Variable(moment, read, doc, …).
 
     moment    from when on `read` has an answer; a template may use what is there when it is evaluated:
-                "request"   once the head was read        a check, a routing rule, a redirect
+                "request"   once the head was read        a check, a routing rule, a key of a limit
+                "content"   once the checks let it pass   a redirect, the body of a `respond`
                 "upstream"  once the content has answered a filter over the response's fields
                 "response"  once the exchange is finished only a log line may
     read      the text as the client sent it, or None where there is none
     decoded   whether it may hold bytes that no URL and no field may hold: percent escapes were decoded, or base64
     certain   whether `read` always gives a text
 
-`FAMILIES` makes a variable out of the rest of a name ($http_…, $arg_…, $cookie_…), `TIMED` out of the clocks that are
-given: this file must not know which clock the server runs on. An exchange whose request was malformed has no request:
-what would be read from one is None.
+`FAMILIES` makes a variable out of the rest of a name ($http_…, $arg_…, $cookie_…, $sent_http_…), `TIMED` out of the
+clocks that are given: this file must not know which clock the server runs on. An exchange whose request was malformed
+has no request: what would be read from one is None.
 
 Names and meanings are nginx's (ngx_http_core_module, ngx_http_ssl_module, ngx_http_proxy_module). Where they differ it
 says so: `$proxy_add_x_forwarded_for` leaves out what an untrusted client claims (criterion B5).
@@ -19,9 +20,11 @@ says so: `$proxy_add_x_forwarded_for` leaves out what an untrusted client claims
 from __future__ import annotations
 
 import binascii
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 from edgestack.http.forwarding import ForwardedFacts
@@ -44,11 +47,14 @@ __all__ = [
 Clock: TypeAlias = "Callable[[], float]"
 Read: TypeAlias = "Callable[[Exchange], str | None]"
 
-MOMENTS = ("request", "upstream", "response")
+MOMENTS = ("request", "content", "upstream", "response")
 """In the order in which they come."""
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 """In English whatever the locale is: log readers parse them."""
+
+CLIENT_LEFT = 499
+"""nginx's status for a client that left before its answer."""
 
 ESCAPES = {code: f"\\x{code:02X}" for code in (*range(0x20), 0x22, 0x5C, *range(0x7F, 0x100))}
 
@@ -145,6 +151,39 @@ def _x_forwarded_for(exchange: Exchange) -> str:
     return f"{told}, {facts.peer_addr}" if told else facts.peer_addr
 
 
+def _peer_port(exchange: Exchange) -> str:
+    facts = exchange.facts
+    return str(facts.peer_port if type(facts) is ForwardedFacts else facts.remote_port)
+
+
+@cache
+def _hostname() -> str:
+    return os.uname().nodename.lower()
+
+
+# --- of sizes ---------------------------------------------------------------------------------------------------------
+
+TAIL = len("Date: Mon, 23 Nov 2026 07:34:56 GMT\r\nX-Request-Id: \r\n\r\n") + 32
+"""Bytes that end every head (`wire/h1_answer.py`): a test counts what arrives."""
+
+
+def _bytes_sent(exchange: Exchange) -> str:
+    """Head and body; 0 for a client that left before its answer."""
+    head = getattr(exchange, "head", b"")
+    return str(exchange.bytes_out + (len(head) + TAIL if head and exchange.status != CLIENT_LEFT else 0))
+
+
+def _request_length(exchange: Exchange) -> str:
+    """Request line, fields and announced body, each field counted as `name: value`."""
+    request = exchange.request
+    if not request:
+        return "0"
+    line = len(request.method) + len(request.target) + len(request.version) + 4
+    fields = sum(len(name) + len(value) + 4 for name, value in request.pairs)
+    announced = request.fields.get("content-length", "")
+    return str(line + fields + 2 + (int(announced) if announced.isdecimal() else 0))
+
+
 # --- of the connection's TLS ------------------------------------------------------------------------------------------
 
 SHORT_NAMES = {
@@ -180,6 +219,16 @@ def _certified(part: str) -> Read:
     return lambda exchange: (exchange.facts.client_certificate or {}).get(part)
 
 
+def _agreed(part: str) -> Read:
+    """What the handshake agreed on."""
+    return lambda exchange: getattr(exchange.facts.tls, part) or None if exchange.facts.tls else None
+
+
+def _session_reused(exchange: Exchange) -> str | None:
+    tls = exchange.facts.tls
+    return None if tls is None else "r" if tls.reused else "."
+
+
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +241,7 @@ VARIABLES: dict[str, Variable] = {
     "remote_port": _sure(lambda x: str(x.facts.remote_port), "the client's port"),
     "remote_user": Variable("request", remote_user, "the user name that Basic authentication sent", decoded=True),
     "realip_remote_addr": _sure(_peer_addr, "the address at the other end of the connection"),
+    "realip_remote_port": _sure(_peer_port, "the port there"),
     "proxy_add_x_forwarded_for": _sure(_x_forwarded_for, "X-Forwarded-For as believed, and the peer"),
     "scheme": _sure(lambda x: x.facts.scheme, "`http` or `https`"),
     "https": Variable("request", lambda x: "on" if x.facts.scheme == "https" else None, "`on` over TLS, else empty"),
@@ -211,8 +261,13 @@ VARIABLES: dict[str, Variable] = {
     "http_user_agent": Variable("request", _field("user-agent"), "the client's program"),
     "content_type": Variable("request", _field("content-type"), "the request body's media type"),
     "content_length": Variable("request", _field("content-length"), "the request body's announced length"),
+    "request_length": _sure(_request_length, "bytes of the request: its line, fields and announced body"),
     "request_id": _sure(lambda x: x.request_id, "32 hex digits, in the answer and in both logs"),
     "ssl_server_name": Variable("request", lambda x: x.facts.sni or None, "the name asked for in the TLS handshake"),
+    "ssl_protocol": Variable("request", _agreed("protocol"), "`TLSv1.3`, `TLSv1.2`; empty without TLS"),
+    "ssl_cipher": Variable("request", _agreed("cipher"), "the cipher, by OpenSSL’s name"),
+    "ssl_alpn_protocol": Variable("request", _agreed("alpn"), "the protocol that ALPN agreed on: `http/1.1`"),
+    "ssl_session_reused": Variable("request", _session_reused, "`r` where a TLS session was resumed, else `.`"),
     "ssl_client_verify": Variable(
         "request", lambda x: "SUCCESS" if x.facts.client_certificate else "NONE",
         "`SUCCESS` with a client certificate (tls.client_ca), else `NONE`",
@@ -224,6 +279,9 @@ VARIABLES: dict[str, Variable] = {
     "ssl_client_v_end": Variable("request", _certified("notAfter"), "until when it is valid"),
     "status": _sure(lambda x: str(x.status), "the status of the answer", "response"),
     "body_bytes_sent": _sure(lambda x: str(x.bytes_out), "bytes of the answer's body", "response"),
+    "bytes_sent": _sure(_bytes_sent, "bytes of the answer, its head included", "response"),
+    "hostname": _sure(lambda x: _hostname(), "this machine's name"),
+    "pid": _sure(lambda x: str(os.getpid()), "this process's id"),
 }  # fmt: skip
 
 
@@ -250,12 +308,29 @@ def _cookie(name: str) -> Read:
     return read
 
 
-FAMILIES: dict[str, tuple[Callable[[str], Read], str]] = {
-    "http_": (lambda rest: _field(rest.lower().replace("_", "-")), "a request field: `$http_x_plan` is X-Plan"),
-    "arg_": (_argument, "a parameter of the query, as sent: `$arg_page`"),
-    "cookie_": (_cookie, "a cookie: `$cookie_session`"),
-}
-"""How a name may begin, what makes a variable out of its rest, and what that is. All are there with the request."""
+def _sent_field(name: str) -> Read:
+    """The values of a field of the answer, as they were written; of several, joined by commas."""
+    wanted = name.lower().replace("_", "-").encode("latin-1", "replace")
+    find = re.compile(rb"\r\n" + re.escape(wanted) + rb": ([^\r]*)", re.IGNORECASE).findall
+
+    def read(exchange: Exchange) -> str | None:
+        if wanted == b"x-request-id":
+            return exchange.request_id
+        found = find(getattr(exchange, "head", b""))
+        return b", ".join(found).decode("latin-1") if found else None
+
+    return read
+
+
+FAMILIES: dict[str, tuple[Callable[[str], Read], str, str]] = {
+    "http_": (
+        lambda rest: _field(rest.lower().replace("_", "-")), "a request field: `$http_x_plan` is X-Plan", "request",
+    ),
+    "arg_": (_argument, "a parameter of the query, as sent: `$arg_page`", "request"),
+    "cookie_": (_cookie, "a cookie: `$cookie_session`", "request"),
+    "sent_http_": (_sent_field, "a field of the answer: `$sent_http_location`", "response"),
+}  # fmt: skip
+"""How a name may begin, what makes a variable out of its rest, what that is, and from when on it is there."""
 
 
 def local_time(epoch: int) -> str:

@@ -4,12 +4,17 @@
 
 Whoever answers at that path sees a GET with the request's fields, cookies and credentials, without its body, and
 X-Original-URI and X-Original-Method, which clients cannot forge. It is asked each time, and nothing is remembered.
+
+    set    variables take fields of its answer, whatever its status was         nginx: auth_request_set
+    copy   the request bears fields of its answer from then on, for those who come after; never what the client sent
+           by these names
 """
 
 from __future__ import annotations
 
 from typing import NoReturn
 
+from edgestack.config.model import AuthRequest as Section
 from edgestack.errors import EdgeError, Refused
 from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Jump, Response, settled
 from edgestack.phases.subrequest import Subrequest, Threads, ask
@@ -20,10 +25,11 @@ __all__ = ["AuthRequest", "auth_request"]
 class AuthRequest:
     """The wrap."""
 
-    __slots__ = ("_handle", "_path", "_threads")
+    __slots__ = ("_handle", "_path", "_section", "_threads")
 
-    def __init__(self, path: str, handle: Handler, threads: Threads) -> None:
-        self._path = path
+    def __init__(self, section: Section, handle: Handler, threads: Threads) -> None:
+        self._section = section
+        self._path = section.path
         self._handle = handle
         self._threads = threads
 
@@ -37,8 +43,14 @@ class AuthRequest:
 
     async def _later(self, handler: Handler, exchange: Exchange) -> Response | AppCall | Jump:
         said = await ask(exchange, self._path, self._handle, self._threads)
+        if self._section.set:
+            noted = {name: joined(said, field) for name, field in self._section.set}
+            exchange.noted = getattr(exchange, "noted", {}) | noted
         if not 200 <= said.status < 300:
             self._refuse(said)
+        if self._section.copy:
+            pairs = ((name, joined(said, name)) for name in self._section.copy)
+            exchange.request.replace_fields(self._section.copy, [pair for pair in pairs if pair[1]])
         return await settled(handler(exchange))
 
     def _refuse(self, said: Response) -> NoReturn:
@@ -51,14 +63,25 @@ class AuthRequest:
         raise EdgeError("The request could not be checked.", 500, detail=detail)
 
     def describe(self, exchange: Exchange) -> str:
-        """Whom it would ask."""
-        return f"{self._path} would be asked; 2xx lets the request pass"
+        """Whom it would ask, and what would be taken from the answer."""
+        taken = [f"${name} from {field}" for name, field in self._section.set] + list(self._section.copy)
+        said = f"{self._path} would be asked; 2xx lets the request pass"
+        return f"{said}, with {', '.join(taken)}" if taken else said
 
 
-def auth_request(path: str, handle: Handler, threads: Threads) -> AuthRequest | None:
-    """The wrap for `auth_request`; None for "".
+def joined(response: Response, name: str) -> str:
+    """The values of a field; "" where it is not there.
+
+    :param name: in lower case.
+    """
+    separator = "; " if name == "cookie" else ", "
+    return separator.join(value for field, value in response.fields if field.lower() == name)
+
+
+def auth_request(section: Section | None, handle: Handler, threads: Threads) -> AuthRequest | None:
+    """The wrap for `auth_request`; None without one.
 
     :param handle: the site's handler; it is called at requests only, and may be bound late.
     :param threads: where application code runs.
     """
-    return AuthRequest(path, handle, threads) if path else None
+    return AuthRequest(section, handle, threads) if section is not None else None

@@ -27,6 +27,7 @@ from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Jump, Re
 from edgestack.kept import Keep, anew
 from edgestack.phases.passwords import LONGEST, read_passwords, trouble, verify
 from edgestack.phases.subrequest import Subrequest
+from edgestack.wire.held_clock import on_thread
 
 __all__ = ["Guard", "PasswordFile", "Verdicts", "basic_auth"]
 
@@ -63,7 +64,7 @@ class PasswordFile:
             mark = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
             if mark == self._mark:
                 return
-            with open(self._path, encoding="utf-8", errors="surrogateescape") as file:
+            with open(self._path, encoding="utf-8-sig", errors="surrogateescape") as file:
                 self.entries = read_passwords(file.read(MOST_FILE))
         except OSError as error:
             self._mark = None
@@ -153,6 +154,15 @@ class Guard:
         said = {None: "the password would be checked", True: "let in", False: "refused with 401"}
         return f"{user.decode('utf-8', 'replace')!r}: {said[verdict]}"
 
+    def foresee(self, exchange: Exchange) -> None:
+        """Refuse what is refused without a check, as `explain` asks.
+
+        :raises Refused: no credentials, none that can be read, or a password that was found wrong a moment ago.
+        """
+        user, password = self._sent(exchange)
+        if self._verdicts.known(self._asked(user, password)[0], exchange.started) is False:
+            self._refuse(f"a wrong password for {user!r}")
+
     def _sent(self, exchange: Exchange) -> tuple[bytes, bytes]:
         """Name and password of the request."""
         scheme, _, token = exchange.request.fields.get("authorization", "").partition(" ")
@@ -195,7 +205,7 @@ class Guard:
         verdicts.pending[key] = done = trio.Event()
         try:
             against = stored or next(iter(self._file.entries.values()), "")
-            right = await trio.to_thread.run_sync(self._verify, password, against, limiter=verdicts.limiter)
+            right = await on_thread(self._verify, password, against, limiter=verdicts.limiter)
             verdict = right and bool(stored)
             verdicts.note(key, verdict, trio.current_time())
             return verdict

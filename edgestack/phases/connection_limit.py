@@ -3,17 +3,19 @@
     check: the client's count + 1, or 429 where it is full        end: the count - 1, once, however the exchange ends
 
 With several limits a request is counted by all or by none. One that jumps to a second route inside the server is
-counted there only by limits that are not the first one's. Counting is on the loop, giving back on any thread.
+asked there only by limits that the first one does not have: who is refused by one can still be shown a page. Counting
+is on the loop, giving back on any thread.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from edgestack.config.model import Limit
 from edgestack.errors import Refused
-from edgestack.http.messages import Exchange
+from edgestack.http.messages import Exchange, Journey
 from edgestack.http.variables import Scope, Template, compile_template
 from edgestack.kept import Keep, anew
 from edgestack.phases.rate_limit import bounded_key
@@ -62,11 +64,11 @@ class Counts:
 class Place:
     """One request's place in the counts: an end, which gives it back once."""
 
-    __slots__ = ("_held", "counts")
+    __slots__ = ("_counts", "_held")
 
     def __init__(self, counts: Counts, key: str) -> None:
         counts.add(key)
-        self.counts = counts
+        self._counts = counts
         self._held = [key]
 
     def __call__(self, exchange: Exchange) -> None:
@@ -75,7 +77,20 @@ class Place:
             key = self._held.pop()
         except IndexError:
             return
-        self.counts.take(key)
+        self._counts.take(key)
+
+    def describe(self, exchange: Exchange) -> str:
+        """What is given back."""
+        return f"the place of {self._held[0]!r} among the requests at once is given back"
+
+
+class Bound(NamedTuple):
+    """One limit, ready."""
+
+    most: int
+    limit: Limit
+    key: Template
+    counts: Counts
 
 
 class ConnectionLimit:
@@ -83,7 +98,7 @@ class ConnectionLimit:
 
     __slots__ = ("_bounds",)
 
-    def __init__(self, bounds: Sequence[tuple[int, Limit, Template, Counts]]) -> None:
+    def __init__(self, bounds: Sequence[Bound]) -> None:
         self._bounds = tuple(bounds)
 
     def __call__(self, exchange: Exchange) -> None:
@@ -91,9 +106,9 @@ class ConnectionLimit:
         if isinstance(exchange, Subrequest):
             return
         taken = []
-        for most, limit, key_of, counts in self._bounds:
+        for most, limit, key_of, counts in self._bounds if exchange.journey is None else self._left(exchange.journey):
             key = bounded_key(key_of(exchange))
-            if not key or any(isinstance(end, Place) and end.counts is counts for end in exchange.ends):
+            if not key:
                 continue
             if counts.of(key) >= most:
                 raise Refused(
@@ -103,8 +118,16 @@ class ConnectionLimit:
             taken.append((counts, key))
         exchange.ends = (*exchange.ends, *(Place(counts, key) for counts, key in taken))
 
+    def _left(self, journey: Journey) -> list[Bound]:
+        """Those that no route before this one has."""
+        links = [link for link in journey.met if isinstance(link, ConnectionLimit)]
+        met = {(bound.limit.zone, bound.limit.by) for link in links for bound in link._bounds}
+        return [bound for bound in self._bounds if (bound.limit.zone, bound.limit.by) not in met]
+
     def describe(self, exchange: Exchange) -> str:
         """Where the client stands with each limit."""
+        if exchange.journey is not None and not self._left(exchange.journey):
+            return "counted before the jump"
         told = [f"{counts.of(bounded_key(key(exchange)))} of {most} at once" for most, _, key, counts in self._bounds]
         return "; ".join(told)
 
@@ -112,7 +135,7 @@ class ConnectionLimit:
 def connection_limit(limits: Sequence[Limit], scope: Scope | None = None, keep: Keep = anew) -> ConnectionLimit | None:
     """The check for the limits that have `connections`; None where none has."""
     bounds = [
-        (
+        Bound(
             limit.connections, limit, compile_template(limit.by, "request", scope),
             keep(("connections", limit.zone, limit.by), Counts),
         )

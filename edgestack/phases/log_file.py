@@ -5,6 +5,9 @@ long as poll(2) says that there is room: a pager that stands still must not stop
 standard output for everybody who shares it. What does not fit waits for the next write, up to BACKLOG bytes. Beyond
 that, and on errors (ENOSPC, EPIPE, EIO), whole lines are dropped, counted, and told to the error log once, and again
 when writing works again.
+
+A named pipe is opened for reading too, as rsyslog opens it: the start waits for no reader (with nginx and gunicorn it
+would hang), and one that is started anew finds the lines of the meantime.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import select
 import stat
 from pathlib import Path
 
-__all__ = ["LogFile"]
+__all__ = ["LogFile", "open_for_lines"]
 
 BACKLOG = 8 * 1024 * 1024
 """Bytes that wait for a slow reader before lines are dropped (a guess: some 40,000 lines)."""
@@ -23,10 +26,25 @@ BACKLOG = 8 * 1024 * 1024
 PIECE = 4096
 """Bytes in one write to what is no regular file: PIPE_BUF on Linux, as much as poll(2) promises room for."""
 
-FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY
+FLAGS = os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK
+"""What is opened here is ours alone: O_NONBLOCK matters to nobody else."""
 STANDARD_OUTPUT = 1
 
 errors = logging.getLogger("edgestack.error")
+
+
+def open_for_lines(path: Path) -> int:
+    """A descriptor that appends to `path`; waits for nobody.
+
+    A named pipe holds what fits into it (pipe(7): 64 KiB) until somebody reads, whoever that is, and however often.
+
+    :raises OSError: when it cannot be opened.
+    """
+    try:
+        reads = stat.S_ISFIFO(path.stat().st_mode)
+    except FileNotFoundError:
+        reads = False
+    return os.open(path, FLAGS | (os.O_RDWR if reads else os.O_WRONLY), 0o644)
 
 
 class LogFile:
@@ -51,11 +69,7 @@ class LogFile:
         self._open()
 
     def _open(self) -> None:
-        fd = (
-            1
-            if self._path is None
-            else os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY, 0o644)
-        )
+        fd = STANDARD_OUTPUT if self._path is None else open_for_lines(self._path)
         before, self._fd = self._fd, fd
         if before > 1:
             os.close(before)

@@ -44,7 +44,7 @@ def hash_password(password: str) -> str:
 def verify(password: bytes, stored: str) -> bool:
     """Whether `stored` is a hash of `password`. Slow: for a thread."""
     check = next((check for begin, check in SCHEMES.items() if stored.startswith(begin)), None)
-    if check is None or len(password) > LONGEST or b"\0" in password:
+    if check is None or len(password) > LONGEST or b"\0" in password or not stored.isascii():
         return False
     try:
         return check(password, stored)
@@ -54,6 +54,8 @@ def verify(password: bytes, stored: str) -> bool:
 
 def trouble(stored: str) -> str:
     """Why nobody can log in by this hash; "" when it can be checked."""
+    if not stored.isascii():
+        return "its hash has letters that no hash has"
     if not any(stored.startswith(begin) for begin in SCHEMES):
         return "its scheme is not known; `edgestack hash-password` makes one that is"
     for begin, package in NEEDS.items():

@@ -3,15 +3,17 @@
     excess = max(0, excess - rate * time since the last + 1), 0 for a newcomer
     excess > burst -> 429 with Retry-After | excess > delay -> wait (excess - delay) / rate | else on at once
 
-A request that is refused is not counted; with several limits it is counted by all or by none. Numbers are exact: time
-in whole milliseconds, excess in units of 1/(1000 * seconds) of a request, so that "10/s" lets one in each 100 ms.
-Clients are told apart by a template; an empty key is not limited. The table is bounded: who was seen longest ago goes
-first. Time is `Exchange.started`, the serving clock. Everything here runs on the loop.
+A request that is refused is not counted; with several limits it is counted by all or by none. One that jumps to a
+second route inside the server meets there only limits that the first one does not have; in nginx it would meet none at
+all (r->main->limit_req_status). Numbers are exact: time in whole milliseconds, excess in units of 1/(1000 * seconds) of
+a request, so that "10/s" lets one in each 100 ms. Clients are told apart by a template; an empty key is not limited.
+The table is bounded: who was seen longest ago goes first. Time is `Exchange.started`, the serving clock. Everything
+here runs on the loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -19,7 +21,7 @@ import trio
 
 from edgestack.config.model import Limit, Rate
 from edgestack.errors import Refused
-from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Jump, Response, settled
+from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Journey, Jump, Response, settled
 from edgestack.http.variables import Scope, Template, compile_template
 from edgestack.kept import Keep, anew
 from edgestack.phases.subrequest import Subrequest
@@ -100,6 +102,8 @@ class Bound(NamedTuple):
     limit: Limit
     key: Template
     buckets: Buckets
+    zone: Hashable
+    """What the buckets are kept under: limits of several routes that share it count together."""
 
 
 class Judged(NamedTuple):
@@ -150,11 +154,19 @@ class RateLimit:
         return delay
 
     def _judge(self, exchange: Exchange, now: int) -> list[Judged]:
-        keys = [(bound, bounded_key(bound.key(exchange))) for bound in self._bounds]
+        bounds = self._bounds if exchange.journey is None else self._left(exchange.journey)
+        keys = [(bound, bounded_key(bound.key(exchange))) for bound in bounds]
         return [Judged(bound, key, bound.buckets.excess(key, now)) for bound, key in keys if key]
+
+    def _left(self, journey: Journey) -> list[Bound]:
+        """Those that no route before this one has."""
+        met = {bound.zone for link in journey.met if isinstance(link, RateLimit) for bound in link._bounds}
+        return [bound for bound in self._bounds if bound.zone not in met]
 
     def describe(self, exchange: Exchange) -> str:
         """Where the client stands with each limit."""
+        if exchange.journey is not None and not self._left(exchange.journey):
+            return "counted before the jump"
         return "; ".join(map(_told, self._judge(exchange, round(exchange.started * 1000)))) or "no key: not limited"
 
 
@@ -165,7 +177,8 @@ def rate_limit(limits: Sequence[Limit], scope: Scope | None = None, keep: Keep =
         rate = limit.rate
         if rate is not None:
             key = compile_template(limit.by, "request", scope)
-            bounds.append(Bound(limit, key, keep(("rate", limit.zone, limit.by, rate), _buckets(rate))))
+            zone = ("rate", limit.zone, limit.by, rate)
+            bounds.append(Bound(limit, key, keep(zone, _buckets(rate)), zone))
     return RateLimit(bounds) if bounds else None
 
 
@@ -186,7 +199,7 @@ async def _later(delay: float, handler: Handler, exchange: Exchange) -> Response
 
 
 def _told(judged: Judged) -> str:
-    (limit, _, buckets), key, excess = judged
+    (limit, _, buckets, _), key, excess = judged
     used = f"{limit.rate} by {key!r}: {buckets.requests(excess):g} of burst {limit.burst} used"
     if buckets.over(excess, limit.burst):
         return f"{used}, refused with 429"

@@ -9,8 +9,8 @@ access log. Application code runs on an application thread, and writes to an out
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable
-from typing import Protocol
+from collections.abc import AsyncIterable, Awaitable, Callable
+from typing import Any, Protocol
 
 import trio
 
@@ -19,7 +19,7 @@ from edgestack.http.bodies import FileSegment
 from edgestack.http.messages import AppCall, Exchange, Handler, Journey, Jump, Request, Response, settled
 from edgestack.http.target import read_path
 
-__all__ = ["Subrequest", "Threads", "ask"]
+__all__ = ["CurrentThreads", "Subrequest", "Threads", "ask"]
 
 ABOUT_BODY = ("content-length", "content-type", "content-encoding", "transfer-encoding", "expect")
 CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range")
@@ -28,14 +28,67 @@ DROPPED = frozenset((*ABOUT_BODY, *CONDITIONS, *OURS))
 """Fields that speak of the first request's body or representation; and ours, which a client must not forge."""
 
 
-class Threads(Protocol):
-    """The pool that runs application code."""
+PAGE_LIMIT = 5.0
+"""Seconds that an application thread waits for the page of its error; then the built-in one is sent."""
+
+
+class Pool(Protocol):
+    """Threads that run application code."""
 
     def queue(self, job: Callable[[], None]) -> None:
         """Take a job. :raises Refused: there are too many."""
 
     def go(self) -> None:
         """Run what was queued."""
+
+
+class Threads(Pool, Protocol):
+    """Such threads, and the way back from them."""
+
+    def wait(self, make: Callable[[], Awaitable[Any]]) -> Any:
+        """On one of its threads: what comes of `make()` on the loop; None when there is none."""
+
+
+class Owner(Protocol):
+    """Whoever has the threads, which may be others after a reload."""
+
+    token: trio.lowlevel.TrioToken | None
+    """The way to its loop, while it serves."""
+
+    @property
+    def pool(self) -> Pool:
+        """The threads of now."""
+
+
+class CurrentThreads:
+    """The application threads, whichever there are by now."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+
+    def queue(self, job: Callable[[], None]) -> None:
+        """:raises Refused: there are too many jobs."""
+        self._owner.pool.queue(job)
+
+    def go(self) -> None:
+        """Run what was queued."""
+        self._owner.pool.go()
+
+    def wait(self, make: Callable[[], Awaitable[Any]]) -> Any:
+        """What comes of `make()` on the loop; None when that has gone, or it took too long: it may wait for a thread,
+        and all of them may wait here."""
+
+        async def bounded() -> Any:
+            with trio.move_on_after(PAGE_LIMIT):
+                return await make()
+            return None
+
+        try:
+            return trio.from_thread.run(bounded, trio_token=self._owner.token)
+        except (trio.RunFinishedError, trio.Cancelled):
+            return None
 
 
 class Subrequest(Exchange):

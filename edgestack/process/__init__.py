@@ -7,6 +7,7 @@
     cli.py -> run.serve(config, options) -> exit status
       checks      what the user named can be used                        ConfigError, put at its line, status 2
       logs        the error log
+      starting    stop orders until the loop runs
       markers     the pid file and the ready file
       generation  one reading of the configuration, ready to be served:
         sockets     bind, inherit, explain why not (holders: who has the port)

@@ -51,6 +51,8 @@ class Scene:
     """Whether this machine trusts that authority already."""
     redirects: tuple[str, ...] = ()
     """Ports that redirect to https."""
+    program: str = "edgestack"
+    """What one types to run it again."""
     dev: bool = False
     notes: tuple[str, ...] = ()
 
@@ -128,7 +130,7 @@ def _few(sites: tuple[str, ...]) -> list[str]:
 def _notes(scene: Scene) -> list[str]:
     notes = list(scene.notes)
     if scene.certificate and not scene.trusted:
-        notes.append("Browsers warn until you run, once: edgestack certs trust")
+        notes.append(f"Browsers warn until you run, once: {scene.program} certs trust")
     if scene.dev:
         notes.append("Development: tracebacks in the browser (on this machine only), nothing is cached.")
     return notes

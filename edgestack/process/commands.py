@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,14 @@ from edgestack.config.problems import ConfigErrors, Problem
 from edgestack.errors import ConfigError
 
 __all__ = ["Grouped", "Program", "Sectioned", "Value"]
+
+FOREIGN = {
+    "-p": "--bind", "--port": "--bind", "--host": "--bind", "--address": "--bind", "--listen": "--bind",
+    "-w": "--threads", "--workers": "--threads", "--certfile": "--cert", "--keyfile": "--key",
+    "-d": "--static", "--directory": "--static", "--root": "--static", "--application": "--app",
+    "--access-logfile": "--access-log", "--error-logfile": "--error-log", "--debug": "--dev",
+}  # fmt: skip
+"""Options of gunicorn, flask and http.server, and what says the same here, or comes closest."""
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -72,6 +81,8 @@ class Program(click.Group):
         """
         extra |= {"prog_name": self.program, "standalone_mode": False}
         try:
+            if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__.py
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             status = super().main(args, **extra)
         except click.ClickException as error:
             status = self._tell_usage(error)
@@ -89,6 +100,8 @@ class Program(click.Group):
             error.show()
             return BAD_INPUT
         text = error.format_message()
+        if isinstance(error, click.NoSuchOption) and error.option_name in FOREIGN:
+            text = f"no such option {error.option_name!r} (did you mean {FOREIGN[error.option_name]}?)"
         self._line(text[:1].lower() + text[1:].rstrip("."))
         return error.exit_code
 

@@ -93,7 +93,10 @@ def schema() -> None:
 @click.option("--static", metavar="DIR", help="Serve this folder.  [default: ./site or ./public, if there is one]")
 @click.option("--app", metavar="MODULE:NAME", help="Call this WSGI application.", default="")
 def init(file: Path, static: str | None, app: str) -> None:
-    """Write a commented starter file: ./edgestack.toml, or FILE; - prints it."""
+    """Write a commented file to begin with.
+
+    FILE is ./edgestack.toml unless given, and is never overwritten; - prints what would be written.
+    """
     if static is None:
         static = next((f"{name}/" for name in SITES if (file.parent / name).is_dir()), "")
     text = starter(static, app)

@@ -3,7 +3,8 @@
     Control({"reload": …, "status": …})     a table of verbs: what they do is their owners' business
       open ─ run: a connection ─ the peer's user? ─ line by line: verb(request) -> answer ─ close
 
-A ConfigError is told to whoever asked; any other error is logged, and costs that answer only.
+A ConfigError is told to whoever asked; any other error is logged, and costs that answer only. A child that an
+application forks lets go of the socket and of its connections: it would take orders that are not for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import logging
 import os
 import socket
 import struct
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -32,6 +34,8 @@ ERRORS = 100
 """Errors told in one answer; nobody reads more."""
 PEERS = 8
 """Connections at a time: commands that a person gives."""
+SILENCE = 10.0
+"""Seconds for which a peer may neither ask nor read; it would keep others from their turn."""
 
 log = logging.getLogger("edgestack.error")
 
@@ -44,6 +48,7 @@ class Control:
         self._verbs = verbs
         self._sock: socket.socket | None = None
         self._peers = trio.CapacityLimiter(PEERS)
+        self._streams: set[trio.SocketStream] = set()
         self.path: Path | None = None
         """Where it is; None while it is not open."""
 
@@ -63,6 +68,7 @@ class Control:
                 why = f"{folder}: {error.strerror}"
                 continue
             self.path = path
+            _open.add(self)
             return
         log.warning("there is no control socket, `edgestack reload` needs --pid: %s", why)
 
@@ -75,6 +81,13 @@ class Control:
             self.path.unlink(missing_ok=True)
             self.path = None
 
+    def close_in_child(self) -> None:
+        """After a fork: let go of everything; the path is the parent's."""
+        for sock in (self._sock, *(stream.socket for stream in self._streams)):
+            if sock is not None and sock.fileno() >= 0:
+                os.close(sock.detach())
+        self.path = None
+
     async def run(self) -> None:
         """Answer until cancelled."""
         if self._sock is None:
@@ -84,14 +97,17 @@ class Control:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         """One peer, and the boundary for what goes wrong with it."""
+        self._streams.add(stream)
         try:
             async with stream, self._peers:
                 if _is_ours(stream):
                     await self._talk(stream)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return  # it left before it was answered
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+            return  # it left before it was answered, or only stands there
         except Exception:
             log.exception("a connection to the control socket failed")
+        finally:
+            self._streams.discard(stream)
 
     async def _talk(self, stream: trio.SocketStream) -> None:
         buffer = b""
@@ -99,12 +115,15 @@ class Control:
             line, newline, rest = buffer.partition(b"\n")
             if newline:
                 buffer = rest
-                await stream.send_all(await self._answer(line))
+                answer = await self._answer(line)
+                with trio.fail_after(SILENCE):
+                    await stream.send_all(answer)
                 continue
             if len(buffer) >= REQUEST:
                 await stream.send_all(line_of({"ok": False, "errors": ["the request is too long"]}))
                 return
-            data = await stream.receive_some(REQUEST - len(buffer))
+            with trio.fail_after(SILENCE):
+                data = await stream.receive_some(REQUEST - len(buffer))
             if not data:
                 return
             buffer += data
@@ -169,13 +188,28 @@ def _sweep(folder: Path) -> None:
 
 
 def _listen(path: Path) -> socket.socket:
+    """It gets its name once it listens: another server that starts now would sweep away what does not answer."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    unnamed = path.with_suffix(".new")
     try:
-        sock.bind(str(path))
-        path.chmod(0o600)  # before anybody can connect
+        unnamed.unlink(missing_ok=True)
+        sock.bind(str(unnamed))
+        unnamed.chmod(0o600)  # before anybody can connect
         sock.listen(PEERS)
         sock.setblocking(False)
+        unnamed.rename(path)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+_open: weakref.WeakSet[Control] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for control in list(_open):
+        control.close_in_child()
+
+
+os.register_at_fork(after_in_child=_after_fork)

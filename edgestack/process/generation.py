@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgestack.certs.authority import Development, development_certificate
 from edgestack.compose import Plan, compose
-from edgestack.config.map_checks import map_variables
+from edgestack.config.map_checks import map_variables, noted_variables
 from edgestack.config.model import App, Config, Listener
 from edgestack.content.loading import load
 from edgestack.errors import ConfigError
@@ -66,10 +66,16 @@ class Generation:
             self.access_log.close()
 
 
-def begin(config: Config, options: Options, before: Generation | None = None) -> Generation:
+def begin(
+    config: Config,
+    options: Options,
+    before: Generation | None = None,
+    importing: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Generation:
     """Make a generation.
 
     :param before: the one that serves.
+    :param importing: entered while applications are imported; what it raises is raised here.
     :raises ConfigError: what the user wrote cannot be served; nothing has changed.
     """
     with ExitStack() as undo:
@@ -88,7 +94,10 @@ def begin(config: Config, options: Options, before: Generation | None = None) ->
         completed = _completed(config, sockets, development, options)
         plan = compose(completed)
         here = before.applications if before is not None else {}
-        applications = {app: here[app] if app in here else load(app.target, app.folder) for app in plan.applications}
+        with importing():
+            applications = {
+                app: here[app] if app in here else load(app.target, app.folder) for app in plan.applications
+            }
         undo.pop_all()
     return Generation(config, options, passed, sockets, access_log, development, completed, plan, applications)
 
@@ -97,9 +106,9 @@ def _listeners(config: Config, options: Options, passed: tuple[Listener, ...]) -
     """Those that systemd passed where they are wanted, else the configured ones; redirects in any case."""
     if not (options.inherit and passed):
         return list(config.listeners)
-    secure = any(listener.tls for listener in config.listeners)
+    secure = next((listener for listener in config.listeners if listener.tls), Listener())
     redirects = [listener for listener in config.listeners if listener.redirect]
-    return [*(replace(one, tls=secure) for one in passed), *redirects]
+    return [*(replace(one, tls=secure.tls, redirect_plain=secure.redirect_plain) for one in passed), *redirects]
 
 
 def _access_log(config: Config, before: Generation | None) -> AccessLog | None:
@@ -110,7 +119,7 @@ def _access_log(config: Config, before: Generation | None) -> AccessLog | None:
     if wanted.access == "off":
         return None
     try:
-        scope = Scope(maps=map_variables(config.maps))
+        scope = Scope(maps=map_variables(config.maps) | noted_variables(config.all_sites()))
         formats = dict(config.log_formats)
         return AccessLog(wanted.access, wanted.format, at_once=config.server.dev, formats=formats, scope=scope)
     except OSError as error:
@@ -120,7 +129,8 @@ def _access_log(config: Config, before: Generation | None) -> AccessLog | None:
 
 def _log_section(config: Config) -> tuple[object, ...]:
     log = config.server.log
-    return log.access, log.format, config.server.dev, config.log_formats, config.maps
+    noted = frozenset(noted_variables(config.all_sites()))
+    return log.access, log.format, config.server.dev, config.log_formats, config.maps, noted
 
 
 def _completed(config: Config, sockets: Sockets, development: Development | None, options: Options) -> Config:

@@ -19,6 +19,7 @@ from typing import TextIO
 
 from edgestack.config.model import Log
 from edgestack.errors import ConfigError
+from edgestack.phases.log_file import open_for_lines
 
 __all__ = ["ErrorLog", "open_error_log"]
 
@@ -129,5 +130,5 @@ def _formatter(log: Log) -> logging.Formatter:
 
 def _opened(path: Path) -> TextIO:
     """Without a buffer: on a full disk, what could not be written must not come back as an error of `close`."""
-    raw = path.open("ab", buffering=0)
+    raw = io.FileIO(open_for_lines(path), "w")
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)

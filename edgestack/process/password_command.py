@@ -21,20 +21,25 @@ __all__ = ["hash_password"]
 @click.command("hash-password", context_settings=HELP)
 @click.argument("name", required=False, default="")
 def hash_password(name: str) -> None:
-    """Print the hash of a password; with a NAME, the line for a password file.
+    """Print the hash of a password, for a password file.
 
-    The password is asked for twice on a terminal; elsewhere it is the first line of standard input.
+    With a NAME, it is the whole line. The password is asked for twice on a terminal; elsewhere it is the first line of
+    standard input.
 
     \b
       edgestack hash-password alice >> users.htpasswd
     """
+    from edgestack.phases.passwords import LONGEST
     from edgestack.phases.passwords import hash_password as hashed
 
-    if ":" in name or any(ord(letter) < 32 for letter in name):
-        raise ConfigError(f"the name {name!r} cannot stand in a password file", hint="leave out the colon")
+    if ":" in name or name.startswith("#") or not name.isprintable():
+        hint = "it has no colon, no control characters, and no # at its beginning"
+        raise ConfigError(f"the name {name!r} cannot stand in a password file", hint=hint)
     secret = _asked() if on_a_terminal() else sys.stdin.readline().rstrip("\r\n")
     if not secret:
         raise ConfigError("an empty password lets everybody in", hint="nothing was hashed")
+    if "\0" in secret or len(secret.encode("utf-8", "surrogateescape")) > LONGEST:
+        raise ConfigError(f"a password has at most {LONGEST} bytes, and no NUL", hint="nothing was hashed")
     click.echo((f"{name}:" if name else "") + hashed(secret))
 
 

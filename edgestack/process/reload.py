@@ -25,6 +25,7 @@ from edgestack.process.configuring import configure, placed
 from edgestack.process.generation import Generation, begin
 from edgestack.process.logs import ErrorLog
 from edgestack.stack import Stack
+from edgestack.wire.held_clock import on_thread
 
 __all__ = ["Reloader"]
 
@@ -100,7 +101,7 @@ class Reloader:
         before = self.generation
         if before.options.file is None:
             raise ConfigError("no configuration file is in use", hint="start the server with -c FILE")
-        after, loaded = await trio.to_thread.run_sync(self._prepare, before)
+        after, loaded = await on_thread(self._prepare, before)
         try:
             if self._stopped:
                 raise ConfigError("the server is stopping")

@@ -102,8 +102,9 @@ def _of_file(file: Path | None) -> Path:
     if len(found) == 1:
         return found[0]
     if not found:
-        what = f"that uses {file}" if file is not None else "here"
-        raise ConfigError(f"there is no server {what}", hint="of another user's, give --control PATH or --pid FILE")
+        what = f" that uses {file}" if file is not None else ""
+        hint = "if it is another user's: --control PATH, or --pid FILE"
+        raise ConfigError(f"no server of yours is running{what}", hint=hint)
     names = [f"process {status['pid']} ({status['file'] or 'no file'})" for path, status in servers if path in found]
     raise ConfigError(
         f"there are {len(found)} servers: {', '.join(names)}", hint="name one with -c, --pid or --control"

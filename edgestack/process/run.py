@@ -4,7 +4,7 @@
       ├ checks, limits, error log, pid file          what can fail quickly
       ├ generation.begin                             sockets; development certificate, applications, a plan
       ├ Stack(plan)                                  certificates are loaded here
-      └ trio.run(_live)
+      └ trio.run(_live)                              until here a stop order is starting.py's
           signals opened ─ stack.serve accepts ─ control socket, ready file, banner, browser ─ an order ─ drain
                                                                                     └ reload.py: another generation
       logs flushed, files removed; os._exit when an application thread cannot be ended
@@ -19,6 +19,7 @@ import gc
 import logging
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -43,10 +44,12 @@ from edgestack.process.options import Options
 from edgestack.process.reload import Reloader
 from edgestack.process.signals import INTERRUPTED, has_terminal, leave, signals_to_receive, wait_for_order
 from edgestack.process.sockets import Sockets
+from edgestack.process.starting import Orders, Stopped
 from edgestack.stack import Stack
+from edgestack.wire.held_clock import on_thread
 from edgestack.wire.x509 import read_certificate
 
-__all__ = ["serve"]
+__all__ = ["program_name", "serve"]
 
 SWITCH_INTERVAL = 0.0005
 """Seconds: beside computing application threads the loop waits a tenth of the default (design: 60 ms became 6)."""
@@ -60,13 +63,19 @@ log = logging.getLogger("edgestack.error")
 def serve(config: Config, options: Options) -> int:
     """Serve until told to stop.
 
-    :return: 0 after a graceful stop, 130 after a second SIGINT, 1 when the server itself broke (told in the error log).
+    :return: 0 after a graceful stop, 130 after a second SIGINT or one before anything was served, 1 when the server
+        itself broke (told in the error log).
     :raises ConfigError: what the user wrote cannot be served.
     """
     running: list[str] = []
-    with ExitStack() as at_exit:
-        status = _Process(config, options, at_exit).live(running)
-    if running or status == INTERRUPTED:  # the interpreter would wait for, or crash beside, threads that never end
+    stopped = False
+    with Orders() as orders:
+        try:
+            with ExitStack() as at_exit:
+                status = _Process(config, options, at_exit, orders).live(running)
+        except Stopped as order:
+            stopped, status = True, order.status
+    if running or stopped or status == INTERRUPTED:  # the interpreter would wait for, or crash beside, endless threads
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
@@ -76,8 +85,9 @@ def serve(config: Config, options: Options) -> int:
 class _Process:
     """What is opened, step by step, for one call of `serve`."""
 
-    def __init__(self, config: Config, options: Options, at_exit: ExitStack) -> None:
+    def __init__(self, config: Config, options: Options, at_exit: ExitStack, orders: Orders) -> None:
         self.options = options
+        self.orders = orders
         self.at_exit = at_exit
         check(config, options)
         raise_descriptor_limit()
@@ -86,7 +96,7 @@ class _Process:
         at_exit.callback(self.error_log.close)
         if options.pid_file is not None:
             at_exit.callback(claim_pid_file(options.pid_file).remove)
-        generation = begin(config, options)
+        generation = begin(config, options, importing=orders.interruptible)
         try:
             unknown = generation.development.learn if generation.development else None
             self.stack = Stack(generation.plan, generation.applications, generation.access_log, unknown)
@@ -119,6 +129,7 @@ class _Process:
 
     async def _live(self) -> tuple[int, list[str]]:
         with trio.open_signal_receiver(*signals_to_receive()) as signals:
+            self.orders.obey()  # what came after this is for the receiver
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.stack.serve, self.reloader.generation.sockets.pairs)
                 self.at_exit.callback(self.control.close)
@@ -189,7 +200,7 @@ async def _open_browser(url: str) -> None:
     """Starting a browser may take its time; the loop does not wait for it, nor does the exit."""
     import webbrowser
 
-    await trio.to_thread.run_sync(webbrowser.open, url, abandon_on_cancel=True)
+    await on_thread(webbrowser.open, url, abandon_on_cancel=True)
 
 
 def raise_descriptor_limit() -> None:
@@ -221,6 +232,7 @@ def _scene(config: Config, options: Options, sockets: Sockets, development: Deve
         certificate="" if development is None else _shown(development.ca),
         trusted=development is not None and _trusted(development),
         redirects=tuple(map(str, sockets.redirect_ports())),
+        program=program_name(),
         dev=config.server.dev,
         notes=options.notes,
     )
@@ -233,6 +245,13 @@ def _trusted(development: Development) -> bool:
 
     authority = Authority(development.ca, read_certificate(development.ca.read_bytes()))
     return any(step.present for step in trust_steps(describe_machine(), authority))
+
+
+def program_name() -> str:
+    """What one types to run this program again: not every environment is on the PATH."""
+    if shutil.which("edgestack"):
+        return "edgestack"
+    return sys.argv[0] if Path(sys.argv[0]).name == "edgestack" else f"{_shown(Path(sys.executable))} -m edgestack"
 
 
 def _shown(path: Path) -> str:

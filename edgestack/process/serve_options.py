@@ -5,6 +5,7 @@ Their defaults stand in the configuration, not here: an option that nobody gave 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edgestack.config.addresses import parse_address
 from edgestack.config.load import FILE_NAME
 from edgestack.config.model import Server
 from edgestack.config.values import duration, size
+from edgestack.errors import ConfigError
 from edgestack.http.variables import FORMATS
 from edgestack.process.commands import Grouped, Value
 
@@ -24,6 +26,9 @@ ENVIRONMENT = "EDGESTACK"
 """What the names of environment variables begin with."""
 
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+DIGITS = re.compile("[0-9]{1,9}")
+"""More of anything than nine digits can say is not meant."""
 
 WHAT, WHERE, LIMITS, LOGS, PROCESS = "What to serve", "Where to listen", "Limits", "Logs", "This process"
 
@@ -51,12 +56,22 @@ def formats(context: click.Context, parameter: click.Parameter, incomplete: str)
     return [CompletionItem(name) for name in FORMATS if name.startswith(incomplete)]
 
 
+def count(text: str) -> int:
+    """A number of things.
+
+    :raises ConfigError: when `text` is no whole number, or 0.
+    """
+    if not DIGITS.fullmatch(text) or not int(text):
+        raise ConfigError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
 FILE: dict[str, Any] = {"type": click.Path(path_type=Path), "metavar": "FILE"}
 FOLDER: dict[str, Any] = {**FILE, "metavar": "DIR", "shell_complete": folders}
 ADDRESS: dict[str, Any] = {"type": Value("ADDR", parse_address, keep=True), "metavar": "ADDR"}
 SIZE: dict[str, Any] = {"type": Value("SIZE", size, keep=True), "metavar": "SIZE"}
 SECONDS: dict[str, Any] = {"type": Value("SECS", duration, keep=True), "metavar": "SECS"}
-COUNT: dict[str, Any] = {"type": click.IntRange(1), "metavar": "N"}
+COUNT: dict[str, Any] = {"type": Value("N", count), "metavar": "N"}
 FLAG: dict[str, Any] = {"is_flag": True}
 SEVERAL: dict[str, Any] = {"multiple": True}
 
@@ -80,6 +95,7 @@ OPTIONS: list[click.Parameter] = [
            says="The certificate chain, PEM; may be repeated, each with its --key."),
     option(WHERE, "--key", **FILE, **SEVERAL, says="The key of the certificate, PEM."),
     option(WHERE, "--redirect-http", **ADDRESS, says="Listen here as well, and redirect to HTTPS."),
+    option(WHERE, "--redirect-plain", **FLAG, says="Redirect plain HTTP that comes to a TLS port; else it gets a 400."),
     option(LIMITS, "--max-body", **SIZE, shows="100MB", says="The largest request body; beyond it 413."),
     option(LIMITS, "--max-connections", **COUNT, shows="0.9 of the open files allowed",
            says="Open connections; beyond it 503."),
@@ -87,7 +103,8 @@ OPTIONS: list[click.Parameter] = [
            says="How long an idle connection stays open; 0 closes it after each answer."),
     option(LIMITS, "--graceful-timeout", **SECONDS, shows="30s",
            says="How long a stop waits for answers under way."),
-    option(LOGS, "--access-log", metavar="FILE|-|off", shows="-", says="A line for each request; - is stdout."),
+    option(LOGS, "--access-log", metavar="FILE|-|off", shows="-",
+           says="A line for each request; - is stdout. A named pipe needs no reader to start with."),
     option(LOGS, "--error-log", metavar="FILE|-", shows="-", says="What went wrong; - is stderr."),
     option(LOGS, "--log-format", metavar="FORMAT", shell_complete=formats, shows="combined",
            says="The form of both logs: combined, json, or one of the file's."),

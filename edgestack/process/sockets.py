@@ -120,10 +120,12 @@ class Sockets:
                 _remove(path, identity)
 
     def _aim_redirects(self) -> None:
-        """Point redirects at the port that TLS really has, now that it is known."""
+        """Point redirects at the port that TLS really has, now that it is known: a listener's own, or the first."""
         secure = [_port(sock) for listener, sock in self.pairs if listener.tls and sock.family != socket.AF_UNIX]
         for index, (listener, sock) in enumerate(self.pairs):
-            if listener.redirect and secure:
+            if listener.redirect_plain and sock.family != socket.AF_UNIX:
+                self.pairs[index] = (replace(listener, redirect_port=_port(sock)), sock)
+            elif listener.redirect and secure:
                 self.pairs[index] = (replace(listener, redirect_port=secure[0]), sock)
 
     @property

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from edgestack.routing.chain import Chain, ErrorPage, Link, nothing
 from edgestack.routing.locations import Choice, Locations, road, spine
-from edgestack.routing.road import onward, run
+from edgestack.routing.road import onward, recovered, run
 from edgestack.routing.sites import Hosts, SiteRoad, behind_proxies
 
 __all__ = [
     "Chain", "Choice", "ErrorPage", "Hosts", "Link", "Locations", "SiteRoad", "behind_proxies", "nothing", "onward",
-    "road", "run", "spine",
+    "recovered", "road", "run", "spine",
 ]  # fmt: skip

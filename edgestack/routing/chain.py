@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edgestack.config.matching import Match
 from edgestack.config.positions import Origin
 from edgestack.errors import ClientError, EdgeError
-from edgestack.http.messages import Answer, Check, End, Exchange, Filter, Handler, Request, Response, Wrap
+from edgestack.http.messages import Answer, AppCall, Check, End, Exchange, Filter, Handler, Request, Response, Wrap
 
 if TYPE_CHECKING:
     from edgestack.routing.locations import Locations
@@ -25,6 +25,7 @@ __all__ = ["Chain", "ErrorPage", "Link", "nothing"]
 
 ErrorPage = Callable[[Exchange, EdgeError], Response]
 Pages = Callable[[Exchange, EdgeError], "Answer | None"]
+Recover = Callable[[Exchange, EdgeError], "Response | AppCall | None"]
 Condition = Callable[[Request], bool]
 
 
@@ -36,7 +37,8 @@ class Link(NamedTuple):
     origin: Origin | None
     """Where it is written; None for what nobody wrote."""
     act: Callable[..., Any]
-    """The very function that runs. It may have `describe(exchange) -> str`: what it would say, without doing it."""
+    """The very function that runs. It may have `describe(exchange) -> str`: what it would say, without doing it.
+    A wrap may have `foresee(exchange)`, which raises the EdgeError that is certain without waiting."""
     kind: str = "check"
     """What it is: "rewrite", "check", "wrap", "content", "filter", "pages"."""
 
@@ -46,7 +48,7 @@ class Chain:
 
     __slots__ = (
         "checks", "content", "ends", "errors", "filters", "handle", "holds", "internal", "links", "locations", "match",
-        "origin", "paged", "pages", "rewrite", "site", "wraps",
+        "origin", "paged", "pages", "recover", "rewrite", "site", "wraps",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +63,7 @@ class Chain:
         filters: Sequence[Filter] = (),
         ends: Sequence[End] = (),
         pages: Pages | None = None,
+        recover: Recover | None = None,
         holds: Condition | None = None,
         internal: bool = False,
         links: Sequence[Link] = (),
@@ -72,6 +75,8 @@ class Chain:
         :param errors: makes the answer for an error raised on this road, on any thread.
         :param rewrite: comes before the checks; what it jumps from was not checked yet.
         :param pages: asked first, on the loop only: a jump to a page of the user's own, or None.
+        :param recover: on application threads, for errors there: has the loop go on to such a page, and waits for its
+            answer, filtered; None where there is none to be had.
         :param holds: the conditions besides the path; None where there are none.
         :param internal: only jumps lead to it.
         :param site: the first host of its site, for people.
@@ -85,6 +90,7 @@ class Chain:
         self.filters = tuple(filters)
         self.ends = tuple(ends)
         self.pages = pages
+        self.recover = recover
         self.holds = holds
         self.internal = internal
         self.links = tuple(links)
@@ -110,7 +116,8 @@ class Chain:
     def varied(self, **changes: Any) -> Chain:
         """A copy with some of the arguments of `Chain(…)` replaced."""
         names = (
-            "rewrite", "checks", "wraps", "filters", "ends", "pages", "holds", "internal", "links", "origin", "site",
+            "rewrite", "checks", "wraps", "filters", "ends", "pages", "recover", "holds", "internal", "links",
+            "origin", "site",
         )  # fmt: skip
         values = {name: getattr(self, name) for name in names} | changes
         match, content = values.pop("match", self.match), values.pop("content", self.content)

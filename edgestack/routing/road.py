@@ -20,6 +20,7 @@ import logging
 from collections.abc import Awaitable
 
 from edgestack.errors import Disconnected, EdgeError, Refused
+from edgestack.http.bodies import FileSegment
 from edgestack.http.conditional import CONDITIONAL
 from edgestack.http.messages import (
     Answer,
@@ -33,7 +34,7 @@ from edgestack.http.messages import (
 )
 from edgestack.routing.chain import Chain
 
-__all__ = ["ROUNDS", "answered", "enter", "failed", "filtered", "onward", "run"]
+__all__ = ["ROUNDS", "answered", "enter", "failed", "filtered", "onward", "recovered", "run"]
 
 ROUNDS = 10
 """Jumps of one request (nginx: NGX_HTTP_MAX_URI_CHANGES)."""
@@ -94,6 +95,29 @@ def failed(exchange: Exchange, chain: Chain, error: EdgeError) -> Answer:
     if error.status >= 500 and not isinstance(error, Refused):
         request = exchange.request
         log.error("%s: %s %s: %d: %s", exchange.request_id, request.method, request.target, error.status, error)
+    return _page(exchange, chain, error)
+
+
+async def recovered(exchange: Exchange, error: EdgeError) -> Response | AppCall:
+    """The page for an error that came on an application thread, which has told the log of it. On the loop.
+
+    The answer has not begun, and its body is at hand. Nothing is left of the request's own body.
+    """
+    request, chain = exchange.request, exchange.chain
+    if request.body is not None:
+        request.body = None
+        request.replace_fields(("content-length", "content-type", "transfer-encoding"), ())
+    answer = await settled(answered(exchange, chain, _page(exchange, chain, error)))
+    if isinstance(answer, AppCall) or type(getattr(answer, "body", None)) in (bytes, FileSegment):
+        return answer  # type: ignore[return-value] # jumps were followed
+    close = getattr(getattr(answer, "body", None), "aclose", None)
+    if close is not None:
+        await close()
+    log.error("%s: the page for %d is a stream, which no thread can send", exchange.request_id, error.status)
+    return filtered(exchange, chain, chain.errors(exchange, error))
+
+
+def _page(exchange: Exchange, chain: Chain, error: EdgeError) -> Answer:
     journey = exchange.journey
     if journey is not None and journey.error is not None:
         return chain.errors(exchange, journey.error)
@@ -133,7 +157,8 @@ def onward(exchange: Exchange, chain: Chain, jump: Jump) -> Chain:
     journey.rounds += 1
     locations = chain.locations
     if journey.rounds > ROUNDS or locations is None:
-        raise EdgeError(status=500, detail=f"more than {ROUNDS} jumps inside the server, the last to {jump.target!r}")
+        where = f"@{jump.target}" if isinstance(jump.target, str) else jump.target.normal
+        raise EdgeError(status=500, detail=f"more than {ROUNDS} jumps inside the server, the last to {where}")
     if not jump.fresh:
         journey.met.update(chain.checks, chain.wraps)
     if jump.error is not None:
@@ -179,7 +204,7 @@ class _Restored:
 def _as_page(chain: Chain) -> Chain:
     """The chain as a page for an error: without pages of its own, and with the error's status before its filters."""
     if chain.paged is None:
-        chain.paged = chain.varied(filters=(_with_the_status, *chain.filters), pages=None)
+        chain.paged = chain.varied(filters=(_with_the_status, *chain.filters), pages=None, recover=None)
     return chain.paged
 
 

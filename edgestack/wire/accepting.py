@@ -4,10 +4,12 @@
     more connections than allowed -> 503 (with a close that lingers); far more -> closed without a word
     out of descriptors (EMFILE)   -> say so once, keep what we have, try again when some may be free (E11)
     change(...)                   -> from the next connection on (reload)
-    leave()                       -> accept no more, once those who have connected are in (reload)
+    leave()                       -> accept no more, once those who have connected are in (reload, drain)
 
 Handshakes are tasks because they wait for the client, within `timeouts.handshake` in all. A client that speaks plain
 HTTP to a TLS listener gets a readable answer instead of a broken handshake (E9): `plain_door` answers it.
+
+Who is one too many is decided when it is accepted: a handshake holds a place, whoever is done first.
 
 `Acceptor` knows sockets and no driver; `LotAcceptor` admits to the lot, and `portable_accepting.py` to the other one.
 """
@@ -19,6 +21,7 @@ import logging
 import socket
 import ssl
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -27,8 +30,9 @@ from edgestack.config.model import Timeouts
 from edgestack.errors import Refused
 from edgestack.http.messages import Facts
 from edgestack.wire.connection import Door
+from edgestack.wire.listening import BACKLOG
 from edgestack.wire.statistics import Statistics
-from edgestack.wire.tls import Certificates, handshake_problem, is_plain_http, sni_of
+from edgestack.wire.tls import Certificates, handshake_problem, is_plain_http, sni_of, tls_facts
 
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
@@ -62,6 +66,8 @@ class Driver(Protocol):
     timeouts: Timeouts
     shaking: set[socket.socket]
     """Sockets in their handshakes: they count as connections, and a forked child closes them too."""
+    deserted: Callable[[], None] | None
+    """Called when the last connection is gone."""
 
     def connections(self) -> int:
         """How many connections are open, handshakes included."""
@@ -94,6 +100,7 @@ class Acceptor(ABC):
         self._plain_door = plain_door or door
         self.change(certificates, most, own)
         self._handshakes: trio.Nursery | None = None
+        self._shaking = 0
         self._left = False
         self._looked = 0.0
         self._exhausted = False
@@ -108,18 +115,24 @@ class Acceptor(ABC):
 
     def _is_full(self) -> bool:
         """Whether one more connection is one too many."""
-        return self._driver.connections() >= self._most or self._door.held >= self._own
+        return self._driver.connections() >= self._most or self._door.held + self._shaking >= self._own
 
     def leave(self) -> None:
         """Accept no more, at once. Who has connected already is taken in; handshakes that have begun go on."""
+        if self._left:
+            return
         self._left = True
         if self._handshakes is not None:  # else `run` has not begun, and will do it
             self._finish(self._handshakes)
 
     def _finish(self, handshakes: trio.Nursery) -> None:
-        while (answer := self._accept(handshakes)) is None:
-            pass
-        if answer.errno in EXHAUSTED:
+        """Take in what the kernel has accepted for us, which closing would reset; and no more than it could hold."""
+        answer = None
+        for _ in range(BACKLOG // ACCEPTS):
+            answer = self._accept(handshakes)
+            if answer is not None:
+                break
+        if answer is not None and answer.errno in EXHAUSTED:
             log.warning("connections to a listener that is given up were lost: %s", answer.strerror)
         trio.lowlevel.notify_closing(self._sock.fileno())
         self._sock.close()
@@ -129,7 +142,7 @@ class Acceptor(ABC):
         """Take in a connection that speaks plainly. `over`: it is one too many, and to be told so."""
 
     @abstractmethod
-    async def _shake(self, client: socket.socket, facts: Facts, certificates: Certificates) -> None:
+    async def _shake(self, client: socket.socket, facts: Facts, certificates: Certificates, over: bool) -> None:
         """Shake hands and take the connection in; `client` stands in `driver.shaking` meanwhile."""
 
     async def run(self) -> None:
@@ -180,8 +193,10 @@ class Acceptor(ABC):
             if self._certificates is None:
                 self._admit(client, facts, self._door, self._is_full())
             else:
+                over = self._is_full()
                 self._driver.shaking.add(client)
-                handshakes.start_soon(self._greet, client, facts, self._certificates)
+                self._shaking += 1
+                handshakes.start_soon(self._greet, client, facts, self._certificates, over)
         except OSError:
             client.close()  # it left already
         except Exception:
@@ -192,7 +207,7 @@ class Acceptor(ABC):
         remote = _address(address)
         return Facts(*remote, *local, scheme="http" if self._certificates is None else "https")
 
-    async def _greet(self, client: socket.socket, facts: Facts, certificates: Certificates) -> None:
+    async def _greet(self, client: socket.socket, facts: Facts, certificates: Certificates, over: bool) -> None:
         """The handshake of one connection, within its time, and its boundary: a bug here costs this client only."""
         try:
             with trio.move_on_after(self._driver.timeouts.handshake) as scope:
@@ -200,10 +215,10 @@ class Acceptor(ABC):
                 if is_plain_http(client.recv(16, socket.MSG_PEEK)):
                     facts.scheme = "http"
                     self._driver.shaking.discard(client)
-                    self._admit(client, facts, self._plain_door, self._is_full())
+                    self._admit(client, facts, self._plain_door, over)
                     return
                 self._look()
-                await self._shake(client, facts, certificates)
+                await self._shake(client, facts, certificates, over)
                 return
             if scope.cancelled_caught:
                 log.info("%s: the TLS handshake took too long", facts.remote_addr)
@@ -220,6 +235,9 @@ class Acceptor(ABC):
             raise
         finally:
             self._driver.shaking.discard(client)
+            self._shaking -= 1
+            if self._driver.deserted is not None and not self._driver.connections():
+                self._driver.deserted()
         client.close()
 
     def _failed(self, client: socket.socket, address: object) -> None:
@@ -246,7 +264,7 @@ class LotAcceptor(Acceptor):
         if over:
             lot.guarded(connection, lambda: lot.refuse(connection, full()))
 
-    async def _shake(self, client: socket.socket, facts: Facts, certificates: Certificates) -> None:
+    async def _shake(self, client: socket.socket, facts: Facts, certificates: Certificates, over: bool) -> None:
         shaking = self._driver.shaking
         sock = certificates.context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
         shaking.discard(client)  # an empty shell now
@@ -255,8 +273,9 @@ class LotAcceptor(Acceptor):
             await _handshake(sock)
             facts.sni = sni_of(sock)
             facts.client_certificate = sock.getpeercert()
+            facts.tls = tls_facts(sock)
             shaking.discard(sock)
-            self._admit(sock, facts, self._door, self._is_full())
+            self._admit(sock, facts, self._door, over)
         except BaseException:
             shaking.discard(sock)
             sock.close()

@@ -20,6 +20,7 @@ from typing import Protocol
 from edgestack.errors import EdgeError
 from edgestack.http.messages import Exchange, Facts, Handler, Response
 from edgestack.wire.h1 import H1
+from edgestack.wire.tls import calls_of
 
 __all__ = ["BROKEN", "GONE", "READABLE", "RECEIVE", "WOULD_BLOCK", "WRITABLE", "Connection", "Door", "Holder"]
 
@@ -77,13 +78,18 @@ class Connection:
     """A non-blocking socket, what was received on it, and its holder."""
 
     __slots__ = (
-        "bucket", "closed", "deadline", "door", "facts", "fd", "h1", "holder", "interest", "pending", "sock", "tls",
+        "bucket", "closed", "deadline", "door", "facts", "fd", "h1", "holder", "interest", "pending", "receive",
+        "send", "sock", "tls",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, facts: Facts, h1: H1, door: Door) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.tls = isinstance(sock, ssl.SSLSocket)
+        self.receive: Callable[[int], bytes]
+        """Some bytes; b"" at the end of the stream, which on TLS may come as `ssl.SSLEOFError` too."""
+        self.send: Callable[[bytes | memoryview], int]
+        self.receive, self.send = calls_of(sock) if isinstance(sock, ssl.SSLSocket) else (sock.recv, sock.send)
         self.facts = facts
         self.h1 = h1
         self.door = door

@@ -108,7 +108,7 @@ class ExchangeTask:
         while view:
             most = Sender.TLS_PIECE if pace is None else await pace.turn(self._lot.clock, Sender.TLS_PIECE)
             try:
-                sent = connection.sock.send(view[:most])
+                sent = connection.send(view[:most])
                 view = view[sent:]
                 if pace is not None:
                     pace.spend(sent)

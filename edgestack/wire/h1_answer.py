@@ -93,6 +93,7 @@ def frame(exchange: Exchange, response: Response, keep: bool) -> Framed:
         head += b"Connection: close\r\n"
     elif not modern:
         head += b"Connection: keep-alive\r\n"
+    exchange.head = head
     return Framed(head, chunked, keep, bare)
 
 

@@ -1,19 +1,25 @@
-"""An autojumping test clock stands still while application threads work (design: engine, rule 13).
+"""An autojumping test clock stands still while threads work (design: engine, rule 13).
+
+    on_thread(function, …)    work on one of trio's threads; the only way to it, outside of tests
+    HeldThreads(threads)      stands before the application threads, in tests only
 
 `trio.testing.MockClock` jumps to the next deadline as soon as every task waits. It cannot know that a thread is about
-to answer, and would run all timeouts out meanwhile. `HeldThreads` stands before the real ones, in tests only: with any
-other clock nobody makes one, and production pays nothing.
+to answer, and would run all timeouts out meanwhile. With any other clock nothing is held, and production pays nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
 
 import trio
 
-__all__ = ["HeldThreads", "Threads", "jumps_by_itself"]
+__all__ = ["HeldThreads", "Threads", "jumps_by_itself", "on_thread"]
+
+T = TypeVar("T")
+_work: trio.lowlevel.RunVar[Work] = trio.lowlevel.RunVar("work on threads")
 
 
 class Threads(Protocol):
@@ -31,15 +37,73 @@ def jumps_by_itself(clock: object) -> bool:
     return hasattr(clock, "autojump_threshold")
 
 
+class Work:
+    """What threads have to do in one run of trio, and the clock that is held until it is done. On the loop."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._jobs = 0
+        self._threshold = math.inf
+
+    def begin(self) -> None:
+        """One more."""
+        if not self._jobs:
+            self._threshold, self._clock.autojump_threshold = self._clock.autojump_threshold, math.inf
+        self._jobs += 1
+
+    def end(self) -> None:
+        """One is done."""
+        self._jobs -= 1
+        if not self._jobs:
+            self._clock.autojump_threshold = self._threshold
+
+
+def _work_of(clock: object) -> Work:
+    """That of this run."""
+    try:
+        return _work.get()
+    except LookupError:
+        work = Work(clock)
+        _work.set(work)
+        return work
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """A test clock does not jump within."""
+    clock = trio.lowlevel.current_clock()
+    if not jumps_by_itself(clock):
+        yield
+        return
+    work = _work_of(clock)
+    work.begin()
+    try:
+        yield
+    finally:
+        work.end()
+
+
+async def on_thread(
+    function: Callable[..., T],
+    *arguments: object,
+    abandon_on_cancel: bool = False,
+    limiter: trio.CapacityLimiter | None = None,
+) -> T:
+    """What `function(*arguments)` gives, on a thread: for what would hold the loop up (see `trio.to_thread.run_sync`).
+
+    :param abandon_on_cancel: a cancelled wait ends at once, and the thread goes on for nobody.
+    """
+    with _held():
+        return await trio.to_thread.run_sync(function, *arguments, abandon_on_cancel=abandon_on_cancel, limiter=limiter)
+
+
 class HeldThreads:
     """Application threads, and a clock that does not jump while any of their jobs is not done."""
 
     def __init__(self, threads: Threads, clock: Any) -> None:
         self._threads = threads
-        self._clock = clock
+        self._work = _work_of(clock)
         self._token = trio.lowlevel.current_trio_token()
-        self._jobs = 0
-        self._threshold = math.inf
 
     def use(self, threads: Threads) -> None:
         """Stand before other threads from now on."""
@@ -53,20 +117,13 @@ class HeldThreads:
                 job()
             finally:
                 try:
-                    self._token.run_sync_soon(self._release)
+                    self._token.run_sync_soon(self._work.end)
                 except trio.RunFinishedError:
                     pass  # so has the clock
 
         self._threads.queue(held)
-        if not self._jobs:
-            self._threshold, self._clock.autojump_threshold = self._clock.autojump_threshold, math.inf
-        self._jobs += 1
+        self._work.begin()
 
     def go(self) -> None:
         """Run what was queued."""
         self._threads.go()
-
-    def _release(self) -> None:
-        self._jobs -= 1
-        if not self._jobs:
-            self._clock.autojump_threshold = self._threshold

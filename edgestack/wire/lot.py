@@ -40,7 +40,7 @@ from edgestack.wire.linger import Linger
 from edgestack.wire.outbox import Budget, Outbox
 from edgestack.wire.outlet import LotOutlet
 from edgestack.wire.receiving import LotSource, ReceivedBody
-from edgestack.wire.sending import Sender, begin, begin_file
+from edgestack.wire.sending import Sender, begin, begin_file, begin_file_on_tls
 from edgestack.wire.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -209,12 +209,14 @@ class Lot:
             if connection.holder is not None or connection.closed or len(h1.buffer) != left:
                 return
         try:
-            data = connection.sock.recv(RECEIVE)
+            data = connection.receive(RECEIVE)
         except WOULD_BLOCK as blocked:
             if connection.tls:  # a key update may have to be answered first, and the socket is full
                 owing = isinstance(blocked, ssl.SSLWantWriteError)
                 self.watch(connection, READABLE | WRITABLE if owing else READABLE)
             return
+        except ssl.SSLEOFError:
+            data = b""
         except OSError:
             self.close(connection, hard=True)
             return
@@ -288,12 +290,15 @@ class Lot:
         ):
             return begin(self, connection, exchange, response)
         if not response.at_once:
-            if type(response.body) is FileSegment and not connection.tls:
-                head = b"%b%b%08x\r\n\r\n" % (encode(response), self._tail_line, exchange.serial)
-                return begin_file(self, connection, exchange, response, head)
+            if type(response.body) is FileSegment:
+                exchange.head = encode(response)
+                head = b"%b%b%08x\r\n\r\n" % (exchange.head, self._tail_line, exchange.serial)
+                start = begin_file_on_tls if connection.tls else begin_file
+                return start(self, connection, exchange, response, head)
             return begin(self, connection, exchange, response)
         body: bytes = response.body  # type: ignore[assignment] # that is what `at_once` says
-        data = b"%b%b%08x\r\n\r\n%b" % (response.encoded or encode(response), self._tail_line, exchange.serial, body)
+        exchange.head = encoded = response.encoded or encode(response)
+        data = b"%b%b%08x\r\n\r\n%b" % (encoded, self._tail_line, exchange.serial, body)
         exchange.status = response.status
         exchange.bytes_out = len(body)
         try:
@@ -355,6 +360,8 @@ class Lot:
         """To the back of the queue: the rest in another turn. On the loop."""
         connection.holder = QUEUED
         self._queue.append(connection)
+        if not self._turning:
+            self.post(_nothing)  # a task gives it back, and the loop may be asleep
 
     def give_back(self, connection: Connection, keep: bool) -> None:
         """The holder is done with it. On the loop; threads go through `resume`.

@@ -240,7 +240,7 @@ class LotOutlet(ThreadOutlet):
         ):
             super().whole(response, data)
             return
-        head = response.encoded or encode(response)
+        exchange.head = head = response.encoded or encode(response)
         try:
             self._take_ticket()
             self._framed = WHOLE
@@ -267,7 +267,7 @@ class LotOutlet(ThreadOutlet):
             if connection.tls and len(data) > Sender.TLS_PIECE:
                 sent = self._send_pieces(data)
             else:
-                sent = connection.sock.send(data)
+                sent = connection.send(data)
         except WOULD_BLOCK:
             sent = 0
         except OSError:
@@ -278,10 +278,10 @@ class LotOutlet(ThreadOutlet):
 
     def _send_pieces(self, data: bytes) -> int:
         """On TLS: so that, when one is not taken, the sender knows to the byte what was offered. Returns what left."""
-        sock, view, at = self.connection.sock, memoryview(data), 0
+        send, view, at = self.connection.send, memoryview(data), 0
         while at < len(data):
             try:
-                at += sock.send(view[at : at + Sender.TLS_PIECE])
+                at += send(view[at : at + Sender.TLS_PIECE])
             except WOULD_BLOCK:
                 break
         return at

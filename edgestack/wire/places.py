@@ -75,6 +75,12 @@ class Places:
                 await trio.sleep_forever()
         self.close()
 
+    def leave(self) -> None:
+        """Accept no more, once those who have connected are in; handshakes that have begun go on."""
+        for place in self._places:
+            if place.acceptor is not None:
+                place.acceptor.leave()
+
     def stop(self) -> None:
         """Accept no more, and give up handshakes."""
         self._listening.cancel()

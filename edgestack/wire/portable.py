@@ -53,30 +53,35 @@ class Portable:
         self._token = trio.lowlevel.current_trio_token()
         self._serial = 0
 
-    async def serve(
-        self,
-        stream: trio.abc.Stream,
-        facts: Facts,
-        door: Door,
-        transport: trio.abc.Stream | None = None,
-        refusal: EdgeError | None = None,
-    ) -> None:
-        """Serve one connection until it closes.
+    async def serve(self, stream: trio.abc.Stream, facts: Facts, door: Door) -> None:
+        """Serve one connection until it closes."""
+        await self.see_through(self.admit(stream, facts, door))
+
+    def admit(
+        self, stream: trio.abc.Stream, facts: Facts, door: Door, transport: trio.abc.Stream | None = None
+    ) -> PortableStream:
+        """Take a connection in: from now on it counts as one.
 
         :param transport: what lies beneath a TLS stream; closing that one leaves it open.
-        :param refusal: answer with this, and close.
         """
         self.statistics.accepted += 1
         connection = PortableStream(self, stream, transport or stream, facts, door)
         self.table.add(connection)
         door.held += 1
+        return connection
+
+    async def see_through(self, connection: PortableStream, refusal: EdgeError | None = None) -> None:
+        """Serve a connection that was admitted, until it closes.
+
+        :param refusal: answer with this, and close.
+        """
         try:
             with connection.scope:
                 await connection.run(refusal)
         finally:
             self.table.discard(connection)
-            door.held -= 1
-            await trio.aclose_forcefully(transport or stream)
+            connection.door.held -= 1
+            await trio.aclose_forcefully(connection.transport)
             if not self.table and self.deserted is not None:
                 self.deserted()
 

@@ -1,6 +1,6 @@
 """From a listening socket to the portable driver: streams of trio, with `trio.SSLStream` where TLS is spoken.
 
-    accepted -> SocketStream ────────────────────────────► Portable.serve
+    accepted -> SocketStream ────────────────────────────► Portable.admit, see_through
              └─ Beneath(SocketStream) -> SSLStream -> shake ─┘
 
 The limits, the readable answer to plain HTTP on a TLS port, and the boundary are those of `accepting.py`.
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from edgestack.errors import EdgeError
 from edgestack.http.messages import Facts
 from edgestack.wire.accepting import Acceptor, full
 from edgestack.wire.connection import Door
-from edgestack.wire.tls import Certificates, sni_of
+from edgestack.wire.tls import Certificates, sni_of, tls_facts
 
 if TYPE_CHECKING:
     from edgestack.wire.portable import Portable
+    from edgestack.wire.portable_stream import PortableStream
 
 __all__ = ["PortableAcceptor"]
 
@@ -59,9 +61,9 @@ class PortableAcceptor(Acceptor):
 
     def _admit(self, client: socket.socket, facts: Facts, door: Door, over: bool) -> None:
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(client))
-        self._driver.nursery.start_soon(self._serve, client, stream, stream, facts, door, over)
+        self._begin(client, stream, stream, facts, door, over)
 
-    async def _shake(self, client: socket.socket, facts: Facts, certificates: Certificates) -> None:
+    async def _shake(self, client: socket.socket, facts: Facts, certificates: Certificates, over: bool) -> None:
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(client))
         tls = trio.SSLStream(Beneath(stream), certificates.context, server_side=True)
         await tls.do_handshake()
@@ -69,12 +71,12 @@ class PortableAcceptor(Acceptor):
         assert isinstance(shaken, ssl.SSLObject)
         facts.sni = sni_of(shaken)
         facts.client_certificate = shaken.getpeercert()
+        facts.tls = tls_facts(shaken)
         driver = self._driver
         driver.shaking.discard(client)
-        over = self._is_full()
-        driver.nursery.start_soon(self._serve, client, tls, stream, facts, self._door, over)
+        self._begin(client, tls, stream, facts, self._door, over)
 
-    async def _serve(
+    def _begin(
         self,
         client: socket.socket,
         stream: trio.abc.Stream,
@@ -83,9 +85,14 @@ class PortableAcceptor(Acceptor):
         door: Door,
         over: bool,
     ) -> None:
+        """The connection counts from now on; its task begins when the loop comes to it."""
+        connection = self._driver.admit(stream, facts, door, transport)
+        self._driver.nursery.start_soon(self._serve, client, connection, full() if over else None)
+
+    async def _serve(self, client: socket.socket, connection: PortableStream, refusal: EdgeError | None) -> None:
         sockets = self._driver.sockets
         sockets.add(client)
         try:
-            await self._driver.serve(stream, facts, door, transport, full() if over else None)
+            await self._driver.see_through(connection, refusal)
         finally:
             sockets.discard(client)

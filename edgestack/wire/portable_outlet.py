@@ -52,6 +52,10 @@ class PortableOutlet(ThreadOutlet):
         """Whether the connection goes on after this answer."""
         return self._framed is not None and self._framed.keep
 
+    def desert(self) -> None:
+        """The client has left: the thread's next piece tells it so, as on the lot. On the loop."""
+        self._gone = True
+
     def _tell(self) -> None:
         self.filled.set()
 

@@ -9,8 +9,9 @@ What an answer may be, its framing, its limits and its log line are those of the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
@@ -23,6 +24,7 @@ from edgestack.wire.h1_answer import Tail, frame
 from edgestack.wire.outbox import READ_BACK
 from edgestack.wire.pace import Pace, pace_of, send_gap
 from edgestack.wire.portable_outlet import PortableOutlet
+from edgestack.wire.portable_watch import Watch
 from edgestack.wire.receiving import ReceivedBody
 from edgestack.wire.sending import pieces_of
 from edgestack.wire.streaming import on_the_wire
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PortableStream"]
 
+T = TypeVar("T")
 log = logging.getLogger("edgestack.error")
 _tail = Tail()
 
@@ -44,13 +47,18 @@ class PortableStream:
     ) -> None:
         self._driver = driver
         self._stream = stream
-        self._transport = transport
+        self.transport = transport
         self._facts = facts
-        self._door = door
+        self.door = door
         self._h1 = H1(driver.limits)
         self._sent = 0
         self._gap = driver.timeouts.send_gap
         self._pace: Pace | None = None
+        self._watch: Watch | None = None
+        self._ahead = b""
+        """What a watch has read."""
+        self._fresh = True
+        """Nothing was asked yet: one that comes just when the server stops is heard all the same."""
         self.scope = trio.CancelScope()
         """Cancelled when the server waits no longer."""
         self.idle: trio.CancelScope | None = None
@@ -63,6 +71,14 @@ class PortableStream:
 
         :raises Disconnected: the connection is broken.
         """
+        if self._watch is not None:
+            await self._watch.stop()
+        if self._ahead:
+            data, self._ahead = self._ahead, b""
+            return data
+        return await self._read()
+
+    async def _read(self) -> bytes:
         try:
             return bytes(await self._stream.receive_some(RECEIVE))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -99,8 +115,15 @@ class PortableStream:
         except Disconnected:
             pass  # the client left; its exchange is finished and logged
         except Exception as error:
-            self._driver.count_failure()
-            log.error("between two requests: the connection from %s failed", self._facts.remote_addr, exc_info=error)
+            self._failed("between two requests", error)
+        finally:
+            if self._watch is not None:
+                self._watch.end()
+
+    def _failed(self, what: str, error: Exception) -> None:
+        """A boundary caught a bug: log it and count it."""
+        self._driver.count_failure()
+        log.error("%s: the connection from %s failed", what, self._facts.remote_addr, exc_info=error)
 
     async def _exchanges(self) -> bool:
         """Answer until the connection is not to go on. True: a last answer is on its way, and the close lingers."""
@@ -122,7 +145,7 @@ class PortableStream:
         while (request := h1.next_request()) is None:
             now = trio.current_time()
             if not h1.buffer:
-                if driver.draining:
+                if driver.draining and not self._fresh and not self._ahead:
                     return None
                 until = None
                 deadline = now + (driver.timeouts.keepalive or driver.timeouts.head)
@@ -135,6 +158,7 @@ class PortableStream:
                     raise error
                 return None
             h1.feed(data)
+        self._fresh = False
         return request
 
     async def _wait(self, deadline: float) -> bytes:
@@ -154,15 +178,17 @@ class PortableStream:
     async def _refuse(self, error: EdgeError) -> None:
         self._driver.statistics.refused += 1
         exchange = self._driver.exchange(self._facts, self._h1.unreadable())
-        exchange.ends = self._door.ends
+        exchange.ends = self.door.ends
         try:
-            await self._reply(exchange, self._door.errors(exchange, error))
+            await self._reply(exchange, self.door.errors(exchange, error))
         finally:
             exchange.finish()
 
     async def _linger(self) -> None:
         """Read on for a while, so that the client sees the answer and not a reset (E8)."""
-        left, transport = self._driver.limits.linger, self._transport
+        left, transport = self._driver.limits.linger, self.transport
+        if self._watch is not None:
+            await self._watch.stop()
         with trio.move_on_after(self._driver.timeouts.linger):
             try:
                 if transport is not self._stream:
@@ -176,7 +202,7 @@ class PortableStream:
 
     async def _leave(self) -> None:
         """Close an idle connection; where TLS speaks, not without a word."""
-        if self._transport is not self._stream:
+        if self.transport is not self._stream:
             with trio.move_on_after(self._driver.timeouts.linger):
                 await self._stream.aclose()
 
@@ -195,8 +221,7 @@ class PortableStream:
             raise
         except Exception as error:
             exchange.status = exchange.status or 500
-            driver.count_failure()
-            log.error("%s: the connection from %s failed", exchange.request_id, self._facts.remote_addr, exc_info=error)
+            self._failed(exchange.request_id, error)
             raise Disconnected from None
         except BaseException:  # Cancelled: the server waits no longer
             exchange.status = exchange.status or 503
@@ -205,9 +230,10 @@ class PortableStream:
             exchange.finish()
 
     async def _answer(self, exchange: Exchange) -> bool:
-        answer: Any = self._door.handle(exchange)
+        answer: Any = self.door.handle(exchange)
         if not isinstance(answer, (Response, AppCall)):
-            answer = await answer
+            waiting: Awaitable[Response | AppCall] = answer
+            answer = await self._watched(lambda: waiting)
         self._pace = pace_of(exchange, trio.current_time)
         self._gap = send_gap(exchange, self._driver.timeouts.send_gap)
         if isinstance(answer, AppCall):
@@ -234,7 +260,7 @@ class PortableStream:
                 await self._send_pieces(exchange, head, pieces_of(response), framed.bare)
             else:
                 await self.send(head)
-                await self._until_left(lambda: on_the_wire(exchange, response, framed, self.send))
+                await self._watched(lambda: on_the_wire(exchange, response, framed, self.send), end_is_gone=True)
         except Disconnected:
             if self._sent < before:
                 exchange.status = 499  # the client left before its answer, as nginx has it
@@ -244,36 +270,49 @@ class PortableStream:
                 exchange.bytes_out = max(0, self._sent - before)
         return framed.keep
 
-    async def _until_left(self, send: Callable[[], Any]) -> None:
-        """Send a stream; a client that leaves meanwhile is not waited for until the next piece (design: rule 8)."""
-        left = False
+    async def _watched(
+        self, work: Callable[[], Awaitable[T]], gone: Callable[[], None] | None = None, *, end_is_gone: bool = False
+    ) -> T:
+        """What `work` gives; a client that leaves meanwhile is not waited for.
 
-        async def watch() -> None:
-            nonlocal left
-            if self._h1.buffer:
-                return
-            try:
-                data = await self.receive()
-            except Disconnected:
-                data = b""
-            if data:
-                self._h1.feed(data)
-                return
-            left = True
-            nursery.cancel_scope.cancel()
+        :param gone: what to do when it has left; without that the work is cancelled.
+        """
+        if self._watch is not None:
+            await self._watch.stop()
+        scope = trio.CancelScope()
+        self._watch = watch = Watch(self._look, gone or scope.cancel, end_is_gone)
+        self._driver.nursery.start_soon(watch.run)
+        try:
+            with scope:
+                return await work()
+        finally:
+            watch.end()
+        raise Disconnected
 
-        failed: Exception | None = None
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch)
-            try:
-                await send()
-            except Exception as error:  # carried out of the nursery as it is, not in a group
-                failed = error
-            nursery.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
-        if left:
-            raise Disconnected
+    async def _look(self) -> bool:
+        """Wait for what the client does next; whether that is its end. What had to be read for it is kept.
+
+        :raises Disconnected: the connection is broken, or this failed, which is logged and counted.
+        """
+        try:
+            transport = self.transport
+            if isinstance(transport, trio.SocketStream):
+                if not await transport.socket.recv(1, socket.MSG_PEEK):
+                    return True
+                if transport is self._stream:
+                    return False
+            if len(self._h1.buffer) + len(self._ahead) >= RECEIVE:
+                return False  # a long pipeline is read when its turn comes, and no sooner
+            data = await self._read()  # on TLS this may be close_notify
+            self._ahead += data
+            return not data
+        except Disconnected:
+            raise
+        except (OSError, trio.ClosedResourceError):
+            raise Disconnected from None
+        except Exception as error:
+            self._failed("while it was held", error)
+            raise Disconnected from None
 
     async def _send_pieces(self, exchange: Exchange, head: bytes, pieces: list[Piece], bare: bool) -> None:
         if pieces and not bare and isinstance(pieces[0], bytes):
@@ -308,13 +347,7 @@ class PortableStream:
         self._driver.threads.go()
         outbox, begun = outlet.outbox, self._sent
         try:
-            while not outbox.finished:
-                piece = outbox.take()
-                if piece is not None:
-                    await self._send_piece(exchange, piece)
-                elif not outbox.finished:
-                    await outlet.filled.wait()
-                    outlet.filled = trio.Event()
+            await self._watched(lambda: self._empty(exchange, outlet), outlet.desert)
         except Disconnected:
             if self._sent == begun:
                 exchange.status, exchange.bytes_out = 499, 0
@@ -326,3 +359,14 @@ class PortableStream:
         if outlet.truncated:
             raise Disconnected
         return outlet.keep
+
+    async def _empty(self, exchange: Exchange, outlet: PortableOutlet) -> None:
+        """Send what an application's thread puts into its outbox, to the last piece."""
+        outbox = outlet.outbox
+        while not outbox.finished:
+            piece = outbox.take()
+            if piece is not None:
+                await self._send_piece(exchange, piece)
+            elif not outbox.finished:
+                await outlet.filled.wait()
+                outlet.filled = trio.Event()

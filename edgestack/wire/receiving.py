@@ -58,7 +58,7 @@ class LotSource:
         self._lot.watch(connection, 0)
         while True:
             try:
-                return connection.sock.recv(RECEIVE)
+                return connection.receive(RECEIVE)
             except WOULD_BLOCK:
                 await trio.lowlevel.wait_readable(connection.fd)
             except OSError:
@@ -69,7 +69,7 @@ class LotSource:
         connection = self._connection
         while data:
             try:
-                data = data[connection.sock.send(data) :]
+                data = data[connection.send(data) :]
             except WOULD_BLOCK:
                 await trio.lowlevel.wait_writable(connection.fd)
             except OSError:

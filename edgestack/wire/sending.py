@@ -1,6 +1,7 @@
 """The one room that moves answers out on the lot: bytes, files and outboxes, onto non-blocking sockets.
 
     begin(response)   frame it, send what goes at once, let a Sender do the rest
+    begin_file        the short road for a run of a file on a connection that goes on (on TLS: begin_file_on_tls)
     Sender            a callback on the lot: writes when the socket can take more, gives the connection back at the end
 
 Head and body leave in one call when both are in memory. A head before a file is sent on its own, without MSG_MORE: held
@@ -28,7 +29,10 @@ from edgestack.wire.pace import pace_of, send_gap
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
 
-__all__ = ["Sender", "begin", "begin_file", "pieces_of", "unread"]
+__all__ = ["Sender", "begin", "begin_file", "begin_file_on_tls", "pieces_of", "unread"]
+
+RECORD = 16 * 1024
+"""Bytes of content in one TLS record, at most (RFC 8446 §5.1)."""
 
 log = logging.getLogger("edgestack.error")
 _tail = Tail()
@@ -76,7 +80,7 @@ def begin_file(lot: Lot, connection: Connection, exchange: Exchange, response: R
     exchange.bytes_out = size = segment.length
     sent = moved = 0
     try:
-        sent = connection.sock.send(head)
+        sent = connection.send(head)
         if sent == len(head):
             moved = os.sendfile(connection.fd, segment.fd, segment.offset, min(size, Sender.PLAIN_TURN))
             if moved == size:
@@ -85,9 +89,39 @@ def begin_file(lot: Lot, connection: Connection, exchange: Exchange, response: R
                 return True
     except OSError:
         pass  # full, or broken: the Sender's first write tells which
-    rest = FileSegment(segment.file, segment.offset + moved, size - moved)
+    rest = segment.after(moved)
     owed = (head[sent:], rest) if sent < len(head) else (rest,)
     return Sender(lot, connection, exchange, Outbox(*owed), keep=True, begun=sent > 0).run()
+
+
+def begin_file_on_tls(lot: Lot, connection: Connection, exchange: Exchange, response: Response, head: bytes) -> bool:
+    """The same on TLS: the head shares its record with the beginning of the file, and a small one needs no Sender."""
+    segment = response.body
+    assert isinstance(segment, FileSegment)
+    exchange.status = response.status
+    exchange.bytes_out = size = segment.length
+    piece: bytes | memoryview = head + segment.read(0, max(0, RECORD - len(head)))
+    read = len(piece) - len(head)
+    begun, offered = False, 0
+    try:
+        while piece and read <= Sender.TLS_TURN:
+            offered = len(piece)
+            sent = connection.send(piece)
+            begun, offered = True, 0
+            if sent < len(piece):
+                piece = piece[sent:]
+                break
+            piece = segment.read(read, Sender.TLS_PIECE)
+            read += len(piece)
+        else:
+            if read == size and not piece:
+                connection.deadline = lot.now + lot.timeouts.keepalive
+                exchange.finish()
+                return True
+    except OSError:
+        pass  # full, or broken: the Sender's first write tells which
+    owed = (bytes(piece), segment.after(read)) if read < size else (bytes(piece),)
+    return Sender(lot, connection, exchange, Outbox(*owed), keep=True, begun=begun, offered=offered).run()
 
 
 def pieces_of(response: Response) -> list[Piece]:
@@ -248,7 +282,7 @@ class Sender:
         piece = owed if len(owed) <= most else memoryview(owed)[:most]
         if connection.tls:
             self._offered = len(piece)
-        sent = connection.sock.send(piece)
+        sent = connection.send(piece)
         self._offered = 0
         self._begun = True
         if pace is not None:

@@ -55,7 +55,7 @@ EXPLAINED = [
          "rewrite: ^/old/ fits: /app/ (last)  (:22)", "jump: to /app/", "route: /app  (:15)",
          "access: 127.0.0.1 is let in: no network has it  (:18)",
          "rate: 1/s by '127.0.0.1': 0 of burst 0 used, passes  (:19)",
-         "content: the application main:app  (:17)", "answer: 200"],
+         "content: the application main:app, which is not called: 200 is assumed  (:17)", "answer: 200"],
     ),
     (
         "GET", "https://example.com/pages/x",
@@ -75,7 +75,7 @@ EXPLAINED = [
 @pytest.mark.parametrize(("method", "url", "expected"), EXPLAINED, ids=[url for _, url, _ in EXPLAINED])
 def test_explain(tmp_path: Path, method: str, url: str, expected: list[str]) -> None:
     told = [str(step).replace(f"{tmp_path}/edgestack.toml", "") for step in plan(tmp_path, TEXT).explain(method, url)]
-    assert told == [line.format(tmp_path) for line in expected]
+    assert told == [*(line.format(tmp_path) for line in expected), "log: combined to standard output"]
 
 
 def test_explain_says_who_refuses(tmp_path: Path) -> None:
@@ -84,6 +84,94 @@ def test_explain_says_who_refuses(tmp_path: Path) -> None:
         ("access", "192.0.2.7 is refused, 403"),
         ("refused", "403"),
     ]
+
+
+SECRET = """
+[[route]]
+match = "/"
+static = "site/"
+app = "main:app"
+[[route]]
+match = "/tried/"
+static = "site/"
+app = "main:app"
+try = ["$uri"]
+[[route]]
+match = "/secret/"
+static = "site/"
+basic_auth = "users"
+"""
+
+
+def test_explain_refuses_who_brings_no_password(tmp_path: Path) -> None:
+    """What needs no check is not called 200; what needs one goes on, as if it passed."""
+    (tmp_path / "users").write_text("alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")
+    made = plan(tmp_path, SECRET)
+
+    def told(*fields: tuple[str, str]) -> list[str]:
+        return [step.says for step in made.explain("GET", "/secret/a.txt", fields)][1:-1]
+
+    assert told() == ["no credentials: refused with 401", "401: no credentials", "401"]
+    assert told(("Authorization", "Basic ???"))[1:] == ["401: credentials that cannot be read", "401"]
+    sent = told(("Authorization", "Basic YWxpY2U6cGFzc3dvcmQ="))
+    assert sent == ["'alice': the password would be checked", f"the file {tmp_path}/site/a.txt", "200"]
+
+
+@pytest.mark.parametrize(("path", "line"), [("/x", 5), ("/tried/x", 9)])
+def test_explain_knows_the_applications_own_line(tmp_path: Path, path: str, line: int) -> None:
+    (tmp_path / "users").touch()
+    steps = plan(tmp_path, SECRET).explain("POST", path)
+    (content,) = [step for step in steps if step.name == "content"]
+    assert content.says.startswith("the application main:app")
+    assert content.origin is not None
+    assert content.origin.line == line
+
+
+LOGGED = """
+[server]
+access_log = "{target}"
+log_format = "json"
+[log_formats]
+short = "$status"
+[[site]]
+hosts = "example.com"
+canonical = "www"
+errors = {{ "404" = "/quiet/sorry" }}
+  [[site.route]]
+  static = "site/"
+  [[site.route]]
+  match = "/short/"
+  respond = 204
+  log = "short"
+  limit = {{ connections = 10 }}
+  [[site.route]]
+  match = "/quiet/"
+  respond = "sorry"
+  log = "off"
+"""
+
+ENDS = [
+    ("access.log", "https://www.example.com/", ["log: json to {}/access.log"]),
+    ("access.log", "https://www.example.com/short/",
+     ["end: the place of '127.0.0.1' among the requests at once is given back", "log: short to {}/access.log  (:16)"]),
+    ("access.log", "https://www.example.com/quiet/", ["log: off  (:21)"]),
+    ("access.log", "https://www.example.com/nothing", ["log: off  (:21)"]),
+    ("access.log", "https://example.com/", ["log: json to {}/access.log"]),
+    ("access.log", "https://other.test/", ["log: json to {}/access.log"]),
+    ("-", "https://www.example.com/", ["log: json to standard output"]),
+    ("off", "https://www.example.com/short/",
+     ["end: the place of '127.0.0.1' among the requests at once is given back", "log: off  (:16)"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "url", "expected"), ENDS)
+def test_explain_tells_the_ends(tmp_path: Path, target: str, url: str, expected: list[str]) -> None:
+    """The line in the log, in the form of the last route, and what is given back; nothing is opened."""
+    steps = plan(tmp_path, LOGGED.format(target=target)).explain("GET", url)
+    told = [str(step).replace(f"{tmp_path}/edgestack.toml", "") for step in steps]
+    assert told[-len(expected) - 1].partition(":")[0] in ("answer", "canonical", "site")
+    assert told[-len(expected) :] == [line.format(tmp_path) for line in expected]
+    assert not (tmp_path / "access.log").exists()
 
 
 def test_explain_changes_nothing(tmp_path: Path) -> None:
@@ -174,6 +262,25 @@ def test_an_application_is_loaded_only_if_a_test_needs_it(tmp_path: Path, monkey
     monkeypatch.delitem(sys.modules, "tested_app", raising=False)
     with pytest.raises(ConfigError):
         run_tests(made)
+
+
+PAGED = """
+[[route]]
+app = "paged_app:app"
+errors = { "500" = "/pages/sorry.html" }
+[[route]]
+match = "/pages/"
+static = "pages/"
+[[test]]
+request = "GET /x"
+expect = { status = 500, body = "sorry", route = "/pages/" }
+"""
+
+
+def test_a_page_for_an_application_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "paged_app.py").write_text("def app(environ, start_response):\n    raise ValueError('a bug')\n")
+    assert [outcome.failures for outcome in run_tests(plan(tmp_path, PAGED))] == [()]
 
 
 def test_without_tests_nothing_runs(tmp_path: Path) -> None:

@@ -10,7 +10,11 @@ from compose_kit import Running, plan
 
 from edgestack.compose import Resources
 from edgestack.compose.chains import ORDER, Maker
+from edgestack.config.map_checks import noted_variables
+from edgestack.config.model import Listener
 from edgestack.http.messages import Exchange
+from edgestack.http.variables import Scope
+from edgestack.phases.access_log import AccessLog
 from edgestack.routing import Locations
 
 SITES = """
@@ -173,3 +177,46 @@ async def test_auth_request_asks_what_is_internal(tmp_path: Path) -> None:
     running = Running(tmp_path, text)
     assert (await running.get("/x")).body == "in"
     assert (await running.get("/shut/x")).status == 403
+
+
+ASKED = """
+[log_formats]
+short = "$request_uri $user $http_x_user"
+[[site]]
+hosts = "localhost"
+default = true
+auth_request = { path = "/auth", set = { user = "X-User" }, copy = "X-User" }
+  [[site.route]]
+  respond = "hello $user, and not $http_x_user from you"
+  headers = { set = { X-Was = "$user" } }
+  log = "short"
+  [[site.route]]
+  match = "= /auth"
+  app = "main:app"
+  internal = true
+  auth_request = false
+  [[site.route]]
+  match = "/free/"
+  auth_request = false
+  respond = "hello $user"
+"""
+
+
+async def test_what_auth_request_sets_and_copies(tmp_path: Path) -> None:
+    """nginx: auth_request_set. A body, a field, a log line; the application sees what the answer said."""
+    running = Running(tmp_path, ASKED)
+    scope = Scope(maps=noted_variables(running.plan.sites))
+    log = AccessLog(str(tmp_path / "log"), "short", formats=dict(running.plan.config.log_formats), scope=scope)
+
+    def who(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("204 No Content", [("X-User", "ann")])
+        return []
+
+    applications = dict.fromkeys(running.plan.applications, who)
+    running.handle = running.plan.assemble(Resources(applications, (log.end,), access_log=log))(Listener()).handle
+    got = await running.get("/x", ("X-User", "forged"))
+    assert got.body == "hello ann, and not ann from you"
+    assert got.fields["X-Was"] == "ann"
+    assert (await running.get("/free/")).body == "hello "
+    log.close()
+    assert (tmp_path / "log").read_text() == "/x ann ann\n/free/ - -\n"

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from compose_kit import Running
 
+from edgestack.kept import Kept
+
 ROUTES = """
 [server]
 tls = false
@@ -174,7 +176,7 @@ match = "/abroad/"
 rewrite = { from = "^", to = "https://example.org$request_uri" }
 [[route]]
 match = "/ring/"
-rewrite = { from = "^/ring/", to = "/ring/x" }
+rewrite = { from = "^/ring/", to = "/ring/$args" }
 """
 
 REWRITTEN = [
@@ -293,3 +295,46 @@ async def test_conditions(
     got = await Running(tmp_path, CONDITIONS).get(path, *fields, method=method)
     assert got.status == expected[0]
     assert expected[1] in (None, got.body)
+
+
+LIMITED = """
+[server]
+tls = false
+[[site]]
+hosts = ["localhost"]
+default = true
+limit = {{ {shared} }}
+errors = {{ "4xx" = "/pages/sorry.html" }}
+  [[site.route]]
+  match = "/"
+  static = "site/"
+  try = ["$uri", "/app/index"]
+  limit = {{ body = "1MB", {own} }}
+  [[site.route]]
+  match = "/app"
+  app = "main:app"
+  [[site.route]]
+  match = "~ ^/pages/(.*)$"
+  static = {{ root = "." }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "again"),
+    [
+        ('rate = "2/h", burst = 1, delay = 1', "connections = 9", [200, 429]),
+        ("connections = 1", 'rate = "9/s", burst = 9, delay = 9', [200]),
+    ],
+)
+async def test_a_limit_of_the_site_counts_a_request_once(
+    tmp_path: Path, shared: str, own: str, again: list[int]
+) -> None:
+    """Its routes have it in links of their own: one beside another limit, one in the scope of a regex. A request that
+    goes on in a second route (`try`, `errors`) takes one place, as in nginx; a refused one is shown its page."""
+    kept = Kept()
+    with kept.next() as keep:
+        running = Running(tmp_path, LIMITED.format(shared=shared, own=own), keep=keep)
+    for status in (200, *again):
+        got = await running.get("/nothing")
+        assert got.status == status
+        assert got.body == ("/app|/index|" if status == 200 else "sorry")

@@ -199,8 +199,8 @@ def test_variables_and_presets_are_listed() -> None:
 
 def test_every_flag_has_its_key() -> None:
     assert set(FLAGS) == {
-        "bind", "tls", "cert", "key", "redirect_http", "threads", "max_body", "max_connections", "keepalive",
-        "graceful_timeout", "access_log", "error_log", "log_format", "ready_file", "pid", "open", "dev",
+        "bind", "tls", "cert", "key", "redirect_http", "redirect_plain", "threads", "max_body", "max_connections",
+        "keepalive", "graceful_timeout", "access_log", "error_log", "log_format", "ready_file", "pid", "open", "dev",
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 from edgestack.config.listeners import Listener
 from edgestack.config.load import FILE_NAME, find, load
 from edgestack.config.matching import Match
-from edgestack.config.model import App, Config, HeaderRules, Limit, Redirect, Respond, Route, Static
+from edgestack.config.model import App, AuthRequest, Config, HeaderRules, Limit, Redirect, Respond, Route, Static
 from edgestack.config.overrides import Override, from_environment, from_flags
 from edgestack.config.problems import ConfigErrors
 from edgestack.config.show import settings
@@ -131,6 +131,25 @@ def test_listeners_come_from_three_keys() -> None:
 )
 def test_the_first_listener(text: str, expected: Listener) -> None:
     assert config(text).listeners[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "overlap"),
+    [
+        ("0.0.0.0:80", "[::]:80", False), ("0.0.0.0:80", "[::1]:80", False), ("[::]:80", "127.0.0.1:80", False),
+        ("0.0.0.0:80", "127.0.0.1:80", True), ("[::]:80", "[::1]:80", True), (":80", "[::]:80", True),
+        (":80", "0.0.0.0:80", True), ("127.0.0.1:80", ":80", True), ("localhost:80", "[::]:80", True),
+        ("127.0.0.1:80", "127.0.0.2:80", False), ("127.0.0.1:80", "127.0.0.1:81", False), (":0", ":0", False),
+        ("unix:/a", "unix:/a", True), ("unix:/a", "fd://3", False), ("fd://3", "fd://3", True),
+    ],
+)  # fmt: skip
+def test_listeners_that_take_the_same_address(first: str, second: str, overlap: bool) -> None:
+    """ "[::]" takes IPv6 alone, so that both families may have a listener of their own, as in nginx."""
+    text = f"[server]\nbind = ['{first}', '{second}']\n[[route]]\nrespond = 'x'\n"
+    if overlap:
+        assert "is listened on already" in why(text)
+    else:
+        assert len(config(text).listeners) == 2
 
 
 def test_a_redirect_alone_leaves_the_default_listener() -> None:
@@ -365,7 +384,20 @@ def test_a_site_s_auth_request_does_not_ask_about_itself() -> None:
         auth_request = "/auth"
         route = [{ respond = "x" }, { match = "= /auth", respond = 204 }]
     """)
-    assert [route.auth_request for route in made.sites[0].routes] == ["/auth", ""]
+    assert [route.auth_request for route in made.sites[0].routes] == [AuthRequest("/auth"), None]
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("10.0.0.1", "10.0.0.1"), ("10.0.0.0/8", "10.0.0.0/8"), ("2001:DB8::/32", "2001:db8::/32"),
+        ("::ffff:10.0.0.1", "10.0.0.1"), ("::ffff:10.0.0.0/104", "10.0.0.0/8"), ("::/0", "::/0"),
+        ("::ffff:0:0/96", "0.0.0.0/0"), ("::/64", "::/64"),
+    ],
+)  # fmt: skip
+def test_networks(text: str, network: str) -> None:
+    """Clients within ::ffff:0:0/96 are known by their IPv4 addresses, so rules for them are rules for those."""
+    assert config(f"[[route]]\nrespond = 'x'\ndeny = '{text}'").routes[0].deny == (network,)
 
 
 @pytest.mark.parametrize(
@@ -379,6 +411,7 @@ def test_a_site_s_auth_request_does_not_ask_about_itself() -> None:
          (("example.com", "www.example.com"),)),
         ("hosts = 'BÜCHER.example.'", ("xn--bcher-kva.example",), ()),
         ("hosts = '[::1]'", ("[::1]",), ()),
+        ("hosts = '[2001:DB8:0:0::1]'", ("[2001:db8::1]",), ()),
     ],
 )  # fmt: skip
 def test_hosts(text: str, hosts: tuple[str, ...], moved: tuple[tuple[str, str], ...]) -> None:
@@ -423,6 +456,16 @@ def test_maps_stand_after_those_that_they_look_at() -> None:
     assert [name for name, _ in made.maps] == ["c", "b", "a"]
 
 
+@pytest.mark.parametrize(("links", "told"), [(30, False), (31, False), (32, True)])
+def test_how_deep_maps_may_look(links: int, told: bool) -> None:
+    chain = "".join(f"[map.m{at}]\nfrom = '$m{at + 1}'\nto = {{ a = 'b' }}\n" for at in range(links))
+    text = f"{chain}[map.m{links}]\nfrom = '$host'\nto = {{ a = 'b' }}\n[[route]]\nrespond = '$m0'\n"
+    if told:
+        assert "more than 32 deep" in why(text)
+    else:
+        assert len(config(text).maps) == links + 1
+
+
 def test_a_route_that_only_refuses_or_rewrites_needs_no_content() -> None:
     assert config("[[route]]\nmatch = '/.git/'\ndeny = 'all'").routes[0].deny == ("all",)
     assert config("[[route]]\nmatch = '/x/'\nrewrite = { from = '^/x/', to = '/' }").routes[0].rewrite[0].flag == "last"
@@ -460,6 +503,16 @@ def big() -> str:
         f'limit = {{ rate = "10/s", burst = 20 }}\n' for n in range(50)
     )  # fmt: skip
     return "\n".join((*prefixes, *exact, *regexes))
+
+
+def test_kinds_of_routes_do_not_multiply() -> None:
+    """Regexes, final prefixes and prefixes are compared pair by pair, never three by three."""
+    kinds = ("~ ^/r", "^~ /f", "/p")
+    text = "".join(f"[[route]]\nmatch = '{kind}{n}/'\nrespond = 204\n" for n in range(400) for kind in kinds)
+    Path(FILE_NAME).write_text(text)
+    started = time.process_time()
+    assert len(load(FILE_NAME).config.routes) == 1200
+    assert time.process_time() - started < (1.0 if sys.gettrace() is None else 10.0)
 
 
 def test_500_routes_are_checked_in_time() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from wsgi_kit import FakeBody, call, get
 
-from edgestack.content.app_streams import ErrorStream
+from edgestack.content.app_streams import LONGEST_LINE, ErrorStream
 from edgestack.content.environ import BLOCKS_KEPT, NAMES_KEPT, PLACES_KEPT, Environs
 from edgestack.errors import ClientError
 from edgestack.http.forwarding import TrustedProxies
@@ -319,13 +319,14 @@ def test_the_flags_tell_the_truth(flag: str, value: bool) -> None:
 
 
 def test_errors_is_a_text_stream_to_the_error_log() -> None:
-    """F13: line by line, under the request's id; what is only begun follows at flush, or at the end."""
+    """F13: line by line, under the request's id; pieces are joined until the line ends, or the request."""
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         errors = environ["wsgi.errors"]
         print("one", 2, file=errors)
         errors.writelines(["th", "ree\nfo"])
         errors.flush()
+        errors.write("ur\n")
         with pytest.raises(TypeError):
             errors.write(b"bytes")
         assert errors.write("the end") == 7
@@ -334,7 +335,28 @@ def test_errors_is_a_text_stream_to_the_error_log() -> None:
 
     told = call(application)
     prefix = told.exchange.request_id + ": "
-    assert told.log.splitlines() == [prefix + line for line in ("one 2", "three", "fo", "the end")]
+    assert told.log.splitlines() == [prefix + line for line in ("one 2", "three", "four", "the end")]
+
+
+@pytest.mark.parametrize("by", [1, 1000, 10**6])
+def test_a_line_without_an_end_is_bounded(by: int) -> None:
+    """F13: what waits for its end is no more than a line may be, however it comes."""
+    longest, held = LONGEST_LINE, []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        errors, text = environ["wsgi.errors"], "x" * (2 * longest + 1)
+        for at in range(0, len(text), by):
+            errors.write(text[at : at + by])
+            held.append(len(errors.begun))
+        errors.write("\n" + "y" * longest + "\n\n")
+        start_response("200 OK", [])
+        return [b"x"]
+
+    told = call(application)
+    assert max(held) <= longest
+    prefix = told.exchange.request_id + ": "
+    expected = ["x" * longest, "x" * longest, "x", "y" * longest, ""]
+    assert told.log.split("\n") == [prefix + line for line in expected]
 
 
 def test_what_was_written_before_a_failure_stands_before_its_traceback() -> None:

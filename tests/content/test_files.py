@@ -221,7 +221,7 @@ def test_private_files(site: Path, tmp_path: Path) -> None:
     assert served.locate("/again.txt").status == 404
 
 
-@pytest.mark.parametrize("marker", ["pyproject.toml", "edgestack.toml"])
+@pytest.mark.parametrize("marker", ["pyproject.toml", "edgestack.toml", "setup.py"])
 def test_a_projects_own_folder(site: Path, marker: str) -> None:
     """C15: serving `.` hides certs/, src/ and *.toml, and says so."""
     for name in (marker, "certs/ca.pem", "src/main.py", "deep/x.toml", "manage.py", "deep/certs/x.txt", "srcs/a.txt"):
@@ -235,6 +235,13 @@ def test_a_projects_own_folder(site: Path, marker: str) -> None:
         assert served.locate(path).status == 404, path
     for path in ("/a.txt", "/deep/certs/x.txt", "/srcs/a.txt"):
         assert served.locate(path).kind == "file", path
+
+
+@pytest.mark.parametrize("marker", ["requirements.txt", "manage.py", ".venv/pyvenv.cfg"])
+def test_a_projects_folder_has_other_marks_too(site: Path, marker: str) -> None:
+    """C15"""
+    write(site / marker)
+    assert "*.py" in hidden_names(site)
 
 
 def test_another_folder_hides_nothing_more(site: Path) -> None:

@@ -123,6 +123,7 @@ class FakeChain:
 
     def __init__(self, *filters: Callable[[Exchange, Response], Response]) -> None:
         self.filters = filters
+        self.recover = None
         self.shown: list[EdgeError] = []
 
     def errors(self, exchange: Exchange, error: EdgeError) -> Response:

@@ -30,6 +30,7 @@ from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 from edgestack.compose import Plan, Resources, compose
 from edgestack.config import model
 from edgestack.http.messages import Exchange, Facts
+from edgestack.http.variables import VARIABLES
 from edgestack.routing import Chain, spine
 from edgestack.stack import Stack
 from edgestack.wire.connection import Door
@@ -58,6 +59,9 @@ class Record:
     target: str
     bytes_out: int
     request_id: str
+    bytes_sent: int
+    tls: str
+    """Version and cipher."""
 
 
 @dataclass
@@ -80,9 +84,15 @@ class Records:
         if self.broken:
             raise RuntimeError("the log is broken")
         request = exchange.request
-        self.lines.append(
-            Record(exchange.status, request.method, request.target, exchange.bytes_out, exchange.request_id)
+        sent, version, cipher = (
+            VARIABLES[name].read(exchange) for name in ("bytes_sent", "ssl_protocol", "ssl_cipher")
         )
+        self.lines.append(
+            Record(
+                exchange.status, request.method, request.target, exchange.bytes_out, exchange.request_id,
+                int(sent or 0), f"{version} {cipher}",
+            )
+        )  # fmt: skip
 
     def bind(self, clock: object, wake: object) -> None:
         pass
@@ -125,9 +135,16 @@ class Handmade:
 class Client:
     """One connection of a client."""
 
-    def __init__(self, stream: trio.abc.HalfCloseableStream | trio.SSLStream[Any], sock: socket.socket | None) -> None:
+    def __init__(
+        self,
+        stream: trio.abc.HalfCloseableStream | trio.SSLStream[Any],
+        sock: socket.socket | None,
+        far: trio.testing.MemoryReceiveStream | None = None,
+    ) -> None:
+        """:param far: what the server reads from, where there is no socket."""
         self.stream = stream
         self.sock = sock
+        self.far = far
         self.received = b""
         self.ended = False
 
@@ -214,7 +231,9 @@ class Client:
         await trio.aclose_forcefully(self.stream)
 
     async def reset(self) -> None:
-        """Leave so that the server gets a reset, where there are such things."""
+        """Leave so that the server gets a reset; in memory, an error from its end of the stream."""
+        if self.far is not None:
+            self.far.close()
         if self.sock is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await self.close()
@@ -250,20 +269,33 @@ class Edge:
         if not self.on_sockets:
             ours, theirs = memory_stream_pair()
             self._nursery.start_soon(self.stack.serve_stream, theirs, Facts())
-            client = Client(ours, None)
+            client = Client(ours, None, theirs.receive_stream)
         else:
             address = self.sockets[listener].getsockname()
             raw = socket.socket(self.sockets[listener].family)
             if receive_buffer:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             raw.setblocking(False)
-            sock = trio.socket.from_stdlib_socket(raw)
-            await sock.connect(address)
-            client = Client(trio.SocketStream(sock), raw)
-            if self.tls and not plain:
-                client.stream = trio.SSLStream(client.stream, self._trust, server_hostname="localhost")
-                await client.stream.do_handshake()
+            await trio.socket.from_stdlib_socket(raw).connect(address)
+            return await self.greet(raw, plain=plain)
         self._clients.append(client)
+        return client
+
+    def knock(self, count: int) -> list[socket.socket]:
+        """So many sockets that have connected, and the server has had no time to accept any."""
+        raws = [socket.socket(self.sockets[0].family) for _ in range(count)]
+        for raw in raws:
+            raw.connect(self.sockets[0].getsockname())
+            raw.setblocking(False)
+        return raws
+
+    async def greet(self, raw: socket.socket, *, plain: bool = False) -> Client:
+        """A client on a socket that has connected."""
+        client = Client(trio.SocketStream(trio.socket.from_stdlib_socket(raw)), raw)
+        self._clients.append(client)
+        if self.tls and not plain:
+            client.stream = trio.SSLStream(client.stream, self._trust, server_hostname="localhost")
+            await client.stream.do_handshake()
         return client
 
     async def settle(self, threads: bool = True) -> None:

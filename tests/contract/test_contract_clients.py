@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import trio
 from contract_kit import NOT_TLS, ON_SOCKETS, Client, Edge
+
+from edgestack.http.bodies import RequestBody
+from edgestack.http.messages import Exchange, Response
 
 Serving = Callable[..., AbstractAsyncContextManager[Edge]]
 PATIENCE = 20.0
@@ -192,6 +195,121 @@ async def test_a_reset_while_the_application_streams(serving: Serving) -> None:
         assert edge.stack.statistics()["connections"] == 0
         assert [line.status for line in edge.records] == [200]
         assert edge.records[0].bytes_out < 9 * 52
+
+
+async def test_a_reset_is_noticed_before_the_next_piece(serving: Serving) -> None:
+    """Rule 8, F8: the first piece after a reset is refused to the application."""
+    gated = Gated()
+    async with serving(app=gated, threads=1) as edge:
+        client = await edge.connect()
+        await client.send(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.until(rb"HTTP/1.1 200 OK(?s:.*?)\r\n\r\n8\r\npiece 1;\r\n")
+        await gated.reached()
+        await edge.settle(threads=False)
+        await client.reset()
+        await edge.settle(threads=False)
+        gated.gate.release()
+        await edge.settle()
+        assert gated.closed == 1
+        assert edge.stack.statistics()["connections"] == 0
+        assert [(line.status, line.bytes_out) for line in edge.records] == [(200, 8)]
+
+
+class Waiting:
+    """A handler that waits for the test, and says how it was left; then, if asked to, it reads the body."""
+
+    def __init__(self) -> None:
+        self.go = trio.Event()
+        self.ended: list[str] = []
+
+    def __call__(self, exchange: Exchange) -> Any:
+        return self.later(exchange)
+
+    async def later(self, exchange: Exchange) -> Response:
+        try:
+            await self.go.wait()
+        except trio.Cancelled:
+            self.ended.append("cancelled")
+            raise
+        self.ended.append("went on")
+        if exchange.request.body is None:
+            return Response(200, (), b"read")
+        with await exchange.request.body.spooled(1000) as spool:
+            return Response(200, (), b"read " + spool.read())
+
+
+@pytest.mark.parametrize("sent", [b"", b"hel"])
+async def test_a_reset_while_an_answer_is_awaited(serving: Serving, sent: bytes) -> None:
+    """Rule 8: nobody waits for it any more: the wait is cancelled at once, and the log says 499."""
+    waiting = Waiting()
+    head = (
+        b"POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
+        if sent
+        else b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"
+    )
+    async with serving(handlers={"/wait": waiting}) as edge:
+        client = await edge.connect()
+        await send_and_settle(edge, client, head + sent)
+        await client.reset()
+        await edge.settle()
+        assert waiting.ended == ["cancelled"]
+        assert edge.stack.statistics()["connections"] == 0
+        assert [(line.status, line.bytes_out) for line in edge.records] == [(499, 0)]
+
+
+async def test_a_half_closed_client_waits_for_its_answer(serving: Serving) -> None:
+    """Rule 8: legal, whoever makes the answer."""
+    waiting = Waiting()
+    async with serving(handlers={"/wait": waiting}) as edge:
+        client = await edge.connect()
+        await client.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        await edge.settle()
+        await client.half_close()
+        await edge.settle()
+        waiting.go.set()
+        assert (await client.answer()).body == b"read"
+        assert await client.end() == b""
+        assert [line.status for line in edge.records] == [200]
+
+
+@pytest.mark.parametrize("before", [0, 2, 5, 40])
+async def test_a_body_that_is_wanted_after_a_wait(serving: Serving, before: int) -> None:
+    """Rule 8, E4: looking whether the client leaves takes nothing from the body, nor from the next request."""
+    waiting = Waiting()
+    body_and_next = b"helloGET /wait HTTP/1.1\r\nHost: a\r\n\r\n"
+    async with serving(handlers={"/wait": waiting}) as edge:
+        client = await edge.connect()
+        await client.send(b"POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        await edge.settle()
+        if before:
+            await send_and_settle(edge, client, body_and_next[:before])
+        waiting.go.set()
+        await edge.settle()
+        if body_and_next[before:]:
+            await client.send(body_and_next[before:])
+        assert (await client.answer()).body == b"read hello"
+        assert (await client.answer()).body == b"read"
+
+
+async def test_a_stream_made_of_the_body(serving: Serving) -> None:
+    """Rule 8: whoever reads the body sees the client's end there; looking for it stands in nobody's way."""
+
+    async def doubled(body: RequestBody) -> AsyncIterator[bytes]:
+        async for piece in body:
+            yield piece * 2
+
+    async def double(exchange: Exchange) -> Response:
+        assert exchange.request.body is not None
+        return Response(200, (), doubled(exchange.request.body))
+
+    async with serving(handlers={"/double": double}) as edge:
+        client = await edge.connect()
+        await client.send(b"POST /double HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n")
+        await edge.settle()
+        for piece in (b"one", b"two"):
+            await send_and_settle(edge, client, piece)
+        answer = await client.answer()
+        assert answer.body == b"oneonetwotwo"
 
 
 async def test_a_reset_while_a_file_is_sent(serving: Serving, site: Path) -> None:

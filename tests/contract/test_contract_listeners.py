@@ -53,7 +53,7 @@ async def test_plain_http_on_the_tls_port(serving: Serving) -> None:
 @pytest.mark.parametrize("driver", ON_TLS, indirect=True)
 async def test_plain_http_on_the_tls_port_is_redirected_where_that_is_asked_for(serving: Serving) -> None:
     """E9: "on request it is redirected to https"; those who speak TLS there are served."""
-    listeners = (Listener("127.0.0.1", tls=True, redirect=True, redirect_port=8443),)
+    listeners = (Listener("127.0.0.1", tls=True, redirect_plain=True, redirect_port=8443),)
     async with serving(app=facts, listeners=listeners) as edge:
         client = await edge.connect(plain=True)
         await client.send(b"GET /x?y HTTP/1.1\r\nHost: example.org:8443\r\n\r\n")

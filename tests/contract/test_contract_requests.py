@@ -365,3 +365,41 @@ async def test_a_body_that_nobody_wants(serving: Serving, site: Path) -> None:
             <| a page\\n
             <!
         """)
+
+
+SENT = (
+    "GET /page.txt HTTP/1.1", "HEAD /page.txt HTTP/1.1", "GET /long.txt HTTP/1.1", "GET /nothing HTTP/1.1",
+    "GET /page.txt HTTP/1.0", "no request at all",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("first", ["close", "keep-alive"])
+@pytest.mark.parametrize("line", SENT)
+async def test_bytes_sent_are_the_bytes_that_arrive(
+    serving: Serving, site: Path, driver: str, line: str, first: str
+) -> None:
+    """$bytes_sent, and what the handshake agreed on."""
+    async with serving(site=site) as edge:
+        client = await edge.connect()
+        await client.send(f"{line}\r\nHost: a\r\nConnection: {first}\r\n\r\n".encode())
+        if first == "keep-alive":
+            await client.more()
+            await edge.settle()
+            await client.half_close()
+        received = await client.end()
+        await edge.settle()
+        (record,) = edge.records
+        assert len(received) == record.bytes_sent
+        assert record.tls.startswith("TLSv1.3 TLS_" if driver.endswith("tls") else "None None")
+
+
+@pytest.mark.parametrize(("app", "framing"), [(hello, 0), (streamed, len(b"7\r\n\r\n5\r\n\r\n0\r\n\r\n"))])
+async def test_bytes_sent_of_an_application(serving: Serving, app: Any, framing: int) -> None:
+    """The same; chunks are counted without what frames them."""
+    async with serving(app=app) as edge:
+        for persistence in ("keep-alive", "close"):
+            client = await edge.connect()
+            await client.send(f"GET / HTTP/1.1\r\nHost: a\r\nConnection: {persistence}\r\n\r\n".encode())
+            await edge.settle()
+            await client.half_close()
+            assert len(await client.end()) == edge.records[-1].bytes_sent + framing

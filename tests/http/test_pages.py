@@ -93,6 +93,11 @@ def test_an_error_page_says_what_happened_what_to_do_and_where_to_find_it() -> N
     assert seen.tags.isdisjoint({"script", "img", "link", "iframe"})
 
 
+def test_what_is_not_there_leads_to_the_front_page() -> None:
+    assert b'<a href="/">the front page</a>' in error_page(404, "", REQUEST_ID)
+    assert b"<a " not in error_page(403, "not the front page", REQUEST_ID)
+
+
 def test_an_error_page_without_a_sentence_has_the_usual_one() -> None:
     assert ADVICE[503][0] in Outline(error_page(503, "", "")).text
 

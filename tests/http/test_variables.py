@@ -10,9 +10,18 @@ from typing import Any
 
 import pytest
 
-from edgestack.http.messages import Exchange, Facts, Request
+from edgestack.http.forwarding import ForwardedFacts
+from edgestack.http.messages import Exchange, Facts, Request, TlsFacts
 from edgestack.http.target import read_path
-from edgestack.http.variables import FORMATS, VARIABLES, access_format, escaped, local_time
+from edgestack.http.variables import (
+    FORMATS,
+    VARIABLES,
+    Scope,
+    access_format,
+    escaped,
+    find_variable,
+    local_time,
+)
 
 NOON = 1795419296  # 2026-11-23 07:34:56 UTC
 COMBINED = (
@@ -200,6 +209,68 @@ def test_many_different_agents_are_forgotten_again() -> None:
 def test_an_unknown_format() -> None:
     with pytest.raises(ValueError, match="combined2"):
         access_format("combined2", time.monotonic)
+
+
+HEAD = b"HTTP/1.1 302 Found\r\nServer: edgestack\r\nLocation: /\xe9\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n"
+"""As the wire leaves it with the exchange."""
+
+SENT = [
+    ("sent_http_location", "/\xe9"),
+    ("sent_http_Set_Cookie", "a=1, b=2"),
+    ("sent_http_cookie", None),
+    ("sent_http_server", "edgestack"),
+    ("bytes_sent", str(len(HEAD) + 37 + 50 + 612)),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), SENT)
+def test_what_was_sent(name: str, expected: str | None) -> None:
+    """ngx_http_log_module, ngx_http_core_module: $bytes_sent, $sent_http_*."""
+    made = exchange()
+    variable = find_variable(name, Scope())
+    assert variable is not None
+    assert variable.read(made) == ("612" if name == "bytes_sent" else None), "nothing was"
+    made.head = HEAD
+    assert variable.read(made) == expected
+
+
+def test_what_was_sent_of_the_end_of_a_head() -> None:
+    made = exchange(status=499)
+    made.head, made.bytes_out = HEAD, 0
+    assert VARIABLES["bytes_sent"].read(made) == "0", "the client left before its answer"
+    variable = find_variable("sent_http_x_request_id", Scope())
+    assert variable is not None
+    assert variable.read(made) == made.request_id
+
+
+def test_request_length() -> None:
+    lines = b"POST /a?b HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n"
+    made = exchange("/a?b", method="POST", host="a", content_length="10")
+    assert VARIABLES["request_length"].read(made) == str(len(lines) + 10)
+    assert VARIABLES["request_length"].read(exchange(content_length="no")) == str(len(b"GET / HTTP/1.1\r\n") + 22)
+
+
+@pytest.mark.parametrize(
+    ("tls", "expected"),
+    [
+        (None, [None] * 4),
+        (TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", False, ""), ["TLSv1.3", "TLS_AES_256_GCM_SHA384", ".", None]),
+        (TlsFacts("TLSv1.2", "X", True, "http/1.1"), ["TLSv1.2", "X", "r", "http/1.1"]),
+    ],
+)
+def test_of_the_handshake(tls: TlsFacts | None, expected: list[str | None]) -> None:
+    made = exchange()
+    made.facts.tls = tls
+    names = ("ssl_protocol", "ssl_cipher", "ssl_session_reused", "ssl_alpn_protocol")
+    assert [VARIABLES[name].read(made) for name in names] == expected
+
+
+def test_of_the_machine_and_the_peer() -> None:
+    made = exchange()
+    names = ("pid", "hostname", "realip_remote_port")
+    assert [VARIABLES[name].read(made) for name in names] == [str(os.getpid()), os.uname().nodename.lower(), "50000"]
+    made.facts = ForwardedFacts(made.facts, "198.51.100.9", 7, "https", "", 443)
+    assert [VARIABLES[name].read(made) for name in ("remote_port", "realip_remote_port")] == ["7", "50000"]
 
 
 @pytest.mark.parametrize("name", sorted(VARIABLES))

@@ -229,6 +229,12 @@ def test_one_variable_is_its_own_function() -> None:
         ("a $hots b", (2, 7), "there is no variable `$hots`", "did you mean `$host`?"),
         ("${reqest_uri}", (0, 13), "there is no variable `$reqest_uri`", "did you mean `$request_uri`?"),
         ("$htp_accept", (0, 11), "there is no variable `$htp_accept`", "did you mean `$http_accept`?"),
+        (
+            "$binary_remote_addr",
+            (0, 19),
+            "there is no variable `$binary_remote_addr`",
+            "`$remote_addr` does the same here",
+        ),
         ("$zzz", (0, 4), "there is no variable `$zzz`", ""),
         ("$http_", (0, 6), "there is no variable `$http_`", ""),
         ("$status", (0, 7), "`$status` is known only when the whole answer has been sent, which is too late here", ""),
@@ -237,7 +243,7 @@ def test_one_variable_is_its_own_function() -> None:
         ("${host", (0, 1), "a brace is missing", "for instance `${host}`"),
         ("${}", (0, 1), "a brace is missing", "for instance `${host}`"),
         ("$1", (0, 2), "`$1` is what a regex caught, and there is no regex with groups here", ""),
-        ("$bytes_sent", (0, 11), "there is no variable `$bytes_sent`", "did you mean `$body_bytes_sent`?"),
+        ("$bytes_snt", (0, 10), "there is no variable `$bytes_snt`", "did you mean `$bytes_sent`?"),
     ],
 )
 def test_errors(template: str, span: tuple[int, int], why: str, hint: str) -> None:
@@ -269,8 +275,10 @@ def test_names() -> None:
     assert "1" not in names
     for name in {*VARIABLES, *TIMED, "word", "1", "tier"}:
         assert find_variable(name, scope) is not None
-    for prefix in FAMILIES:
-        assert find_variable(prefix + "x", scope) is not None
+    for prefix, (_, _, moment) in FAMILIES.items():
+        found = find_variable(prefix + "x", scope)
+        assert found is not None
+        assert found.moment == moment
         assert find_variable(prefix, scope) is None
 
 

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -284,14 +285,40 @@ def test_what_nobody_reads_is_kept_up_to_a_limit(
     assert caplog.text.count("works again; 1 lines were lost") == lost
 
 
-def test_a_reader_that_left_is_told_once(pipe: tuple[LogFile, int], caplog: pytest.LogCaptureFixture) -> None:
-    file, reader = pipe
+def test_a_reader_that_left_is_told_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setattr(log_file, "STANDARD_OUTPUT", writer)
+    file = LogFile(None)
     os.close(reader)
     for _ in range(3):
         file.write(b"line\nline\n")
+    os.close(writer)
     assert file.lost == 6
     assert file.owed == b""
     assert caplog.text.count("Broken pipe") == 1
+
+
+def test_a_named_pipe_needs_no_reader(tmp_path: Path) -> None:
+    """Issue 2 §6, --access-log: opened, written and opened anew at once; whoever reads next finds the lines."""
+    name = tmp_path / "pipe"
+    os.mkfifo(name)
+    file = LogFile(name)
+    file.write(b"before anybody reads\n")
+    for _ in range(2):
+        reader = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        assert drained(reader) == b"before anybody reads\n"
+        os.close(reader)
+        file.reopen()
+        file.write(b"before anybody reads\n")
+    file.close()
+    assert file.lost == 0
+
+
+def test_a_socket_is_no_log(tmp_path: Path) -> None:
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.bind(str(tmp_path / "log.sock"))
+        with pytest.raises(OSError, match=os.strerror(errno.ENXIO)):
+            LogFile(tmp_path / "log.sock")
 
 
 def test_a_full_disk_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ import pytest
 import trio
 from phases_kit import answer_of, coming, hello
 
+from edgestack.config.model import AuthRequest
 from edgestack.content.wsgi import Wsgi
 from edgestack.errors import ClientError, EdgeError, Refused
 from edgestack.http.messages import Exchange, Jump, Response
@@ -34,10 +35,10 @@ class Threads:
         threading.Thread(target=self.job).start()
 
 
-def guarded(handle: Any, threads: Threads | None = None) -> Any:
-    wrap = auth_request("/auth?from=edge", handle, threads or Threads())
+def guarded(handle: Any, threads: Threads | None = None, then: Any = hello, **more: Any) -> Any:
+    wrap = auth_request(AuthRequest("/auth?from=edge", **more), handle, threads or Threads())
     assert wrap is not None
-    return wrap(hello)
+    return wrap(then)
 
 
 @pytest.mark.parametrize(
@@ -184,5 +185,53 @@ async def test_only_its_own_ends_are_run() -> None:
     assert told == ["held"]
 
 
+SAID = (("X-User", "ann"), ("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("X-Empty", ""))
+
+
+@pytest.mark.parametrize("status", [200, 401])
+async def test_variables_take_fields_of_its_answer(status: int) -> None:
+    """nginx: auth_request_set, whatever the status; what stood there before stays."""
+    exchange = coming()
+    exchange.noted = {"before": "x", "user": "y"}
+    handler = guarded(
+        lambda asked: Response(status, SAID), set=(("user", "x-user"), ("cookies", "set-cookie"), ("none", "x-none"))
+    )
+    assert (await answer_of(handler, exchange)).status == status
+    assert exchange.noted == {"before": "x", "user": "ann", "cookies": "a=1, b=2", "none": ""}
+
+
+async def test_the_request_bears_fields_of_its_answer() -> None:
+    """What the client sent by these names is gone, in whatever way the fields are looked at; others share nothing."""
+    seen: list[Exchange] = []
+
+    def content(exchange: Exchange) -> Response:
+        seen.append(exchange)
+        return hello(exchange)
+
+    exchange = coming(x_user="forged", x_empty="forged", x_none="forged", accept="*/*", cookie="a=1")
+    request = exchange.request
+    request.block = object()
+    shared, pairs = request.fields, request.pairs
+    handler = guarded(lambda asked: Response(204, SAID), then=content, copy=("x-user", "x-empty", "x-none"))
+    assert (await answer_of(handler, exchange)).status == 200
+    assert seen == [exchange]
+    assert request.fields == dict(request.pairs) == {"accept": "*/*", "cookie": "a=1", "x-user": "ann"}
+    assert request.block is None
+    assert shared["x-user"] == "forged"
+    assert ("x-user", "forged") in pairs
+
+
+async def test_who_is_refused_is_given_nothing() -> None:
+    exchange = coming(x_user="own")
+    await answer_of(guarded(lambda asked: Response(403, SAID), copy=("x-user",)), exchange)
+    assert exchange.request.fields["x-user"] == "own"
+
+
+def test_describe() -> None:
+    wrap = auth_request(AuthRequest("/auth", (("user", "x-user"),), ("x-role",)), hello, Threads())
+    assert wrap is not None
+    assert wrap.describe(coming()) == "/auth would be asked; 2xx lets the request pass, with $user from x-user, x-role"
+
+
 def test_without_a_path_there_is_no_link() -> None:
-    assert auth_request("", hello, Threads()) is None
+    assert auth_request(None, hello, Threads()) is None

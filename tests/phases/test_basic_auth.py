@@ -118,6 +118,11 @@ async def test_a_changed_file_holds_at_once(handler: Any, path: Path) -> None:
     assert await status(handler, knocking("bob:pa:ss", at=start)) == 401
 
 
+async def test_a_file_that_begins_with_a_byte_order_mark(handler: Any, path: Path) -> None:
+    path.write_bytes(f"alice:{sha('open')}\r\n".encode("utf-8-sig"))
+    assert await status(handler, knocking("alice:open", at=trio.current_time())) == 200
+
+
 async def test_without_the_file_nobody_gets_in(handler: Any, path: Path) -> None:
     start = trio.current_time()
     assert await status(handler, knocking("alice:open", at=start)) == 200

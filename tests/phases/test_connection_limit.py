@@ -8,7 +8,7 @@ import pytest
 from phases_kit import coming, refusal
 
 from edgestack.config.model import Limit
-from edgestack.http.messages import Exchange
+from edgestack.http.messages import Exchange, Journey
 from edgestack.kept import Kept
 from edgestack.phases.connection_limit import ConnectionLimit, Counts, connection_limit
 from edgestack.phases.subrequest import Subrequest
@@ -82,8 +82,14 @@ def test_one_request_is_counted_once_by_one_limit() -> None:
     assert other is not None
     exchange = coming()
     one(exchange)
-    assert refusal(other, exchange) is None
-    assert len(exchange.ends) == 1
+    refused = coming()
+    assert refusal(one, refused) is not None
+    for jumped in (exchange, refused):
+        jumped.journey = Journey()
+        jumped.journey.met.add(one)
+        assert refusal(other, jumped) is None, "a page for a refusal is not refused"
+        assert other.describe(jumped) == "counted before the jump"
+    assert (len(exchange.ends), len(refused.ends)) == (1, 0)
     assert refusal(other, coming()) is not None
 
 

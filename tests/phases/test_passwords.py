@@ -51,6 +51,7 @@ def test_our_own() -> None:
         "$scrypt$ln=10,r=8,p=1$$", "$scrypt$ln=10,r=8,p=1$MDEy$", "$scrypt$ln=x,r=8,p=1$MDEy$MDEy",
         "$scrypt$ln=30,r=8,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg", "$scrypt$ln=22,r=8,p=1$MDEy$MDEyMzQ1Njc4OWFiY2RlZg",
         "$2y$05$x", "$argon2id$x", "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA", "$6$salt$hash",
+        "$1$salt$h\xe9", "$apr1$s\udcff$h", "{SHA}\xe9", "$scrypt$ln=10,r=8,p=1$MDEy$\u0663",
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_lets_nobody_in(stored: str) -> None:
@@ -65,6 +66,7 @@ def test_what_cannot_be_read_lets_nobody_in(stored: str) -> None:
         ("$6$salt$hash", "not known"),
         ("$scrypt$ln=30,r=8,p=1$MDEy$MDEy", "out of bounds"),
         ("$scrypt$nonsense", "no scrypt hash"),
+        ("$1$salt$h\xe9", "letters that no hash has"),
     ],
 )
 def test_trouble_is_told(stored: str, words: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -13,7 +16,7 @@ from trio.testing import MockClock
 
 from edgestack.config.model import Limit, Rate
 from edgestack.errors import Refused
-from edgestack.http.messages import Exchange, Response
+from edgestack.http.messages import Exchange, Journey, Response
 from edgestack.kept import Kept
 from edgestack.phases.rate_limit import LONGEST_KEY, Buckets, RateLimit, bounded_key, rate_limit
 from edgestack.phases.subrequest import Subrequest
@@ -71,6 +74,31 @@ def test_one_each_part_of_the_time(rate: Rate, times: list[float], let_in: list[
     assert [not isinstance(taken(limit, coming(at=at)), str) for at in times] == let_in
 
 
+RECORDED = json.loads((Path(__file__).parent / "recorded" / "limit_req.json").read_bytes())
+"""What a real nginx decided: `recorded/record_limit_req.py`, which shares no code with us."""
+
+
+def of_nginx(said: dict[str, Any], zone: int) -> Limit:
+    """The Limit that a `limit_req_zone` with its `limit_req` is."""
+    amount, unit = said["rate"].split("r/")
+    delay = said["burst"] if said["delay"] is None else said["delay"]
+    return Limit(Rate(int(amount), {"s": 1, "m": 60}[unit]), said["burst"], delay, "$arg_k", zone=str(zone))
+
+
+@pytest.mark.parametrize(
+    "scenario", RECORDED["scenarios"], ids=lambda one: " ".join(map(str, one["limits"][0].values()))
+)
+def test_every_decision_is_nginx_s(scenario: dict[str, Any]) -> None:
+    """Accept, reject, or the milliseconds of a delay; one key per client, bursts, and the edges of each interval."""
+    limit = limited(*(of_nginx(said, zone) for zone, said in enumerate(scenario["limits"])))
+    decided: list[list[Any]] = []
+    for at, key, _ in scenario["requests"]:
+        verdict = taken(limit, coming(f"/?k={key}", at=at / 1000))
+        delayed = verdict if isinstance(verdict, str) else int(round(verdict * 1000, 3))  # nginx has whole milliseconds
+        decided.append([at, key, "reject" if isinstance(delayed, str) else delayed or "pass"])
+    assert decided == scenario["requests"]
+
+
 def test_retry_after_says_when_the_next_one_may_come() -> None:
     limit = limited(Limit(Rate(6, 60), burst=1, delay=1))
     assert [taken(limit, coming()) for _ in range(3)] == [0.0, 0.0, "429 after 10"]
@@ -110,6 +138,27 @@ def test_several_limits_count_all_or_none() -> None:
     )
     assert [taken(limit, coming()) for _ in range(6)] == [0.0, 0.0] + ["429 after 1"] * 4
     assert limit.describe(coming()).startswith("10/s by '192.0.2.1': 2 of burst 9 used, passes; 1/s by 'example.com'")
+
+
+def test_one_request_is_counted_once_by_one_limit() -> None:
+    """After a jump inside the server it may meet the same limit in another route, beside another one."""
+    kept, section = Kept(), Limit(Rate(1, 60), burst=1, delay=1, zone="site")
+    with kept.next() as keep:
+        one = rate_limit([section], keep=keep)
+        other = rate_limit([Limit(Rate(5, 60), zone="route"), section], keep=keep)
+    assert one is not None
+    assert other is not None
+    jumped = coming()
+    assert taken(one, jumped) == 0.0
+    jumped.journey = Journey()
+    jumped.journey.met.add(one)
+    assert other.describe(jumped).startswith("5/m by")
+    assert taken(other, jumped) == 0.0, "by the route's own, and the site's no second time"
+    assert taken(other, jumped) == "429 after 12"
+    jumped.journey.met.add(other)
+    assert taken(other, jumped) == 0.0
+    assert other.describe(jumped) == "counted before the jump"
+    assert [taken(one, coming()) for _ in range(2)] == [0.0, "429 after 60"]
 
 
 def test_the_longest_of_several_delays_is_waited_for() -> None:

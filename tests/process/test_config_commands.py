@@ -142,7 +142,12 @@ def test_a_certificate_that_is_none() -> None:
     write('[tls]\ncert = "a.pem"\nkey = "a.key"\n[[route]]\nstatic = "site/"')
     result = run("check")
     assert result.exit_code == 2
-    assert result.stderr.startswith("edgestack: the certificate a.pem is not in PEM form")
+    assert result.stderr == (
+        "edgestack.toml:2:8: the certificate a.pem is not in PEM form: no BEGIN CERTIFICATE in it\n"
+        '2 | cert = "a.pem"\n'
+        "  |        ^^^^^^^\n\n"
+        "edgestack: 1 error\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -339,6 +344,9 @@ def test_a_line_for_a_password_file() -> None:
         (["hash-password"], "", "an empty password lets everybody in"),
         (["hash-password", "a:b"], "x", "the name 'a:b' cannot stand in a password file"),
         (["hash-password", "a\nb"], "x", "cannot stand in a password file"),
+        (["hash-password", "#a"], "x", "cannot stand in a password file"),
+        (["hash-password"], "a\0b\n", "a password has at most 1024 bytes, and no NUL"),
+        (["hash-password"], "x" * 1025, "a password has at most 1024 bytes, and no NUL"),
     ],
 )
 def test_what_cannot_be_hashed(words: list[str], typed: str, expected: str) -> None:

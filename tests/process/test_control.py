@@ -6,13 +6,16 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from edgestack.errors import ConfigError
 from edgestack.process import control, control_server
@@ -123,6 +126,30 @@ async def _send(stream: trio.abc.SendStream, data: bytes) -> None:
         pass  # it answered, and closed, before it had read everything
 
 
+async def test_who_only_stands_there_makes_room(
+    environ: dict[str, str], autojump_clock: trio.testing.MockClock
+) -> None:
+    async with opened(environ) as server, AsyncExitStack() as stack:
+        for _ in range(control_server.PEERS):
+            await stack.enter_async_context(await trio.open_unix_socket(str(server.path)))
+        last = await stack.enter_async_context(await trio.open_unix_socket(str(server.path)))
+        await last.send_all(b'{"verb": "hello"}\n')
+        assert json.loads(await last.receive_some())["ok"]
+        assert trio.current_time() >= control_server.SILENCE
+
+
+async def test_servers_that_start_at_the_same_time(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one sweeps when this one's socket is there and does not listen yet."""
+
+    def swept(path: Path, mode: int) -> None:
+        control_server._sweep(path.parent)
+        os.chmod(path, mode)
+
+    monkeypatch.setattr(Path, "chmod", swept)
+    async with opened(environ) as server:
+        assert (await asked(server, {"verb": "hello"}))["ok"]
+
+
 async def test_only_its_user_may_enter(environ: dict[str, str]) -> None:
     async with opened(environ) as server:
         assert server.path is not None
@@ -140,7 +167,7 @@ async def test_others_are_turned_away(
     """unix(7): the kernel says who connected."""
     async with opened(environ) as server:
         monkeypatch.setattr(control_server.struct, "unpack", lambda *_: (1, 4711, 4711))
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):  # it may be gone before it was asked
             await asked(server, {"verb": "hello"})
         monkeypatch.undo()
         assert (await asked(server, {"verb": "hello"}))["ok"]
@@ -198,3 +225,56 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert folders({}) == [Path("/tmp/edgestack-1000")]
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert folders({}) == [Path("/run/edgestack"), Path("/tmp/edgestack-0")]
+
+
+FORKING = """
+import json, os, sys, trio
+from edgestack.process.control_server import Control
+
+async def hello(request):
+    return {"hello": "you"}
+
+def sockets():
+    paths = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    found = {os.readlink(path) for path in paths if os.path.lexists(path)}  # the listing's own is gone
+    return {name for name in found if name.startswith("socket:")}
+
+async def main():
+    control = Control({"hello": hello})
+    before = sockets()
+    control.open({"XDG_RUNTIME_DIR": sys.argv[1]})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(control.run)
+        peer = await trio.open_unix_socket(str(control.path))
+        await peer.send_all(b'{"verb": "hello"}\\n')
+        answer = json.loads(await peer.receive_some())
+        ours = sockets() - before
+        told_reader, told = os.pipe()
+        child = os.fork()
+        if child == 0:
+            left = sorted(sockets() & ours)
+            control.close()
+            os.write(told, json.dumps(left).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        left = json.loads(os.read(told_reader, 10000))
+        still = control.path.exists()
+        async with await trio.open_unix_socket(str(control.path)) as other:
+            await other.send_all(b'{"verb": "hello"}\\n')
+            again = json.loads(await other.receive_some())
+        nursery.cancel_scope.cancel()
+    control.close()
+    print(json.dumps([answer["ok"], len(ours), len(left), still, again["ok"]]))
+
+trio.run(main)
+"""
+
+
+def test_a_child_that_an_application_forks_holds_nothing_of_it(environ: dict[str, str]) -> None:
+    """Of listener, connection and the test's own end of it only the last is left; the path stays the parent's."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", FORKING, environ["XDG_RUNTIME_DIR"]],
+        capture_output=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr.decode()
+    assert json.loads(ran.stdout) == [True, 3, 1, True, True]

@@ -63,7 +63,7 @@ def test_each_step_with_its_place() -> None:
     assert ["content", f"the file {Path('site/index.html').resolve()}", "edgestack.toml:6"] in steps
     assert ["headers", "+ X-One: a, b", "edgestack.toml:3"] in steps
     assert ["+ X-Two: 2"] in steps
-    assert steps[-1] == ["answer", "200"]
+    assert steps[-2:] == [["answer", "200"], ["log", "combined to standard output"]]
 
 
 def test_what_was_asked_stands_above() -> None:
@@ -73,7 +73,7 @@ def test_what_was_asked_stands_above() -> None:
 
 @pytest.mark.parametrize(("address", "status"), [("10.1.2.3", "200"), ("192.0.2.1", "403")])
 def test_the_client_s_address(address: str, status: str) -> None:
-    assert told("/admin/", "--from", address)[-1] == ["answer", status]
+    assert told("/admin/", "--from", address)[-2] == ["answer", status]
 
 
 @pytest.mark.parametrize("option", ["-H", "--header"])
@@ -87,8 +87,8 @@ def test_fields_of_the_request(option: str, field: str, route: str) -> None:
 
 def test_a_named_file_and_none_at_all() -> None:
     Path("edgestack.toml").rename("other.toml")
-    assert told("/admin/", "-c", "other.toml", "--from", "10.0.0.1")[-1] == ["answer", "200"]
-    assert told("/")[-1] == ["answer", "200"]  # ./site, as `serve` would have it
+    assert told("/admin/", "-c", "other.toml", "--from", "10.0.0.1")[-2] == ["answer", "200"]
+    assert told("/")[-2] == ["answer", "200"]  # ./site, as `serve` would have it
 
 
 BAD = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +106,21 @@ def test_a_full_disk_is_no_error_of_whoever_logs(capsys: pytest.CaptureFixture[s
     opened.reopen()
     log.error("nor this")
     opened.close()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_named_pipe_that_nobody_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is opened without waiting, and what it has no room for is lost; whoever logs notices nothing."""
+    name = tmp_path / "pipe"
+    os.mkfifo(name)
+    opened = open_error_log(Log(error=str(name)))
+    for number in range(1000):
+        logging.getLogger("edgestack.error").error("%d %s", number, "x" * 100)
+    reader = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    first = os.read(reader, 100)
+    os.close(reader)
+    opened.close()
+    assert b"error: 0 xxx" in first
     assert capsys.readouterr().err == ""
 
 

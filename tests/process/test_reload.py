@@ -252,7 +252,7 @@ def test_the_command_sends_sighup_where_there_is_only_a_pid_file(serve: Servers)
         (["--pid", "old"], "the pid file old names no process that runs"),
         (["--control", "none.sock"], "nobody answers at none.sock: No such file or directory"),
         (["-c", "other.toml"], "the file other.toml does not exist"),
-        (["-c", "lonely.toml"], "there is no server that uses lonely.toml"),
+        (["-c", "lonely.toml"], "no server of yours is running that uses lonely.toml"),
         (["--pid", "old", "-c", "lonely.toml"], "give one of them"),
     ],
 )

@@ -172,6 +172,19 @@ def test_limits_are_raised_and_threads_take_turns_quickly(serve: Servers) -> Non
     assert server.stop()[0] == 0
 
 
+def test_the_banner_says_what_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make run` starts a program that is not on the PATH."""
+    from edgestack.process.run import program_name
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [".venv/bin/edgestack", "serve"])
+    assert program_name() == ".venv/bin/edgestack"
+    monkeypatch.setattr(sys, "argv", ["/x/edgestack/__main__.py", "serve"])
+    assert program_name().endswith(f"{Path(sys.executable).name} -m edgestack")
+    (tmp_path / "edgestack").touch(mode=0o755)
+    assert program_name() == "edgestack"
+
+
 def test_https_with_the_development_certificate(serve: Servers) -> None:
     (serve.folder / "certs").mkdir()
     server = serve("-b", "127.0.0.1:0", "--app", "web:app").ready()

@@ -67,6 +67,16 @@ def test_redirects_point_at_the_port_that_tls_got(opened: list[Sockets]) -> None
     assert len(sockets.urls()) == 2
 
 
+def test_a_tls_port_redirects_plain_http_to_itself(opened: list[Sockets], tmp_path: Path) -> None:
+    """E9: each to its own port, which is known only now; a unix socket to the port that was said."""
+    here = Listener("127.0.0.1", 0, tls=True, redirect_plain=True)
+    path = Listener(path=str(tmp_path / "a"), tls=True, redirect_plain=True, redirect_port=443)
+    sockets = bind(opened, here, here, path)
+    assert [listener.redirect_port for listener in sockets.listeners] == [*ports(sockets)[:2], 443]
+    assert sockets.redirect_ports() == []
+    assert len(sockets.urls()) == 3
+
+
 def test_all_or_none(opened: list[Sockets], tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     taken = ports(bind(opened, LOOPBACK))[0]

@@ -135,6 +135,7 @@ def test_jumps_are_bounded(jumps: int, status: int, caplog: pytest.LogCaptureFix
 
 def test_a_ring_ends(caplog: pytest.LogCaptureFixture) -> None:
     assert ask([chain("/", to("/"))]) == (500, "page 500")
+    assert "the last to /" in caplog.text
 
 
 # --- pages of errors --------------------------------------------------------------------------------------------------

@@ -205,6 +205,16 @@ def test_plain_http_is_sent_to_https(tmp_path: Path, data: Path) -> None:
                 assert reply["Location"] == f"https://localhost:{server.port}/page/a%20b?q=%C3%BC"
 
 
+def test_plain_http_on_the_tls_port_is_sent_to_https(tmp_path: Path, data: Path) -> None:
+    """E9, --redirect-plain: to the same port; the method is kept."""
+    with running(tmp_path, *BARE, "--redirect-plain", data=data) as server:
+        for method, status in (("GET", 301), ("POST", 308)):
+            with closing(http.client.HTTPConnection("localhost", server.port, timeout=PATIENCE)) as plain:
+                reply = exchange(plain, method, "/page/x?q=1")
+            assert (reply.status, reply["Location"]) == (status, f"https://localhost:{server.port}/page/x?q=1")
+        assert server.get("/page/x").status == 200
+
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 MOST = 100_000

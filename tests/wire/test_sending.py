@@ -69,6 +69,7 @@ def connect(kit: Kit, kind: type[Counting] | type[Reluctant]) -> Client:
     plain = client.connection.sock
     kit.lot.watch(client.connection, 0)
     client.connection.sock = made = kind(fileno=plain.detach())
+    client.connection.receive, client.connection.send = made.recv, made.send
     made.setblocking(False)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * KIB * KIB)
     if isinstance(made, Counting):
@@ -165,6 +166,42 @@ async def test_a_file_takes_a_head_and_a_sendfile(tmp_path: Path, monkeypatch: p
         sock = client.connection.sock
         assert isinstance(sock, Counting)
         assert (len(sock.sends), calls) == (1, [100 * KIB])
+
+
+@pytest.mark.parametrize(("size", "sends"), [(100, 1), (16 * KIB, 2), (100 * KIB, 2), (140 * KIB, 2), (300 * KIB, 4)])
+async def test_a_file_on_tls_shares_the_first_record_with_the_head(size: int, sends: int, tmp_path: Path) -> None:
+    """A record has at most 16 KiB (RFC 8446 §5.1): the head fills up with the file, and no record is nearly empty."""
+    file = segment(tmp_path / "file", size)
+    async with open_lot(lambda exchange: Response(200, (), file, size)) as kit:
+        client = connect(kit, Counting)
+        client.connection.tls = True
+        client.connection.sock.pending = lambda: 0  # type: ignore[attr-defined]
+        client.sock.send(GET)
+        await client.answer(os.pread(file.fd, size, 0))
+        await kit.quiet()
+        sock = client.connection.sock
+        assert isinstance(sock, Counting)
+        assert len(sock.sends) == sends
+        assert sock.sends[0] == 16 * KIB or sends == 1
+
+
+@pytest.mark.parametrize("size", [10 * KIB, 100 * KIB, 900 * KIB])
+async def test_what_a_tls_socket_takes_in_part_goes_on_where_it_stopped(size: int, tmp_path: Path) -> None:
+    """OpenSSL may write some records of what it is offered, and not the rest (SSL_MODE_ENABLE_PARTIAL_WRITE)."""
+    file = segment(tmp_path / "file", size)
+
+    class Frugal(Counting):
+        def send(self, data: Any, flags: int = 0) -> int:
+            return super().send(memoryview(data)[: (len(data) + 1) // 2], flags)
+
+    async with open_lot(lambda exchange: Response(200, (), file, size)) as kit:
+        client = connect(kit, Frugal)
+        client.connection.tls = True
+        client.connection.sock.pending = lambda: 0  # type: ignore[attr-defined]
+        client.sock.send(GET)
+        await client.answer(os.pread(file.fd, size, 0))
+        await kit.quiet()
+        assert [line.status for line in kit.finished] == [200]
 
 
 FORMS: dict[str, Callable[[Path], Any]] = {
