@@ -110,12 +110,14 @@ async def _read(body: Body) -> bytes:
     if isinstance(body, tuple):
         return b"".join([await _read(piece) for piece in body])
     found = b""
+    if not isinstance(body, AsyncIterable):  # a tunnel, which no upstream that is not asked will offer
+        return found
     async for piece in body:
         found += piece
         if len(found) >= MOST_BODY:
             break
     close = getattr(body, "aclose", None)
-    if close is not None and isinstance(body, AsyncIterable):
+    if close is not None:
         await close()
     return found
 

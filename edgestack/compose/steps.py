@@ -26,6 +26,7 @@ from edgestack.http.forwarding import TrustedProxies
 from edgestack.http.media_types import media_type
 from edgestack.http.messages import Exchange, Handler, Jump, Response
 from edgestack.routing import Chain, Choice, Hosts, Link, Locations, nothing, onward
+from edgestack.upstream.proxy import Proxy, ProxyAnywhere
 
 __all__ = ["Called", "Sites", "Step", "explain"]
 
@@ -231,6 +232,9 @@ def _content(chain: Chain, exchange: Exchange) -> Generator[Step, None, End]:
         return _answer(place)
     if isinstance(content, Wsgi):
         yield Step("content", f"the application {getattr(content.application, 'target', 'is called')}", origin)
+        return Response(200)
+    if isinstance(content, Proxy | ProxyAnywhere):
+        yield Step("content", content.plan(exchange), origin)
         return Response(200)
     plan = getattr(content, "plan", None)
     if plan is not None:

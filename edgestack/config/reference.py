@@ -14,7 +14,7 @@ from edgestack.config.model import File
 from edgestack.config.presets import MEANINGS
 from edgestack.config.toml_text import default_text
 from edgestack.config.unknown import written
-from edgestack.http.variables import FAMILIES, TIMED, VARIABLES
+from edgestack.http.variables import FAMILIES, LATE_FAMILIES, TIMED, VARIABLES
 
 __all__ = ["KeyRow", "SectionRows", "VariableRow", "preset_rows", "reference", "variable_rows"]
 
@@ -85,7 +85,8 @@ def variable_rows() -> list[VariableRow]:
     """Every variable."""
     rows = [VariableRow(f"${name}", one.moment, one.doc) for name, one in VARIABLES.items()]
     rows += [VariableRow(f"${name}", "request", doc) for name, (_, doc) in TIMED.items()]
-    rows += [VariableRow(f"${prefix}…", "request", doc) for prefix, (_, doc) in FAMILIES.items()]
+    for prefix, (_, doc) in FAMILIES.items():
+        rows.append(VariableRow(f"${prefix}…", "upstream" if prefix in LATE_FAMILIES else "request", doc))
     rows.append(VariableRow("$server_name", "request", "the site's first host"))
     rows.append(VariableRow("$1 … $9", "request", "what the regex caught; named groups are variables by their names"))
     return rows

@@ -91,6 +91,8 @@ def _directives(root: type) -> dict[str, str]:
 
 
 ARRAYS = ("listen", "site", "route", "test")
+NAMED = ("map", "upstream")
+"""Tables of tables whose names are the user's."""
 
 
 def written(path: Iterable[str]) -> str:
@@ -100,7 +102,9 @@ def written(path: Iterable[str]) -> str:
         return "the top of the file"
     depth = next((count for count in range(len(steps), 0, -1) if steps[count - 1] in ARRAYS), 0)
     if not depth:
-        name = ".".join(steps)
-        return f"[{name}.NAME]" if name == "map" else f"[{name}]"
+        if steps[0] in NAMED:
+            table = f"[{steps[0]}.NAME]"
+            return f"`{'.'.join(steps[1:])}` of {table}" if steps[1:] else table
+        return f"[{'.'.join(steps)}]"
     table = f"[[{'.'.join(steps[:depth])}]]"
     return f"`{'.'.join(steps[depth:])}` of a {table}" if steps[depth:] else f"a {table}"

@@ -23,7 +23,17 @@ from urllib.parse import quote
 
 from edgestack.errors import ConfigError
 from edgestack.http.messages import Exchange
-from edgestack.http.variable_table import FAMILIES, MOMENTS, TIMED, VARIABLES, Clock, Read, Variable, escaped
+from edgestack.http.variable_table import (
+    FAMILIES,
+    LATE_FAMILIES,
+    MOMENTS,
+    TIMED,
+    VARIABLES,
+    Clock,
+    Read,
+    Variable,
+    escaped,
+)
 
 __all__ = ["Constant", "Scope", "Template", "TemplateError", "Use", "compile_template", "variable_names"]
 
@@ -151,7 +161,8 @@ def find_variable(name: str, scope: Scope) -> Variable | None:
         return Variable("request", _group(scope.match, scope.groups[name]), "", decoded=True)
     for prefix, (make_read, doc) in FAMILIES.items():
         if name.startswith(prefix) and len(name) > len(prefix):
-            return Variable("request", make_read(name[len(prefix) :]), doc)
+            moment = "upstream" if prefix in LATE_FAMILIES else "request"
+            return Variable(moment, make_read(name[len(prefix) :]), doc)
     return None
 
 

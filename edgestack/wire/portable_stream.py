@@ -9,23 +9,26 @@ What an answer may be, its framing, its limits and its log line are those of the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from edgestack.errors import ClientError, Disconnected, EdgeError, Refused
 from edgestack.http.bodies import FileSegment, Piece
-from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response
+from edgestack.http.messages import AppCall, Errand, Exchange, Facts, Request, Response
 from edgestack.wire.connection import RECEIVE, Door
 from edgestack.wire.h1 import H1
-from edgestack.wire.h1_answer import Tail, frame
+from edgestack.wire.h1_answer import Framed, Tail, frame
 from edgestack.wire.outbox import READ_BACK
 from edgestack.wire.pace import Pace, pace_of, send_gap
+from edgestack.wire.portable_leaving import until_left
 from edgestack.wire.portable_outlet import PortableOutlet
+from edgestack.wire.portable_relay import Ahead, pass_both_ways
 from edgestack.wire.receiving import ReceivedBody
+from edgestack.wire.relay import Relay
 from edgestack.wire.sending import pieces_of
 from edgestack.wire.streaming import on_the_wire
+from edgestack.wire.tunnel import Tunnel, head_of
 
 if TYPE_CHECKING:
     from edgestack.wire.portable import Portable
@@ -51,6 +54,8 @@ class PortableStream:
         self._sent = 0
         self._gap = driver.timeouts.send_gap
         self._pace: Pace | None = None
+        self._rested = trio.Event()
+        """Set when nothing of the request is to be read any more."""
         self.scope = trio.CancelScope()
         """Cancelled when the server waits no longer."""
         self.idle: trio.CancelScope | None = None
@@ -85,6 +90,32 @@ class PortableStream:
             self._sent += len(piece)
             if pace is not None:
                 pace.spend(len(piece))
+
+    def rest(self) -> None:
+        """The whole body is here (`receiving.Source`)."""
+        self._rested.set()
+
+    async def leaving(self) -> bool:
+        """Wait until the client leaves (`portable_leaving.Leaver`); False: it sends its next request instead."""
+        await self._rested.wait()
+        if self._h1.buffer:
+            return False
+        try:
+            data = await self.receive()
+        except Disconnected:
+            return True
+        self._h1.feed(data)
+        return not data
+
+    async def send_eof(self) -> bool:
+        """Say that nothing more is sent (`portable_relay.Client`). False: TLS streams of trio cannot by halves."""
+        if not isinstance(self._stream, trio.abc.HalfCloseableStream):
+            return False
+        try:
+            await self._stream.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise Disconnected from None
+        return True
 
     async def run(self, refusal: EdgeError | None = None) -> None:
         """Exchanges, one after the other; and the boundary for what fails between them."""
@@ -186,7 +217,10 @@ class PortableStream:
         """Answer one request, and the boundary for what fails there. True: the connection goes on."""
         driver = self._driver
         exchange = driver.exchange(self._facts, request)
-        if self._h1.framing is not None:
+        if self._h1.framing is None:
+            self._rested.set()
+        else:
+            self._rested = trio.Event()
             request.body = ReceivedBody(self, self._h1.framing, self._h1, driver.limits, driver.timeouts)
         try:
             return await self._answer(exchange)
@@ -206,7 +240,10 @@ class PortableStream:
 
     async def _answer(self, exchange: Exchange) -> bool:
         answer: Any = self._door.handle(exchange)
-        if not isinstance(answer, (Response, AppCall)):
+        if isinstance(answer, Errand):
+            answer.interim = self.send
+            answer = await until_left(self, lambda: answer)
+        elif not isinstance(answer, (Response, AppCall)):
             answer = await answer
         self._pace = pace_of(exchange, trio.current_time)
         self._gap = send_gap(exchange, self._driver.timeouts.send_gap)
@@ -225,55 +262,56 @@ class PortableStream:
         return self._driver.lasting and (framing is None or framing.complete)
 
     async def _reply(self, exchange: Exchange, response: Response) -> bool:
-        framed = frame(exchange, response, self._keep())
-        exchange.status = response.status
+        body = response.body
+        try:
+            if isinstance(body, Tunnel):
+                return await self._tunnel(exchange, response, body)
+            framed = frame(exchange, response, self._keep())
+            exchange.status = response.status
+            await self._send_framed(exchange, response, framed)
+        finally:
+            if isinstance(body, Relay | Tunnel):
+                body.close()
+        return framed.keep
+
+    async def _send_framed(self, exchange: Exchange, response: Response, framed: Framed) -> None:
         head = framed.head + _tail.of(exchange)
         before = self._sent + len(head)
+        at_hand = isinstance(response.body, (bytes, tuple, FileSegment))
         try:
-            if isinstance(response.body, (bytes, tuple, FileSegment)):
+            if at_hand:
                 await self._send_pieces(exchange, head, pieces_of(response), framed.bare)
             else:
                 await self.send(head)
-                await self._until_left(lambda: on_the_wire(exchange, response, framed, self.send))
+                await self._stream_body(exchange, response, framed)
         except Disconnected:
             if self._sent < before:
                 exchange.status = 499  # the client left before its answer, as nginx has it
             raise
         finally:
-            if isinstance(response.body, (bytes, tuple, FileSegment)):
+            if at_hand:
                 exchange.bytes_out = max(0, self._sent - before)
-        return framed.keep
 
-    async def _until_left(self, send: Callable[[], Any]) -> None:
-        """Send a stream; a client that leaves meanwhile is not waited for until the next piece (design: rule 8)."""
-        left = False
+    async def _stream_body(self, exchange: Exchange, response: Response, framed: Framed) -> None:
+        body = response.body
+        if isinstance(body, Relay) and body.buffering and not framed.bare:
+            ahead = Ahead(body, self._driver.limits.spool, self._driver.spools)
+            response = response.with_(body=ahead)
+            await until_left(self, lambda: on_the_wire(exchange, response, framed, self.send), beside=ahead.read)
+        else:
+            await until_left(self, lambda: on_the_wire(exchange, response, framed, self.send))
 
-        async def watch() -> None:
-            nonlocal left
-            if self._h1.buffer:
-                return
-            try:
-                data = await self.receive()
-            except Disconnected:
-                data = b""
-            if data:
-                self._h1.feed(data)
-                return
-            left = True
-            nursery.cancel_scope.cancel()
+    async def _tunnel(self, exchange: Exchange, response: Response, tunnel: Tunnel) -> bool:
+        """Until both sides have ended; nothing else is answered on this connection."""
+        exchange.status = response.status
+        await self.send(head_of(exchange, response))
+        early, self._h1.buffer = self._h1.buffer, b""
 
-        failed: Exception | None = None
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch)
-            try:
-                await send()
-            except Exception as error:  # carried out of the nursery as it is, not in a group
-                failed = error
-            nursery.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
-        if left:
-            raise Disconnected
+        def count(size: int) -> None:
+            exchange.bytes_out += size
+
+        await pass_both_ways(self, early, tunnel, count)
+        return False
 
     async def _send_pieces(self, exchange: Exchange, head: bytes, pieces: list[Piece], bare: bool) -> None:
         if pieces and not bare and isinstance(pieces[0], bytes):
