@@ -10,6 +10,7 @@ B3: a route for `/x/` that proxies answers `/x` too, with 301 to the slash.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from edgestack.compose.resources import Resources
 from edgestack.config.matching import Match
@@ -24,6 +25,7 @@ from edgestack.phases.body_limit import most_body
 from edgestack.upstream.backend import Backend
 from edgestack.upstream.proxy import Proxy, ProxyAnywhere
 from edgestack.upstream.service import Service
+from edgestack.upstream.target import SAFE
 from edgestack.upstream.way import Way
 
 __all__ = ["Proxies", "SlashAdded", "slashed"]
@@ -56,13 +58,18 @@ class Proxies:
         target = section.target
         if target is None:
             to = compile_template(section.to, "request", scope, use="url")
-            return ProxyAnywhere(way, to, lambda found: self._found(found, section))
+            return ProxyAnywhere(
+                way, to, lambda found: self._found(found, section), lambda found: self._service(found, section).group
+            )
         service = self._groups.get(target.server) or self._roster.service(_alone(target, section))
-        return Proxy(way, target, lambda _: service.backend(section, secure=target.scheme == "https"))
+        secure = target.scheme == "https"
+        return Proxy(way, target, lambda _: service.backend(section, secure=secure), lambda _: service.group)
 
     def _found(self, target: Target, section: Section) -> Backend:
-        service = self._groups.get(target.server) or self._roster.ad_hoc(_alone(target, section))
-        return service.backend(section, secure=target.scheme == "https")
+        return self._service(target, section).backend(section, secure=target.scheme == "https")
+
+    def _service(self, target: Target, section: Section) -> Service:
+        return self._groups.get(target.server) or self._roster.ad_hoc(_alone(target, section))
 
 
 def _alone(target: Target, section: Section) -> Upstream:
@@ -81,7 +88,7 @@ class SlashAdded:
 
     def __init__(self, prefix: str, scope: Scope) -> None:
         """:param prefix: with its slash."""
-        path = prefix.replace("$", "$$")
+        path = quote(prefix, SAFE).replace("$", "$$")
         self._to = RedirectTo(compile_template(f"{path}$is_args$args", "request", scope, use="url"), 301)
 
     def __call__(self, exchange: Exchange) -> Response:

@@ -15,10 +15,10 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from edgestack.config.addresses import parse_address
+from edgestack.config.addresses import UNIX_PATH_LIMIT, parse_address
 from edgestack.errors import ConfigError
 
-__all__ = ["PeerAddress", "ServerAddress", "parse_server"]
+__all__ = ["PeerAddress", "ServerAddress", "check_socket_path", "parse_server"]
 
 FORMS = "write HOST:PORT, [IPV6]:PORT, unix:PATH, or https:// before it"
 
@@ -81,7 +81,9 @@ def parse_server(text: str) -> ServerAddress:
     bare = text[scheme.end() :] if scheme else text
     if "://" in bare and not bare.startswith("unix:"):
         raise ConfigError(f"there is no proxying to {bare.partition('://')[0]}://", hint=FORMS)
-    if not bare.startswith("unix:"):
+    if bare.startswith("unix:"):
+        check_socket_path(bare.removeprefix("unix:"))
+    else:
         bare = _without_path(bare, text)
     if bare.isascii() and bare.isdigit():
         raise ConfigError(f"{text!r} is a port without a host", hint=f'did you mean "127.0.0.1:{bare}"?')
@@ -94,6 +96,17 @@ def parse_server(text: str) -> ServerAddress:
     if not place.path and place.port == 0:
         raise ConfigError(f"{text!r} has no port that could be connected to")
     return ServerAddress(place.host, place.port, place.path, tls, bare)
+
+
+def check_socket_path(path: str) -> None:
+    """Whether the system takes it.
+
+    :raises ConfigError: it is too long.
+    """
+    length = len(path.encode("utf-8", "surrogateescape"))
+    if length > UNIX_PATH_LIMIT:
+        why = f"the path of this socket has {length} bytes, and the system takes {UNIX_PATH_LIMIT}"
+        raise ConfigError(why, hint="a link in /run or /tmp makes it shorter")
 
 
 def _without_path(bare: str, text: str) -> str:

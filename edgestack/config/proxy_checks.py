@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from edgestack.config.matching import mismatched_slashes
 from edgestack.config.model import Route
 from edgestack.config.positions import Mark
 from edgestack.config.problems import nearest
@@ -48,10 +49,10 @@ def _check_target(route: Route, target: Target, place: Mark, mark: Mark, reading
         bare = Target(target.scheme, target.server)
         why = f"{what} has no prefix whose place the URI {target.uri} could take"
         reading.problem(place, why, f'did you mean "{bare}"?', key="proxy")
-    elif kind in ("prefix", "final") and route.strip and pattern.endswith("/") != target.uri.endswith("/"):
-        below = pattern if pattern.endswith("/") else pattern + "/"
-        becomes = target.uri + (below + "x")[len(pattern) :]
-        reading.warn(place, f"one ends in a slash and the other does not: {below}x becomes {becomes}", key="proxy")
+    elif kind in ("prefix", "final") and route.strip:
+        wrong = mismatched_slashes(pattern, target.uri)
+        if wrong:
+            reading.warn(place, wrong, key="proxy")
 
 
 def _check_name(target: Target, groups: Collection[str], place: Mark, reading: Reading) -> None:

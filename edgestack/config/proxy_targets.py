@@ -3,7 +3,8 @@
     http://backend/uri/              a group of that name, else a host
     https://10.0.0.5:8443            an address
     http://unix:/run/app.sock:/uri/  a unix socket, as nginx writes it
-    http://$name/…                   variables: taken apart at each request (`Target.parse` again)
+    http://$name/…                   variables: taken apart at each request (`parse_target` again)
+    /api/=http://…                   on the command line: with the prefix that it is for (`parse_place`)
 
 `uri` is None where none is said: then the request-target is passed on byte for byte (criterion B1). Source: nginx
 `proxy_pass`.
@@ -13,10 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgestack.config.matching import parse_match
+from edgestack.config.peer_addresses import check_socket_path
 from edgestack.errors import ConfigError
 from edgestack.http.target import is_authority
 
-__all__ = ["DEFAULT_PORTS", "Target", "parse_target"]
+__all__ = ["DEFAULT_PORTS", "Target", "parse_place", "parse_target"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -53,16 +56,6 @@ class Target:
         return int(port) if colon and port.isdigit() else DEFAULT_PORTS[self.scheme]
 
     @property
-    def name(self) -> str:
-        """The host alone, without its port and brackets: what a certificate must bear."""
-        if self.unix:
-            return "localhost"
-        server = self.server
-        if server.startswith("["):
-            return server[1:].partition("]")[0]
-        return server.partition(":")[0]
-
-    @property
     def address(self) -> str:
         """With a port always: where to connect to, if it is no group."""
         if self.unix:
@@ -83,7 +76,7 @@ def parse_target(text: str, *, query: bool = False) -> Target:
     """
     scheme, found, rest = text.partition("://")
     if not found:
-        raise ConfigError(f"{text!r} is no URL", hint=f'did you mean "http://{text}"?' if text else "")
+        raise ConfigError(f"{text!r} is no URL", hint=_meant(text))
     scheme = scheme.lower()
     if scheme not in DEFAULT_PORTS:
         instead = {"ws": "http", "wss": "https"}.get(scheme)
@@ -95,6 +88,32 @@ def parse_target(text: str, *, query: bool = False) -> Target:
             f"the URI of {text!r} has a query", hint="the request's own is passed on; a fixed one needs a `rewrite`"
         )
     return Target(scheme, server, uri)
+
+
+def parse_place(text: str) -> tuple[str, str]:
+    """`[PREFIX=]URL` taken apart: the prefix, "/" where none is said, and the URL.
+
+    :raises ConfigError: one of them is none.
+    """
+    prefix, sign, url = text.partition("=")
+    if not sign or "://" in prefix:
+        prefix, url = "/", text
+    elif not prefix.startswith("/"):
+        raise ConfigError(f"{prefix!r} is no prefix of paths", hint=f'did you mean "/{text}"?')
+    parse_match(prefix)
+    if "$" not in url:
+        parse_target(url)
+    return prefix, url
+
+
+def _meant(text: str) -> str:
+    """The URL that was probably meant."""
+    if not text:
+        return ""
+    bare = text.removeprefix(":")
+    if bare.partition("/")[0].isdigit():
+        return f'did you mean "http://127.0.0.1:{bare}"?'
+    return f'did you mean "http://{text}:/"?' if text.startswith("unix:") else f'did you mean "http://{text}"?'
 
 
 def _divided(rest: str) -> tuple[str, str | None]:
@@ -113,6 +132,7 @@ def _unix(rest: str) -> tuple[str, str | None]:
     path, colon, uri = rest.removeprefix("unix:").partition(":")
     if not path.startswith("/"):
         raise ConfigError(f"{path!r} is no absolute path of a socket", hint='such as "http://unix:/run/app.sock:/"')
+    check_socket_path(path)
     if colon and not uri.startswith("/"):
         raise ConfigError(f"what follows the socket, {uri!r}, is no URI", hint='such as "http://unix:/run/app.sock:/"')
     return f"unix:{path}", uri or None

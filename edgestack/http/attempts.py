@@ -27,7 +27,9 @@ class Head(Protocol):
 class Attempt:
     """One request that was sent to one peer, or was to be."""
 
-    __slots__ = ("address", "bytes_received", "bytes_sent", "connect_time", "header_time", "response_time", "status")
+    __slots__ = (
+        "address", "bytes_received", "bytes_sent", "connect_time", "error", "header_time", "response_time", "status",
+    )  # fmt: skip
 
     def __init__(self, address: object) -> None:
         """:param address: of the peer; a value that becomes its text."""
@@ -38,6 +40,8 @@ class Attempt:
         """Seconds; 0 on a kept connection, -1 where there was none."""
         self.header_time = -1.0
         self.response_time = -1.0
+        self.error = ""
+        """Why it failed, for the log and the page of development mode."""
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -49,7 +53,6 @@ class Attempts(list[Attempt]):
 
     def __init__(self, host: str, port: int) -> None:
         """:param host, port: nginx's `$proxy_host` and `$proxy_port`."""
-        super().__init__()
         self.host = host
         self.port = port
         self.head: Head | None = None

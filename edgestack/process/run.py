@@ -33,6 +33,7 @@ from edgestack.config.model import Config
 from edgestack.content.files import hidden_names
 from edgestack.errors import ConfigError
 from edgestack.process.banner import Scene, banner, friendly, wants_colour
+from edgestack.process.proxied import proxied
 from edgestack.process.checks import check
 from edgestack.process.control import Message
 from edgestack.process.control_server import Control
@@ -218,6 +219,7 @@ def _scene(config: Config, options: Options, sockets: Sockets, development: Deve
         app=", ".join(dict.fromkeys(route.app.target for route in routes if route.app is not None)),
         files_first=any(route.static is not None and route.app is not None for route in routes),
         threads=config.server.threads,
+        proxies=proxied(config),
         certificate="" if development is None else _shown(development.ca),
         trusted=development is not None and _trusted(development),
         redirects=tuple(map(str, sockets.redirect_ports())),

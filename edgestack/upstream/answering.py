@@ -112,7 +112,7 @@ def respond(
 
     def ended(relay: Relay, error: EdgeError | None) -> None:
         trying.attempt.bytes_received += relay.received
-        trying.over(reusable=error is None and reader.reusable)
+        trying.over(reusable=error is None and reader.reusable, now=trying.now())
 
     relay = Relay(link, body, ended, first=reader.first, gap=way.section.read_timeout, buffering=buffering)
     return Response(
@@ -129,7 +129,7 @@ def _tunnelled(trying: Attempting, head: UpstreamHead, reader: ResponseReader) -
     fields, _ = trying.way.answer.read(exchange, head)
 
     def ended(tunnel: Tunnel, error: EdgeError | None) -> None:
-        trying.over(reusable=False)
+        trying.over(reusable=False, now=trying.now())
 
     body = Tunnel(link, ended, first=reader.buffer, gap=trying.way.section.read_timeout)
     return Response(

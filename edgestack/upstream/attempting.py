@@ -12,9 +12,6 @@ from __future__ import annotations
 
 import logging
 
-import trio
-
-from edgestack.config.proxy_targets import Target
 from edgestack.errors import UpstreamError
 from edgestack.http.attempts import Attempt, Attempts
 from edgestack.http.messages import Exchange
@@ -34,16 +31,19 @@ class Attempting:
     """What one exchange tries."""
 
     __slots__ = (
-        "_began", "_first", "attempt", "attempts", "backend", "error", "exchange", "fresh", "link", "peer", "tried",
-        "tries", "way",
+        "_began", "_first", "attempt", "attempts", "backend", "error", "exchange", "fresh", "link", "now", "peer",
+        "tried", "tries", "way",
     )  # fmt: skip
 
     attempt: Attempt
 
-    def __init__(self, exchange: Exchange, way: Way, target: Target, backend: Backend) -> None:
+    def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend) -> None:
+        """:param host, port: of the target."""
         self.exchange = exchange
         self.way = way
         self.backend = backend
+        self.now = backend.keeper.clock
+        """The serving clock, in seconds."""
         self.tried = Tried()
         self.tries = 0
         """Attempts that count."""
@@ -56,7 +56,7 @@ class Attempting:
         self.error: UpstreamError | None = None
         """Of the last attempt that failed."""
         self._began = self._first = 0.0
-        self.attempts = Attempts(target.host, target.port)
+        self.attempts = Attempts(host, port)
         if exchange.attempts:  # of a route that led here
             self.attempts.extend(exchange.attempts)
         exchange.attempts = self.attempts
@@ -70,7 +70,7 @@ class Attempting:
         """
         peer = self.peer
         if peer is None:
-            peer = self.peer = self.backend.group.pick(self.exchange, self.tried, trio.current_time())
+            peer = self.peer = self.backend.group.pick(self.exchange, self.tried, self.now())
         return peer
 
     async def wait(self) -> Peer:
@@ -90,7 +90,7 @@ class Attempting:
 
     def began(self, peer: Peer) -> None:
         """An attempt at a peer begins."""
-        self._began = trio.current_time()
+        self._began = self.now()
         if not self.attempts:
             self._first = self._began
         self.attempt = Attempt(peer.address)
@@ -99,7 +99,7 @@ class Attempting:
     def connected(self, link: AnyLink) -> None:
         """Its link is there."""
         self.link = link
-        self.attempt.connect_time = 0.0 if link.reused else trio.current_time() - self._began
+        self.attempt.connect_time = 0.0 if link.reused else self.now() - self._began
 
     # -- what became of it ---------------------------------------------------------------------------------------------
 
@@ -109,10 +109,11 @@ class Attempting:
         :param sent: whether a byte of the request went out.
         :param gone: whether a part of the body cannot be sent again (A18).
         """
-        now = trio.current_time()
+        now = self.now()
         case = Case(error.condition)
         rules, method = self.way.rules, self.exchange.request.method
         self.attempt.status = error.status
+        self.attempt.error = str(error)
         self.attempt.response_time = now - self._began
         link, self.link = self.link, None
         if link is not None:
@@ -130,9 +131,9 @@ class Attempting:
 
     def answered(self, head: UpstreamHead) -> None:
         """The final head came."""
-        seconds = trio.current_time() - self._began
+        seconds = self.now() - self._began
         self.attempt.status = head.status
-        self.attempt.header_time = seconds
+        self.attempt.header_time = self.attempt.response_time = seconds
         self.attempts.head = head
         assert self.peer is not None
         self.backend.group.timed(self.peer, seconds)
@@ -142,12 +143,12 @@ class Attempting:
         case = self.way.rules.case_of(head.status)
         return case is not None and self.way.rules.goes_on(
             case, self.exchange.request.method, sent=True, streamed=gone, tries=self.tries + 1,
-            elapsed=trio.current_time() - self._first,
+            elapsed=self.now() - self._first,
         )  # fmt: skip
 
     def betters(self, head: UpstreamHead, *, gone: bool, reusable: bool) -> bool:
         """A19: another peer is picked because of the status, and the link let go; False: this is the answer."""
-        now, group = trio.current_time(), self.backend.group
+        now, group = self.now(), self.backend.group
         other: Peer | None = None
         if self.may_better(head, gone=gone):
             try:
@@ -166,21 +167,25 @@ class Attempting:
 
     def judge(self, head: UpstreamHead) -> None:
         """What its status says of the peer (A16)."""
-        assert self.peer is not None
+        peer = self.peer
+        assert peer is not None
         case = self.way.rules.case_of(head.status)
-        now = trio.current_time()
         if case is not None and self.way.rules.counts(case):
-            self.backend.group.failed(self.peer, now)
-        else:
-            self.backend.group.succeeded(self.peer, now)
+            self.backend.group.failed(peer, self.now())
+        elif peer.fails:
+            self.backend.group.succeeded(peer, self.now())
 
-    def over(self, *, reusable: bool) -> None:
-        """The attempt is done with: its link goes back, or is closed, and the peer is released. Twice does no harm."""
+    def over(self, *, reusable: bool, now: float = 0.0) -> None:
+        """The attempt is done with: its link goes back, or is closed, and the peer is released. Twice does no harm.
+
+        :param now: 0 for an answer that was whole with its head.
+        """
         link, peer = self.link, self.peer
         self.link = None
         if link is not None:
-            self.attempt.response_time = trio.current_time() - self._began
             assert peer is not None
+            if now:
+                self.attempt.response_time = now - self._began
             self.backend.give_back(link, peer, reusable=reusable)
         self._release()
 

@@ -109,10 +109,6 @@ class Backend:
         for pool in (self._plain, *(pool for _, pool in self._by_name.values())):
             pool.close()
 
-    def kept(self) -> int:
-        """How many links are idle."""
-        return len(self._plain) + sum(len(pool) for _, pool in self._by_name.values())
-
     def _way(self, peer: Peer) -> tuple[ClientTls, Pool]:
         """TLS and pool for the peer's name."""
         name = peer.server.host

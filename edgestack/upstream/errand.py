@@ -16,9 +16,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import trio
-
-from edgestack.config.proxy_targets import Target
 from edgestack.errors import Disconnected, EdgeError, UpstreamError
 from edgestack.http.messages import AppCall, Errand, Exchange, Jump, Response, settled
 from edgestack.upstream.answering import Elsewhere, respond, respond_whole
@@ -48,12 +45,15 @@ class ProxyErrand(Errand):
 
     __slots__ = ("_came", "_done", "_elsewhere", "_host", "_payload", "_reader", "_target", "trying")
 
-    def __init__(self, exchange: Exchange, way: Way, target: Target, backend: Backend, uri: str) -> None:
-        """:param uri: the request-target that is sent."""
+    def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend, uri: str) -> None:
+        """
+        :param host, port: of the target, as `$proxy_host` and `$proxy_port` have them.
+        :param uri: the request-target that is sent.
+        """
         super().__init__(exchange)
-        self.trying = Attempting(exchange, way, target, backend)
+        self.trying = Attempting(exchange, way, host, port, backend)
         self._target = uri
-        self._host = target.host
+        self._host = host
         self._payload: Payload | None = None
         self._reader: ResponseReader | None = None
         self._came: UpstreamHead | None = None
@@ -97,7 +97,7 @@ class ProxyErrand(Errand):
                 self._payload = await payload(self.exchange, way.limit, buffering=way.section.request_buffering)
             return await self._attempts(self._payload)
         except BaseException:
-            trying.over(reusable=False)
+            trying.over(reusable=False, now=trying.now())
             raise
         finally:
             if self._payload is not None:
@@ -154,8 +154,8 @@ class ProxyErrand(Errand):
         await self.interim(f"HTTP/1.1 103 Early Hints\r\n{lines}\r\n".encode("latin-1"))
 
     def _head(self, framing: bytes) -> bytes:
-        trying = self.trying
-        wanted = asked_for(self.exchange.request)
+        trying, request = self.trying, self.exchange.request
+        wanted = asked_for(request) if "upgrade" in request.fields else ""
         connection = upgrade_fields(wanted) if wanted else b"" if trying.backend.keeps else CLOSE
         return trying.way.head.encode(self.exchange, self._target, self._host, framing, connection)
 
@@ -198,7 +198,7 @@ class ProxyErrand(Errand):
             return False
         trying.attempt.bytes_sent = sent
         link.holder = self
-        link.deadline = trio.current_time() + trying.way.section.read_timeout
+        link.deadline = trying.now() + trying.way.section.read_timeout
         self._done = done
         trying.backend.keeper.take_up(link)
         return True
@@ -214,7 +214,7 @@ class ProxyErrand(Errand):
                 trying.attempt.bytes_received += len(data)
                 if self._read(data):
                     return
-                link.deadline = trio.current_time() + gap
+                link.deadline = trying.now() + gap
                 if not link.held_back():
                     return
         except UpstreamError as error:
@@ -276,13 +276,13 @@ class ProxyErrand(Errand):
 
     def failed(self, link: Any, error: Exception) -> None:
         """A bug on this road; the link is closed already."""
-        self.trying.over(reusable=False)
+        self.trying.over(reusable=False, now=self.trying.now())
         self._call(error)
 
     def left(self) -> None:
         """Nobody waits for the answer any more."""
         self._done = None
-        self.trying.over(reusable=False)
+        self.trying.over(reusable=False, now=self.trying.now())
 
     def _call(self, came: Any) -> None:
         done, self._done = self._done, None

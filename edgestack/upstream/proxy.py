@@ -8,7 +8,7 @@ nginx: ngx_http_proxy_handler.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from edgestack.config.proxy_targets import Target, parse_target
 from edgestack.errors import ConfigError, EdgeError
@@ -17,11 +17,14 @@ from edgestack.http.remembered import Remembered
 from edgestack.http.variables import Template
 from edgestack.upstream.backend import Backend
 from edgestack.upstream.errand import ProxyErrand
+from edgestack.upstream.group import Group
+from edgestack.upstream.telling import Telling, told
 from edgestack.upstream.way import Way
 
 __all__ = ["Proxy", "ProxyAnywhere"]
 
 Backends = Callable[[Target], Backend]
+Groups = Callable[[Target], Group]
 
 TARGETS = 256
 """Targets made of variables that are remembered in one generation; our number."""
@@ -30,12 +33,17 @@ TARGETS = 256
 class Proxy:
     """A route that leads to one target."""
 
-    __slots__ = ("_backend", "_backends", "target", "way")
+    __slots__ = ("_backend", "_backends", "_groups", "_host", "_port", "target", "way")
 
-    def __init__(self, way: Way, target: Target, backends: Backends) -> None:
-        """:param backends: gives the backend of a target; asked at the first request."""
+    def __init__(self, way: Way, target: Target, backends: Backends, groups: Groups | None = None) -> None:
+        """
+        :param backends: gives the backend of a target; asked at the first request.
+        :param groups: gives the group alone, for `explain`.
+        """
         self.way = way
         self.target = target
+        self._groups = groups
+        self._host, self._port = target.host, target.port
         self._backends = backends
         self._backend: Backend | None = None
 
@@ -44,21 +52,22 @@ class Proxy:
         backend = self._backend
         if backend is None:
             backend = self._backend = self._backends(self.target)
-        return ProxyErrand(exchange, self.way, self.target, backend, self.way.map(exchange))
+        return ProxyErrand(exchange, self.way, self._host, self._port, backend, self.way.map(exchange))
 
-    def plan(self, exchange: Exchange) -> str:
-        """What would be asked, for `explain`."""
-        target = self.target
-        return f"{exchange.request.method} {self.way.map(exchange)} of {target.scheme}://{target.server}"
+    def explain(self, exchange: Exchange) -> Iterator[Telling]:
+        """What would be asked, and of whom, for a person."""
+        group = self._groups(self.target) if self._groups is not None else None
+        return told(exchange, self.way, self.target, self.way.map(exchange), group)
 
 
 class ProxyAnywhere:
     """A route whose target has variables."""
 
-    __slots__ = ("_backends", "_known", "_to", "way")
+    __slots__ = ("_backends", "_groups", "_known", "_to", "way")
 
-    def __init__(self, way: Way, to: Template, backends: Backends) -> None:
+    def __init__(self, way: Way, to: Template, backends: Backends, groups: Groups | None = None) -> None:
         self.way = way
+        self._groups = groups
         self._to = to
         self._backends = backends
         self._known = _Targets(TARGETS)
@@ -69,13 +78,17 @@ class ProxyAnywhere:
         :raises EdgeError: 500, where the variables make no target.
         """
         target = self._target(exchange)
-        return ProxyErrand(exchange, self.way, target, self._backends(target), target.uri or self.way.map(exchange))
-
-    def plan(self, exchange: Exchange) -> str:
-        """What would be asked, for `explain`."""
-        target = self._target(exchange)
         uri = target.uri or self.way.map(exchange)
-        return f"{exchange.request.method} {uri} of {target.scheme}://{target.server}"
+        return ProxyErrand(exchange, self.way, target.host, target.port, self._backends(target), uri)
+
+    def explain(self, exchange: Exchange) -> Iterator[Telling]:
+        """As `Proxy.explain`.
+
+        :raises EdgeError: 500, where the variables make no target.
+        """
+        target = self._target(exchange)
+        group = self._groups(target) if self._groups is not None else None
+        return told(exchange, self.way, target, target.uri or self.way.map(exchange), group)
 
     def _target(self, exchange: Exchange) -> Target:
         text = self._to(exchange)

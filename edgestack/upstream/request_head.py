@@ -49,7 +49,7 @@ def with_length(length: int) -> bytes:
 class RequestHead:
     """Makes the heads of one route."""
 
-    __slots__ = ("_decided", "_forwarded", "_host", "_known", "_set", "_underscores")
+    __slots__ = ("_decided", "_forwarded", "_host", "_known", "_plain", "_set", "_underscores")
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class RequestHead:
         self._decided = frozenset(own)
         self._forwarded = forwarded
         self._underscores = underscores
+        self._plain = forwarded == "x-forwarded" and not any(name.startswith("x-forwarded-") for name in own)
         self._known: dict[object, tuple[str, bool]] = {}
 
     def encode(
@@ -132,6 +133,11 @@ class RequestHead:
     def _told(self, exchange: Exchange) -> str:
         """Who asks, as far as it is believed."""
         facts, decided = exchange.facts, self._decided
+        if self._plain and type(facts) is not ForwardedFacts and exchange.request.host:
+            return (
+                f"X-Forwarded-For: {facts.remote_addr}\r\nX-Forwarded-Proto: {facts.scheme}\r\n"
+                f"X-Forwarded-Host: {exchange.request.host}\r\n"
+            )
         trusted = facts if type(facts) is ForwardedFacts else None
         host = (trusted.host if trusted is not None else "") or exchange.request.host
         said: dict[str, str] = {}

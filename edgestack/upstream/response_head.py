@@ -32,6 +32,8 @@ HIDDEN = frozenset(
 )
 """Hidden unless `pass_headers` names them (B11; nginx: ngx_http_proxy_hide_headers)."""
 
+ROUTES_KEPT = 4
+"""Routes for which fields are kept with one head: it seldom comes through more."""
 DIGITS = 16
 """Of a rate; more bytes a second than that are no limit."""
 
@@ -58,7 +60,7 @@ NO_ORDERS = Orders()
 class ResponseHead:
     """Makes the fields of the answers of one route."""
 
-    __slots__ = ("_cookies", "_hidden", "_mapped", "_redirects")
+    __slots__ = ("_cookies", "_hidden", "_mapped", "redirects")
 
     def __init__(
         self,
@@ -74,10 +76,10 @@ class ResponseHead:
         """
         shown = {name.lower() for name in show}
         self._hidden = WRITTEN | (HIDDEN - shown) | {name.lower() for name in hide}
-        self._redirects = tuple(redirects)
+        self.redirects = tuple(redirects)
         self._cookies = cookies or CookieRules()
         self._mapped: dict[str, Callable[[Exchange, str], str]] = {}
-        if self._redirects:
+        if self.redirects:
             self._mapped |= {"location": self.location, "refresh": self._refreshed}
         if self._cookies:
             self._mapped["set-cookie"] = self._cookies.apply
@@ -89,7 +91,9 @@ class ResponseHead:
         made: tuple[FieldPairs, Orders] | None = None if derived is None else derived.get(self)
         if made is None:
             made = (self._fields(exchange, known.pairs, known.fields), _orders(known.fields))
-            if derived is not None and self._mapped.keys().isdisjoint(known.fields):
+            if self._mapped.keys().isdisjoint(known.fields):
+                if derived is None or len(derived) >= ROUTES_KEPT:
+                    derived = known.derived = {}
                 derived[self] = made
         return made
 
@@ -107,7 +111,7 @@ class ResponseHead:
 
     def location(self, exchange: Exchange, value: str) -> str:
         """A Location, mapped back (B12)."""
-        for begins, put in self._redirects:
+        for begins, put in self.redirects:
             if value.startswith(begins):
                 return put(exchange) + value[len(begins) :]
         return value

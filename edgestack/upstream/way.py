@@ -8,6 +8,7 @@ Pure; a Way knows no peer and no link. Templates are compiled here and nowhere e
 from __future__ import annotations
 
 from collections.abc import Collection
+from urllib.parse import quote
 
 from edgestack.config.proxying import Proxy as Section
 from edgestack.http.variables import Constant, Scope, Template, compile_template
@@ -15,7 +16,7 @@ from edgestack.upstream.cookies import CookieRules
 from edgestack.upstream.request_head import RequestHead
 from edgestack.upstream.response_head import ResponseHead
 from edgestack.upstream.retrying import Rules
-from edgestack.upstream.target import Mapping, as_sent, mapping
+from edgestack.upstream.target import SAFE, Mapping, as_sent, mapping
 
 __all__ = ["Way", "redirect_rules"]
 
@@ -81,7 +82,7 @@ def redirect_rules(section: Section, prefix: str, scope: Scope | None = None) ->
     begins = f"{target.scheme}://{target.host}"
     if target.uri is None:
         return [(begins + "/", Constant("/"))]
-    return [(begins + target.uri, Constant(prefix or target.uri))]
+    return [(begins + target.uri, Constant(quote(prefix, SAFE) or target.uri))]
 
 
 def _compiled(pairs: tuple[tuple[str, str], ...], scope: Scope | None) -> list[tuple[str, Template]]:

@@ -224,6 +224,7 @@ REDIRECTS = [
     ("http://group/two/", "/one/", "http://group/three", "http://group/three"),
     ("http://group/two/", "/one/", "/two/x", "/two/x"),
     ("http://group", "/one/", "http://group/two/x", "/two/x"),
+    ("http://group/", "/ä b/", "http://group/x", "/%C3%A4%20b/x"),
     ("http://group:80", "/one/", "http://group/two/x", "/two/x"),
     ("http://group", "/one/", "https://group/two/x", "https://group/two/x"),
     ("http://group", "/one/", "http://group.evil/x", "http://group.evil/x"),

@@ -23,6 +23,9 @@ proxy = "http://{one}/"
 match = "/own/"
 proxy = "http://{one}"
 [[route]]
+match = "/ä b$c/"
+proxy = "http://{one}"
+[[route]]
 match = "= /own"
 respond = 204
 [[route]]
@@ -38,6 +41,7 @@ async def test_the_slash_is_added(tmp_path: Path) -> None:
         assert (answer.status, answer.field("location")) == (301, "/app/?x=%20&y")
         assert (await running.get("/app")).field("location") == "/app/"
         assert (await running.get("/own")).status == 204
+        assert (await running.get("/%c3%a4%20b$c")).field("location") == "/%C3%A4%20b$c/"
         assert (await running.get("/apple")).status == 404
         assert running.sent("one") == []
         assert (await running.get("/app/x")).status == 200
