@@ -7,7 +7,7 @@ this table as data and fails when an import climbs.
     7  stack.py  explaining.py         what runs          the nursery, listeners, adopt, drain | [[test]] in memory
     6  compose/                        Config -> Plan     pure; the only room that sees all wings; `explain`
     5  routing/                        which chain        the spine: site, match, checks, content, filters, errors
-    4  content/  phases/               what answers       files, applications, redirects | error pages, access log
+    4  content/  upstream/  phases/    what answers       files, applications | servers behind | error pages, access log
     3  wire/                           what moves bytes   sockets, TLS, h11, the lot, the portable driver
     2  config/                         what is wanted     frozen dataclasses, addresses, sizes (no trio)
     1  http/                           what it means      RFC 9110 and 9112 as values and pure functions (stdlib only)
@@ -22,7 +22,8 @@ The life of a request, and where to read it:
     content/static.py      a Response at once (most of the time), or
     content/wsgi.py        an AppCall, run by content/threads.py, which writes to
     wire/outlet.py         an outlet: straight to the socket, or
-    wire/exchange_task.py  an awaitable, which gets a task (wire/receiving.py brings its request body);
+    wire/exchange_task.py  an awaitable, which gets a task (wire/receiving.py brings its request body), or
+    wire/waiting.py        an Errand, begun by callbacks: another server answers (wire/pump.py, wire/tunnel.py);
     wire/sending.py      what does not leave at once is left to a Sender, and
     phases/access_log.py the ends of the exchange write its line.
 
@@ -32,10 +33,11 @@ Walls that stand elsewhere than the first drawing had them, and why:
 
 - `certs/` is a room of its own on floor 8: the authority, the system's trust stores and the command are three things.
 - `kept.py` stands by itself on floor 1: compose asks it, the stack owns it, and it must not know what it keeps.
+- The lot is `wire/lot.py` (the turn, and one connection) over `lot_books.py` (registration, deadlines, closing, links).
 - `wire/outbox.py` stands beside `sending.py`: it is the one piece that two threads touch, and it knows no socket.
 - The portable driver is `wire/portable.py` with `portable_stream.py` (a connection), `portable_watch.py` (does its
-  client leave?), `portable_outlet.py` and `portable_accepting.py`; what both drivers share stands in `outlet.py`,
-  `streaming.py` and `accepting.py`.
+  client leave?), `portable_outlet.py`, `portable_relay.py` and `portable_accepting.py`; what both drivers share
+  stands in `outlet.py`, `streaming.py` and `accepting.py`.
 - `wire/held_clock.py` holds an autojumping test clock while threads work: a test's need, kept out of both drivers. Its
   `on_thread` is the only way to a thread of trio's.
 """

@@ -1,6 +1,7 @@
 """The command line: words in; a configuration served, checked or told; errors in few words, with status 2.
 
     edgestack serve           what a file, the environment and the options say    -> process/run.py
+    edgestack proxy URL       an HTTPS front for something that runs already      -> the same
     edgestack check           whether a file makes sense, and its own tests       -> process/check_command.py
     edgestack explain         what becomes of one request                         -> process/explain_command.py
     edgestack config          show, schema, init                                  -> process/config_commands.py
@@ -27,11 +28,12 @@ from click.shell_completion import get_completion_class
 
 from edgestack import __version__
 from edgestack.config.model import Config
+from edgestack.config.overrides import SHORTHAND, Override
 from edgestack.errors import ConfigError
 from edgestack.process.commands import Program, Sectioned
-from edgestack.process.configuring import configure, placed, sources
+from edgestack.process.configuring import Configured, configure, placed, sources
 from edgestack.process.options import Options
-from edgestack.process.serve_options import ENVIRONMENT, HELP, OPTIONS
+from edgestack.process.serve_options import ENVIRONMENT, HELP, OPTIONS, PROXY_OPTIONS, TARGETS
 from edgestack.process.starting import at_once
 
 __all__ = ["main"]
@@ -41,6 +43,7 @@ Examples:
   edgestack serve                                    ./edgestack.toml, or ./site, or this folder
   edgestack serve -c shop.toml --threads 16          an option is stronger than the file
   edgestack serve --static site/ --app src.main:app  files first, then the app
+  edgestack serve --static site/ --proxy /api/=http://127.0.0.1:9000
   edgestack serve --app shop.web:app --dev           tracebacks in the browser
   edgestack serve -b :443 --redirect-http :80 --cert chain.pem --key key.pem
 
@@ -64,6 +67,16 @@ SIGTERM and Ctrl-C stop gracefully, a second Ctrl-C stops at once, SIGHUP and `e
 and SIGUSR1 reopens the logs."""
 
 
+PROXY_EPILOG = """\b
+Examples:
+  edgestack proxy http://127.0.0.1:9000
+  edgestack proxy http://unix:/run/app.sock:/ -b :8443
+  edgestack proxy http://127.0.0.1:5173 /api/=http://127.0.0.1:8000
+
+A URL that ends in a path, even "/", takes the place of the prefix; one that does not passes paths on as they are.
+No edgestack.toml is read. `edgestack serve --proxy` does the same beside files, applications and a file."""
+
+
 @click.group(
     cls=Program,
     program="edgestack",
@@ -79,7 +92,7 @@ and SIGUSR1 reopens the logs."""
 )
 @click.version_option(__version__, prog_name="edgestack", message="%(prog)s %(version)s")
 def main() -> None:
-    """HTTPS, static files and WSGI applications from one process."""
+    """HTTPS, static files, WSGI applications and a reverse proxy from one process."""
 
 
 @main.command(
@@ -90,7 +103,7 @@ def main() -> None:
 )
 @click.pass_context
 def serve(context: click.Context, /, **said: Any) -> int:
-    """Serve files, WSGI applications, or both, over HTTPS.
+    """Serve files, WSGI applications and other servers' answers over HTTPS.
 
     What is served stands in edgestack.toml, or in the options. Files come first, where a folder and an application
     are both given: GET and HEAD of a file that is there; everything else goes to the application. Without a
@@ -99,7 +112,29 @@ def serve(context: click.Context, /, **said: Any) -> int:
     for word in context.args:
         raise click.UsageError(f"`serve` takes options only, not {word!r} (did you mean {_meant(word)}?)")
     file, found, overrides = sources(context)
-    configured = configure(file, overrides, found=found)
+    return _serve(configure(file, overrides, found=found))
+
+
+@main.command(
+    cls=Sectioned,
+    params=[TARGETS, *PROXY_OPTIONS],
+    epilog=PROXY_EPILOG,
+    context_settings={**HELP, "auto_envvar_prefix": ENVIRONMENT},
+)
+@click.pass_context
+def proxy(context: click.Context, /, targets: tuple[str, ...], **said: Any) -> int:
+    """Put HTTPS before a server that runs already.
+
+    It listens on 127.0.0.1:8443, with a certificate for development, and passes on everything that is asked, WebSocket
+    too. `edgestack certs trust` makes browsers accept the certificate.
+    """
+    said_outside = [one for one in sources(context).overrides if one.name not in SHORTHAND]
+    development, led = Override("dev", True, "default"), Override("proxy", list(targets), "URL")
+    return _serve(configure(None, (development, *said_outside, led)))
+
+
+def _serve(configured: Configured) -> int:
+    """Serve it; what is worth a warning is told before."""
     for warning in configured.loaded.warnings:
         click.echo(f"{warning.shown()}\n", err=True)
     try:

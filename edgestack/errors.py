@@ -80,11 +80,26 @@ class Refused(EdgeError):
 
 
 class UpstreamError(EdgeError):
-    """A server behind us refused, broke off, or did not answer in time (502, 504)."""
+    """A server behind us refused, broke off, or did not answer in time (502, 504).
+
+    :param condition: which of nginx's `proxy_next_upstream` it meets: "error", "timeout" or "invalid_header".
+    """
 
     status = 502
     source = "upstream"
     retry = True
+
+    def __init__(
+        self,
+        public: str = "",
+        status: int | None = None,
+        *,
+        fields: tuple[tuple[str, str], ...] = (),
+        detail: str = "",
+        condition: str = "error",
+    ) -> None:
+        super().__init__(public, status, fields=fields, detail=detail)
+        self.condition = condition
 
 
 class AppError(EdgeError):

@@ -3,13 +3,14 @@
     run_tests(plan) -> one Outcome per test: what was expected, and what came instead
 
 No socket is opened. An application is loaded when the first test needs it, and called on a thread; what must wait (a
-listing, a password, a delay) is run by trio. What counts (limits) counts within one run, from zero on.
+listing, a password, a delay) is run by trio. What counts (limits) counts within one run, from zero on. No upstream is
+asked: a test says itself what one would answer (upstream/pretending.py).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from edgestack.errors import ConfigError, Disconnected, EdgeError
 from edgestack.http.bodies import Body, FileSegment
 from edgestack.http.messages import AppCall, Exchange, Handler, Response, settled
 from edgestack.kept import Kept
+from edgestack.upstream.pretending import Pretended
 from edgestack.wire.held_clock import on_thread
 
 __all__ = ["Outcome", "run_tests"]
@@ -71,15 +73,38 @@ class OneThread(Here):
 
 async def _run(plan: Plan) -> list[Outcome]:
     applications = _Applications()
+    trouble = None
     with Kept().next() as keep:
-        private = PrivateFiles(plan.config.server.private_paths)
-        resources = Resources(applications, private=private, keep=keep, threads=OneThread())
+        private, upstreams = PrivateFiles(plan.config.server.private_paths), Pretended(keep)
+        resources = Resources(applications, private=private, keep=keep, threads=OneThread(), upstreams=upstreams)
         handle = plan.assemble(resources)(Listener()).handle
-        outcomes = []
-        for test in plan.config.tests:
-            outcomes.append(Outcome(test, tuple(await _failures(plan, handle, test))))
-            applications.check()
-        return outcomes
+        async with trio.open_nursery() as nursery:
+            upstreams.bind(nursery)
+            try:
+                outcomes = [await _outcome(plan, handle, test, upstreams, applications) for test in plan.config.tests]
+            except ConfigError as error:  # not in an ExceptionGroup
+                trouble = error
+            nursery.cancel_scope.cancel()
+    if trouble is not None:
+        raise trouble
+    return outcomes
+
+
+async def _outcome(
+    plan: Plan, handle: Handler, test: Test, upstreams: Pretended, applications: _Applications
+) -> Outcome:
+    upstreams.begin(test.upstream)
+    failures = await _failures(plan, handle, test)
+    applications.check()
+    return Outcome(test, (*failures, *_unasked(test, failures, upstreams.asked)))
+
+
+def _unasked(test: Test, failures: Sequence[str], asked: int) -> Iterator[str]:
+    """Whether the test and its route agree that there is an upstream."""
+    if test.upstream is not None and not asked:
+        yield "`upstream` says what a server would answer, and none was asked"
+    elif test.upstream is None and asked and failures:
+        yield "no upstream is asked in a test: say what it would answer, for instance `upstream = { status = 200 }`"
 
 
 async def _failures(plan: Plan, handle: Handler, test: Test) -> list[str]:
@@ -123,12 +148,14 @@ async def _read(body: Body) -> bytes:
     if isinstance(body, tuple):
         return b"".join([await _read(piece) for piece in body])
     found = b""
+    if not isinstance(body, AsyncIterable):  # a tunnel, which no upstream that is not asked will offer
+        return found
     async for piece in body:
         found += piece
         if len(found) >= MOST_BODY:
             break
     close = getattr(body, "aclose", None)
-    if close is not None and isinstance(body, AsyncIterable):
+    if close is not None:
         await close()
     return found
 

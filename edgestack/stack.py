@@ -17,6 +17,7 @@ What outlives a plan is kept under the value of its config section, and an uncha
     [server] threads       application threads            here               old ones finish what they have
     access log             its open file                  phases/access_logs.py
     limit, and others      their counters                 kept.py
+    [upstream.NAME]        peers, idle links, tasks       upstream/service.py
 
 `adopt` first does everything that may fail (an import, a certificate, a bind), and then changes over in one step of the
 loop. Limits and timeouts hold for what begins afterwards.
@@ -47,6 +48,9 @@ from edgestack.kept import Kept
 from edgestack.phases.access_log import FLUSH_DELAY, AccessLog
 from edgestack.phases.access_logs import AccessLogs
 from edgestack.phases.subrequest import CurrentThreads
+from edgestack.upstream.group import GroupStatistics
+from edgestack.upstream.service import Roster, Services
+from edgestack.wire.dialing import Dialer
 from edgestack.wire.held_clock import HeldThreads, jumps_by_itself
 from edgestack.wire.lot import Lot
 from edgestack.wire.places import Lead, Pairs, Places, bound, url
@@ -80,12 +84,14 @@ class Stack:
         unknown_host: Callable[[str], bool] | None = None,
         *,
         portable: bool | None = None,
+        dialer: Dialer | None = None,
     ) -> None:
         """
         :param applications: loaded already, by section; what is missing is loaded by name.
         :param access_log: opened already; its lines are flushed by this stack.
         :param unknown_host: asked when a TLS client names a host that no certificate bears; True: they were renewed.
         :param portable: use the portable driver; without a word, where the system has no epoll.
+        :param dialer: makes the connections to upstreams; without one, over the system's sockets.
         :raises ConfigError: an application cannot be loaded, a certificate cannot be used.
         """
         self._plan = plan
@@ -100,6 +106,7 @@ class Stack:
         """The way to the loop, for application threads that ask it something."""
         self._flush: trio.CancelScope = trio.CancelScope()
         self._kept = Kept()
+        self._services = Services(dialer)
         server = plan.config.server
         self.threads = AppThreads(server.threads, server.queue)
         self._earlier: list[AppThreads] = []
@@ -113,7 +120,8 @@ class Stack:
 
     def _gather(self, plan: Plan, applications: Applications, access_log: AccessLog | None, keep: Any) -> Resources:
         ends = (access_log.end,) if access_log is not None else ()
-        return Resources(applications, ends, _private(plan.config), keep, CurrentThreads(self), access_log)
+        threads, roster = CurrentThreads(self), Roster(self._services, keep)
+        return Resources(applications, ends, _private(plan.config), keep, threads, access_log, roster)
 
     @property
     def pool(self) -> AppThreads | HeldThreads:
@@ -174,6 +182,7 @@ class Stack:
             nursery.start_soon(lot.run)
             nursery.start_soon(lot.deadlines.run)
         self._driver = driver
+        self._services.bind(nursery, driver if isinstance(driver, Lot) else None, self._resources.upstreams)
         self._system_most = _most_connections()
         _alive.add(self)
         self._logs.bind(clock.current_time, self._wake_log, driver.busy)
@@ -185,6 +194,7 @@ class Stack:
 
     def _end(self) -> None:
         self._logs.unbind()
+        self._services.close()
         if self._driver is not None:
             self._driver.stop()
             self._driver.dispose()
@@ -255,6 +265,7 @@ class Stack:
         self._plan, self._resources, self._lead, self._plain = plan, resources, lead, plain
         self._applications, self.certificates, self._unknown_host = loaded, certificates, unknown
         self._adopt_threads(before)
+        self._services.adopt(resources.upstreams)
         change()
         self._adopt_logs(log)
 
@@ -320,6 +331,10 @@ class Stack:
             "failures": counted.failures,
             "connections": driver.connections(),
         }
+
+    def upstreams(self) -> tuple[GroupStatistics, ...]:
+        """What is known of each group of servers and of its peers, and why one is out. On the loop."""
+        return self._services.statistics(trio.current_time())
 
     def close_in_child(self) -> None:
         """After a fork by the application: the child lets go of our listeners, connections and pollers."""

@@ -54,7 +54,7 @@ def test_the_defaults() -> None:
     assert options == Options(
         inherit=True,
         development_certificate=True,
-        notes=("Neither --static nor --app was given: serving this folder.",),
+        notes=("None of --static, --app and --proxy was given: serving this folder.",),
     )
 
 
@@ -62,7 +62,7 @@ def test_a_site_folder_is_found() -> None:
     Path("site").mkdir()
     config, options = meaning()
     assert config.routes[0].static == Static(Path("site"))
-    assert options.notes == ("Neither --static nor --app was given: serving ./site.",)
+    assert options.notes == ("None of --static, --app and --proxy was given: serving ./site.",)
 
 
 HERE = Path("here")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from edgestack.compose.conditions import conditions
 from edgestack.compose.contents import FileFirst, content, error_pages, pages, rewriting
+from edgestack.compose.proxies import Proxies, SlashAdded, slashed
 from edgestack.compose.resources import Resources
 from edgestack.config.model import CONTENT, Config, Route, Site
 from edgestack.config.positions import Origin
@@ -79,12 +80,19 @@ class Maker:
     site: Site
     resources: Resources
 
-    def __init__(self, config: Config, site: Site, resources: Resources, maps: Mapping[str, Variable]) -> None:
-        """:param maps: the variables of the user's own: `[map.NAME]`, and what `auth_request` sets."""
+    def __init__(
+        self, config: Config, site: Site, resources: Resources, maps: Mapping[str, Variable],
+        proxies: Proxies | None = None,
+    ) -> None:  # fmt: skip
+        """
+        :param maps: the variables of the user's own: `[map.NAME]`, and what `auth_request` sets.
+        :param proxies: makes the contents of routes that proxy, for all sites; without it for this one alone.
+        """
         self.config = config
         self.site = site
         self.resources = resources
         self._maps = maps
+        self._proxies = proxies or Proxies(config, resources, maps)
         self._name = site.hosts[0] if site.hosts else ""
         self._plain = Scope(None, maps, self._name)
         self._scopes: dict[Any, Scope] = {}
@@ -93,7 +101,9 @@ class Maker:
 
     def locations(self) -> Locations:
         """All of them, ready to be asked."""
-        made = Locations([self._chain(route) for route in self.site.routes], self.fallback())
+        chains = [self._chain(route) for route in self.site.routes]
+        chains += [chain for route in self.site.routes if (chain := self._slash(route)) is not None]
+        made = Locations(chains, self.fallback())
         self._locations = made
         return made
 
@@ -111,7 +121,8 @@ class Maker:
     def _chain(self, route: Route) -> Chain:
         server, scope = self.config.server, self.scope(route)
         links = self._links(route)
-        made = content(route, scope, server, self.resources)
+        proxied = route.proxy is not None
+        made = self._proxies.handler(route, scope) if proxied else content(route, scope, server, self.resources)
         links += _content_links(route, made)
         by_kind: dict[str, list[Any]] = {}
         for link in links:
@@ -124,6 +135,20 @@ class Maker:
             recover=self._recover if route.app is not None and route.errors else None,
             holds=conditions(route.match), internal=route.internal, links=links, origin=route.origin,
             site=self._name,
+        )  # fmt: skip
+
+    def _slash(self, route: Route) -> Chain | None:
+        """B3: what answers for the prefix of a proxied route without its slash."""
+        match = slashed(route, self.site.routes)
+        if match is None:
+            return None
+        added = SlashAdded(route.match.pattern, self._plain)
+        links = [link for link in self._links(route) if link.kind == "filter"]
+        return Chain(
+            match, added, error_pages(route, route.errors, self.site.routes, self.config.server.dev),
+            filters=[link.act for link in links], ends=self._ends(route), holds=conditions(match),
+            internal=route.internal, links=[*links, Link("content", route.origin, added, "content")],
+            origin=route.origin, site=self._name,
         )  # fmt: skip
 
     def _links(self, route: Route) -> list[Link]:

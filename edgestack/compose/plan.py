@@ -14,6 +14,7 @@ from typing import Any
 
 from edgestack.compose.chains import Maker
 from edgestack.compose.contents import applications, error_pages
+from edgestack.compose.proxies import Proxies
 from edgestack.compose.resources import Resources
 from edgestack.compose.steps import Called, Sites, Step, Unwritten, explain
 from edgestack.config.map_checks import map_variables, noted_variables
@@ -92,9 +93,10 @@ class Plan:
     def _sites(self, resources: Resources) -> Sites:
         """The chains of every site, and how a host finds them."""
         maps = map_variables(self.config.maps) | noted_variables(self.sites)
+        proxies = Proxies(self.config, resources, maps)
         roads, locations = [], []
         for site in self.sites:
-            found = Maker(self.config, site, resources, maps).locations()
+            found = Maker(self.config, site, resources, maps, proxies).locations()
             locations.append(found)
             roads.append(SiteRoad(site.hosts, site.default, road(found), _moved(site, found)))
         errors = self._error_pages()

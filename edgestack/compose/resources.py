@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edgestack.config.model import App
@@ -12,6 +12,7 @@ from edgestack.http.messages import End
 from edgestack.http.variables import Scope
 from edgestack.kept import anew
 from edgestack.phases.subrequest import Threads
+from edgestack.upstream.service import Roster, Services
 
 __all__ = ["Here", "Resources"]
 
@@ -56,3 +57,5 @@ class Resources:
     """Where application code runs that is asked on behalf of another exchange (auth_request)."""
     access_log: Lines | None = None
     """For routes with lines of another form; None where there is no log."""
+    upstreams: Roster = field(default_factory=lambda: Roster(Services(), anew))
+    """The groups of servers that the plan leads to."""

@@ -29,6 +29,7 @@ from edgestack.http.media_types import media_type
 from edgestack.http.messages import Exchange, Handler, Jump, Response
 from edgestack.http.variables import Scope
 from edgestack.routing import Chain, Choice, Hosts, Link, Locations, nothing, onward
+from edgestack.upstream.proxy import Proxy, ProxyAnywhere
 
 __all__ = ["Called", "Sites", "Step", "Unwritten", "explain"]
 
@@ -289,6 +290,10 @@ def _content(chain: Chain, exchange: Exchange) -> Generator[Step, None, End]:
         return _answer(place)
     if isinstance(content, Wsgi):
         yield Step("content", _named(content), origin)
+        return Response(200)
+    if isinstance(content, Proxy | ProxyAnywhere):
+        for name, says, where in content.explain(exchange):
+            yield Step(name, says, where or (origin if name == "content" else None))
         return Response(200)
     plan = getattr(content, "plan", None)
     if plan is not None:

@@ -4,11 +4,12 @@
 
     what is wanted       model.py: Config, and the door to server.py, sites.py, routes.py, rules.py, listeners.py
                          each key is said once, at its field (keys.py), with what its value may be:
-                         kinds.py, nested_, http_, host_, field_, place_kinds.py; values.py, addresses.py, matching.py
+                         kinds.py, nested_, http_, host_, field_, place_, upstream_kinds.py; values.py, addresses.py,
+                         peer_addresses.py, matching.py
     files                documents.py (includes), syntax.py (what tomllib stumbles over), positions.py (line and column)
     beside the files     overrides.py: flag > environment > file > default
     reading              reading.py: tables into sections; unknown.py: what was meant by a key that is not there
-    checking             assembling.py: listen_, route_, reach_, site_ and map_checks.py
+    checking             assembling.py: listen_, route_, reach_, site_, upstream_ and map_checks.py
     completing           presets.py, inheriting.py
     telling              problems.py: the errors that people like
     from the same keys   schema.py (for editors), show.py, starter.py, reference.py (for the site)

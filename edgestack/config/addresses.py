@@ -19,7 +19,7 @@ import re
 from edgestack.config.listeners import Listener
 from edgestack.errors import ConfigError
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_PLAIN_PORT", "DEFAULT_TLS_PORT", "parse_address"]
+__all__ = ["DEFAULT_HOST", "DEFAULT_PLAIN_PORT", "DEFAULT_TLS_PORT", "UNIX_PATH_LIMIT", "parse_address"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_TLS_PORT = 8443

@@ -4,6 +4,7 @@ listeners, certificates     listen_checks.py
 each route by itself        route_checks.py     then presets.py and inheriting.py fill in what it does not say
 routes against each other   reach_checks.py
 sites against each other    site_checks.py
+upstreams, and who proxies  upstream_checks.py, proxy_checks.py
 maps, log formats, tests    map_checks.py
 templates                   reading.py, when all of that is known
 """
@@ -30,10 +31,12 @@ from edgestack.config.matching import choose
 from edgestack.config.model import Config, File, Limit, Route, Rules, Site
 from edgestack.config.positions import Mark, Origin
 from edgestack.config.presets import MEANINGS, with_presets
+from edgestack.config.proxy_checks import check_proxies
 from edgestack.config.reach_checks import check_inside, check_reach
 from edgestack.config.reading import Reading
 from edgestack.config.route_checks import check_route, check_rules, parts
 from edgestack.config.site_checks import settled_sites
+from edgestack.config.upstream_checks import settled_upstreams
 
 __all__ = ["assemble"]
 
@@ -48,6 +51,7 @@ def assemble(file: File, mark: Mark, reading: Reading, files: Sequence[Path]) ->
     """
     found = listeners(file, mark, reading)
     tls = certificates(file, mark, reading, found)
+    upstreams = settled_upstreams(file.upstream, mark.child("upstream"), reading)
     maps = settled_maps(file.map, mark.child("map"), reading)
     check_formats(file.log_formats, file.server.log.format, mark, reading)
     formats = dict(file.log_formats)
@@ -56,13 +60,15 @@ def assemble(file: File, mark: Mark, reading: Reading, files: Sequence[Path]) ->
     check_inside(Site(), mark, list(zip(routes, _marks(file.route), strict=True)), reading)
     sites = _sites(file, formats, reading)
     every = sites or [Site(default=True, routes=tuple(routes))]
+    placed = [*file.route, *(pair for site, _ in file.site for pair in site.routes)]
+    check_proxies(placed, [name for name, _ in file.upstream], reading)
     check_tests(file.test, every, reading)
     check_noted(_rule_marks(file), maps, reading)
     variables = map_variables(maps, parts(mark.child("map"))) | noted_variables(every)
     reading.check_templates(variables, unfit_maps(maps, mark.child("map")))
     tests = tuple(replace(test, origin=place.origin) for test, place in file.test)
     server = replace(file.server, private_paths=_private(file, every, files))
-    return Config(server, found, tls, tuple(routes), tuple(sites), maps, file.log_formats, tests)
+    return Config(server, found, tls, tuple(routes), tuple(sites), maps, upstreams, file.log_formats, tests)
 
 
 def _check_strays(file: File, mark: Mark, reading: Reading) -> None:
@@ -176,8 +182,12 @@ def _private(file: File, sites: Sequence[Site], files: Sequence[Path]) -> tuple[
     found = [*files, *file.tls.cert, *file.tls.key_]
     if file.tls.client_ca is not None:
         found.append(file.tls.client_ca)
+    found += [one.sticky.secret for _, one in file.upstream if one.sticky is not None and one.sticky.secret is not None]
     for site in sites:
         for rules in (site, *site.routes):
             if rules.basic_auth is not None:
                 found.append(rules.basic_auth.file)
+        for route in site.routes:
+            if route.proxy is not None:
+                found += [path for path in (route.proxy.ssl_ca, route.proxy.ssl_cert, route.proxy.ssl_key) if path]
     return tuple(dict.fromkeys(path.absolute() for path in found))

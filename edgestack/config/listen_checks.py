@@ -51,8 +51,9 @@ def _all(file: File, mark: Mark, reading: Reading) -> Iterator[tuple[Listener, M
             )
         tls = not one.redirect and (secure if one.tls is None else one.tls)
         listener = parse_address(one.at, tls=tls, default_port=HTTP_PORT if one.redirect else 0)
+        told_by = _told_by(file, place, reading) if one.proxy_protocol else ()
         yield (
-            replace(listener, redirect=one.redirect, max_connections=one.max_connections),
+            replace(listener, redirect=one.redirect, max_connections=one.max_connections, proxy_protocol=told_by),
             place.child("at"),
         )
     if not file.server.bind and all(one.redirect for one, _ in file.listen):
@@ -60,6 +61,18 @@ def _all(file: File, mark: Mark, reading: Reading) -> Iterator[tuple[Listener, M
     if file.tls.redirect_http:
         place = mark.child("tls").child("redirect_http")
         yield replace(parse_address(file.tls.redirect_http, default_port=HTTP_PORT), redirect=True), place
+
+
+def _told_by(file: File, place: Mark, reading: Reading) -> tuple[str, ...]:
+    """Whose PROXY header is believed: networks only. Behind a number of hops, any client could be the proxy, and the
+    field that it sends would be believed as that proxy's."""
+    trusted = file.server.trusted_proxies
+    if not trusted or trusted[0].isdecimal():
+        why = "`proxy_protocol` needs to know which proxies to believe"
+        hint = 'name their networks in `server.trusted_proxies`, for instance ["10.0.0.0/8"]'
+        reading.problem(place.child("proxy_protocol"), why, hint, key="proxy_protocol")
+        return ()
+    return trusted
 
 
 def _check_twice(listener: Listener, place: Mark, places: list[tuple[Listener, Mark]], reading: Reading) -> None:

@@ -34,6 +34,9 @@ class Listener:
     """The port that such redirects name."""
     max_connections: int = 0
     """Open connections of this listener; beyond it 503. 0 means no limit but the server's."""
+    proxy_protocol: tuple[str, ...] = ()
+    """Who is believed to say, in the PROXY protocol, who the client is (networks, `unix:`); then every connection must
+    begin with its header. Empty where none is read."""
     origin: Origin | None = field(default=None, compare=False, repr=False)
     """Where it was asked for."""
 

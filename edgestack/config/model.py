@@ -4,6 +4,7 @@
     sites.py      [[site]], [map.NAME], [[test]]
     routes.py     [[route]]: match, and the contents
     rules.py      what sites and routes may both say: headers, cache rules, limits, who may ask
+    upstreams.py  [upstream.NAME]: servers behind this one
     listeners.py  one place to listen
     matching.py   when a route is chosen
 
@@ -29,12 +30,15 @@ from edgestack.config.routes import CONTENT, App, Redirect, Respond, Rewrite, Ro
 from edgestack.config.rules import AuthRequest, BasicAuth, CacheRule, HeaderRules, Limit, RouteTimeouts, Rules
 from edgestack.config.server import Limits, Listen, Log, Server, Timeouts, Tls, TlsTable
 from edgestack.config.sites import Expect, MapTable, Site, Test
+from edgestack.config.upstream_kinds import GROUP_NAME
+from edgestack.config.upstreams import Upstream, UpstreamServer
 from edgestack.config.values import Rate
 
 __all__ = [
     "CONTENT", "App", "AuthRequest", "BasicAuth", "CacheRule", "Condition", "Config", "Expect", "File", "HeaderRules",
     "Limit", "Limits", "Listen", "Listener", "Log", "MapTable", "Match", "Origin", "Rate", "Redirect", "Respond",
     "Rewrite", "Route", "RouteTimeouts", "Rules", "Server", "Site", "Static", "Test", "Timeouts", "Tls", "TlsTable",
+    "Upstream", "UpstreamServer",
 ]  # fmt: skip
 
 
@@ -54,6 +58,10 @@ class File:
     route: Any = key(
         Tables(Route), "Routes without a site, each written `[[route]]`: they make one for every host.", default=(),
         nginx="location",
+    )  # fmt: skip
+    upstream: tuple[tuple[str, Upstream], ...] = key(
+        Pairs("a table of upstreams", GROUP_NAME, Table(Upstream), partial=True),
+        "Groups of servers to proxy to, each written `[upstream.NAME]`.", default=(), nginx="upstream",
     )  # fmt: skip
     map: tuple[tuple[str, MapTable], ...] = key(
         Pairs("a table of maps", MAP_NAME, Table(MapTable), partial=True),
@@ -79,6 +87,7 @@ class Config:
     sites: tuple[Site, ...] = ()
     maps: tuple[tuple[str, MapTable], ...] = ()
     """Variables by name, each after those that it looks at."""
+    upstreams: tuple[Upstream, ...] = ()
     log_formats: tuple[tuple[str, str], ...] = ()
     tests: tuple[Test, ...] = ()
 

@@ -5,13 +5,14 @@
     apply(overrides, document)                              later ones win: environment first, then flags
 
 Every key marked as a flag has both names, made from its own: `max_body`, `--max-body`, EDGESTACK_MAX_BODY. Besides
-there are `--static`, `--app` and `--listing`, which say the content of the route "/". Values come as text, or as click
-has read them; what is wrong with one is told under the name by which it was said.
+there are `--static`, `--app` and `--listing`, which say the content of the route "/", and `--proxy`, which says that of
+the routes that it names. Values come as text, or as click has read them; what is wrong with one is told under the name
+by which it was said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from edgestack.config.keys import Slot, section_of
 from edgestack.config.model import CONTENT, File
 from edgestack.config.positions import Mark, Source
 from edgestack.config.problems import Problem
+from edgestack.config.proxy_targets import parse_place
 from edgestack.errors import ConfigError
 
 __all__ = ["FLAGS", "SHORTHAND", "Override", "apply", "from_environment", "from_flags"]
@@ -40,8 +42,8 @@ def _flags() -> dict[str, tuple[str, Slot]]:
 FLAGS = _flags()
 """Names of keys, which are flags with dashes for underscores, and where they stand."""
 
-SHORTHAND = ("static", "app", "listing")
-"""Flags that say the content of the route "/"."""
+SHORTHAND = ("static", "app", "listing", "proxy")
+"""Flags that say what routes answer with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ def _plain(name: str, value: Any) -> Any:
         return str(value)
     if isinstance(value, tuple):
         return [_plain("", one) for one in value]
+    if isinstance(value, str) and name == "proxy":
+        return value.replace(",", " ").split()
     if isinstance(value, str) and name == "listing":
         return value.lower() in ("1", "true", "yes", "on")
     return FLAGS[name][1].key.kind.plain(value) if isinstance(value, str) and name in FLAGS else value
@@ -99,7 +103,12 @@ def apply(overrides: Iterable[Override], document: Document) -> list[ConfigError
             table = _table(document.values, document.mark, FLAGS[one.name][0], one.origin)
             _put(*table, one.name, one.value, one.origin)
     short = {name: latest[name] for name in SHORTHAND if name in latest}
-    return _shorthand(short, document) if short else []
+    if short and "site" in document.values:
+        why = "it makes a route, and the file has sites: write it into the site that is meant"
+        return [_problem(why, next(iter(short.values())))]
+    proxied = short.pop("proxy", None)
+    wrong = _shorthand(short, document) if short else []
+    return wrong + (_proxied(proxied, short, document) if proxied is not None else [])
 
 
 def _table(values: dict[str, Any], mark: Mark, name: str, origin: str) -> tuple[dict[str, Any], Mark]:
@@ -127,15 +136,10 @@ def _marked(value: Any, source: Source) -> Mark:
 
 def _shorthand(said: dict[str, Override], document: Document) -> list[ConfigError]:
     """Put `--static`, `--app` and `--listing` into the route "/"."""
-    values, first = document.values, next(iter(said.values()))
-    if "site" in values:
-        why = "it makes a route, and the file has sites: write it into the site that is meant"
-        return [Problem(why, Source(first.origin, "", Path()), (0, 0))]
-    route, mark = _root_route(values, document.mark, first.origin)
-    if said.keys() & {"static", "app"} and isinstance(mark.parts, dict):
-        for name in set(CONTENT) - {"static", "app"}:  # another kind of content gives way
-            route.pop(name, None)
-            mark.parts.pop(name, None)
+    first = next(iter(said.values()))
+    route, mark = _route("/", document.values, document.mark, first.origin)
+    if said.keys() & {"static", "app"}:
+        _give_way(route, mark, set(CONTENT) - {"static", "app"})
     for name in ("static", "app"):
         if name in said:
             _put(route, mark, name, said[name].value, said[name].origin)
@@ -144,12 +148,46 @@ def _shorthand(said: dict[str, Override], document: Document) -> list[ConfigErro
     return []
 
 
-def _root_route(values: dict[str, Any], mark: Mark, origin: str) -> tuple[dict[str, Any], Mark]:
-    """The route "/" without a site, made where it is not there."""
+def _proxied(said: Override, content: Collection[str], document: Document) -> list[ConfigError]:
+    """Put each `[PREFIX=]URL` into the route of its prefix.
+
+    :param content: what else is said outside the file about the route "/".
+    """
+    wrong: list[ConfigError] = []
+    seen: set[str] = set()
+    for text in said.value:
+        try:
+            prefix, url = parse_place(text)
+        except ConfigError as error:
+            wrong.append(_problem(error.why, said, error.hint))
+            continue
+        others = [f"--{name}" for name in ("static", "app") if name in content and prefix == "/"]
+        if others or prefix in seen:
+            already = " and ".join(others) or "another URL"
+            wrong.append(_problem(f"{already} answers at {prefix} already", said, f"give it a prefix: /api/={url}"))
+            continue
+        seen.add(prefix)
+        route, mark = _route(prefix, document.values, document.mark, said.origin)
+        _give_way(route, mark, set(CONTENT) - {"proxy"})
+        proxy = route.get("proxy")
+        if isinstance(proxy, dict):  # its other keys hold
+            _put(proxy, mark.child("proxy"), "to", url, said.origin)
+        else:
+            _put(route, mark, "proxy", url, said.origin)
+    return wrong
+
+
+def _problem(why: str, said: Override, hint: str = "") -> Problem:
+    """Something that is wrong with one value."""
+    return Problem(why, Source(said.origin, "", Path()), (0, 0), hint=hint)
+
+
+def _route(prefix: str, values: dict[str, Any], mark: Mark, origin: str) -> tuple[dict[str, Any], Mark]:
+    """The route of a prefix without a site, made where it is not there."""
     routes = values.get("route")
     if isinstance(routes, list):
         for at, route in enumerate(routes):
-            if isinstance(route, dict) and route.get("match", "/") == "/":
+            if isinstance(route, dict) and route.get("match", "/") == prefix:
                 return route, mark.child("route").child(at)
     else:
         _put(values, mark, "route", [], origin)
@@ -157,7 +195,17 @@ def _root_route(values: dict[str, Any], mark: Mark, origin: str) -> tuple[dict[s
     parts = mark.child("route").parts
     assert isinstance(parts, list)
     parts.append(_marked({}, Source(origin, "", Path())))
+    if prefix != "/":
+        _put(values["route"][-1], parts[-1], "match", prefix, origin)
     return values["route"][-1], parts[-1]
+
+
+def _give_way(route: dict[str, Any], mark: Mark, names: Iterable[str]) -> None:
+    """Other kinds of content are not what is wanted any more."""
+    assert isinstance(mark.parts, dict)
+    for name in names:
+        route.pop(name, None)
+        mark.parts.pop(name, None)
 
 
 def _listing(route: dict[str, Any], mark: Mark, said: Override) -> list[ConfigError]:
@@ -165,8 +213,7 @@ def _listing(route: dict[str, Any], mark: Mark, said: Override) -> list[ConfigEr
     if "static" not in route:
         if not said.value:
             return []
-        why = "it shows folders, and none is served"
-        return [Problem(why, Source(said.origin, "", Path()), (0, 0), hint="add --static DIR")]
+        return [_problem("it shows folders, and none is served", said, "add --static DIR")]
     if not isinstance(route["static"], dict):
         root, place = route["static"], mark.child("static")
         route["static"] = {"root": root}

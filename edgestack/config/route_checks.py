@@ -18,6 +18,13 @@ __all__ = ["check_route", "check_rules"]
 PARTS = ("rate", "connections", "body", "bandwidth")
 """Of a limit: what can be limited."""
 
+ONLY = "only `static` and `app` go together"
+
+TOGETHER = {
+    frozenset(("static", "proxy")): 'for files first: `try = ["$uri", "@name"]` here, and `proxy` in the route "@name"'
+}
+"""What to do about two contents that do not go together, where there is a way."""
+
 
 def check_route(route: Route, mark: Mark, reading: Reading) -> None:
     """Everything that can be said without looking at other routes."""
@@ -74,7 +81,7 @@ def _check_content(route: Route, said: dict[str, Mark], mark: Mark, reading: Rea
     for name in contents[1:]:
         if {first, name} != {"static", "app"}:
             why = f"a route answers in one way, and `{first}` is here already"
-            reading.key_problem(said[name], why, "only `static` and `app` go together", key=name)
+            reading.key_problem(said[name], why, TOGETHER.get(frozenset((first, name)), ONLY), key=name)
 
 
 def _check_try(route: Route, place: Mark, reading: Reading) -> None:

@@ -1,6 +1,6 @@
 """Routes: when one is chosen, what answers, and the rules about it. Pure data, each key said once.
 
-A route has one content: `static`, `app` (or both: file first, criterion C9), `redirect` or `respond`.
+A route has one content: `static`, `app` (or both: file first, criterion C9), `proxy`, `redirect` or `respond`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from edgestack.config.matching import Condition, Match
 from edgestack.config.nested_kinds import As, Either, OneOrMany, Pairs, Table
 from edgestack.config.place_kinds import APPLICATION, FOLDER
 from edgestack.config.positions import Origin
+from edgestack.config.proxying import PROXY_TARGET, Proxy
 from edgestack.config.rules import Rules
 
 __all__ = ["CONTENT", "App", "Redirect", "Respond", "Rewrite", "Route", "Static"]
 
-CONTENT = ("static", "app", "redirect", "respond")
+CONTENT = ("static", "app", "proxy", "redirect", "respond")
 """The keys that say what answers."""
 
 
@@ -183,6 +184,10 @@ class Route(Rules):
         'in '
         'any case, `"@name"`; or a table with conditions.',
         default=Match(), shown='"/"', example='"/static/"', nginx="location",
+    )  # fmt: skip
+    proxy: Proxy | None = key(
+        Either(As(PROXY_TARGET, lambda to: Proxy(to)), Table(Proxy)), "Another server, or a group of them.",
+        default=None, shown="none", example='"http://backend/"', nginx="proxy_pass",
     )  # fmt: skip
     redirect: Redirect | None = key(
         Either(As(Template("content", "url"), lambda to: Redirect(to)), Table(Redirect)), "Elsewhere, with 302.",

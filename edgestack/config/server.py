@@ -180,6 +180,12 @@ class Listen:
         Whole(1), "Open connections of this listener; beyond it 503.", default=0, shown="no limit but the server's",
         example="1000",
     )  # fmt: skip
+    proxy_protocol: bool = key(
+        SWITCH,
+        "Every connection begins with a header of the PROXY protocol (version 1 or 2), which `server.trusted_proxies` "
+        "are believed.",
+        default=False, example="true", nginx="listen … proxy_protocol",
+    )  # fmt: skip
 
 
 @section("[tls]")

@@ -43,9 +43,18 @@ def settings(loaded: Loaded) -> list[Setting]:
         kind: Any = section_of(File).keys[name].key.kind
         found += _complete(kind.cls, values.get(name, {}), mark.child(name), name)
     for name, value in values.items():
-        if name not in ("server", "tls"):
+        if name == "upstream":
+            for group, table in value.items():
+                found += _group(table, mark.child(name).child(group), f"{name}.{key_text(group)}")
+        elif name not in ("server", "tls"):
             found += _said(value, mark.child(name), key_text(name))
     return found
+
+
+def _group(value: dict[str, Any], mark: Mark, path: str) -> Iterator[Setting]:
+    """A line for each key of an upstream."""
+    for name, one in value.items():
+        yield Setting(f"{path}.{key_text(name)}", toml_text(one), str(mark.child(name).origin))
 
 
 def _complete(cls: type, values: dict[str, Any], mark: Mark, path: str) -> Iterator[Setting]:

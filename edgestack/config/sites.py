@@ -16,7 +16,7 @@ from edgestack.config.positions import Origin
 from edgestack.config.routes import Route
 from edgestack.config.rules import Rules
 
-__all__ = ["Expect", "MapTable", "Site", "Test"]
+__all__ = ["Answered", "Expect", "MapTable", "Site", "Test"]
 
 
 @section("a site", first=("hosts", "default", "route", "canonical", "hsts"))
@@ -84,6 +84,18 @@ class Expect:
     body: str = key(TEXT, "Text that the body has in it.", default="", shown="any", example='"Welcome"')
 
 
+@section("an upstream's answer")
+class Answered:
+    """What a test takes for the answer of the server that a route leads to."""
+
+    status: int = key(STATUS, "Its status.", default=200, example="503")
+    header: tuple[tuple[str, str], ...] = key(
+        Pairs("a table of fields", REQUEST_FIELD, TEXT), "Its fields.", default=(), shown="none",
+        example='{ Location = "http://backend/login" }',
+    )  # fmt: skip
+    body: str = key(TEXT, "Its body.", default="", shown="nothing", example='"hello"')
+
+
 @section("a test")
 class Test:
     """A request that `edgestack check` makes in memory, and what must come."""
@@ -97,5 +109,9 @@ class Test:
         example='{ Accept = "text/html" }',
     )  # fmt: skip
     from_: str = key(TRUSTED, "The client's address.", default="127.0.0.1", example='"192.0.2.7"')
+    upstream: Answered | None = key(
+        Table(Answered), "What the upstream of a proxied route is taken to answer; no test asks one.", default=None,
+        shown="502: nobody is asked", example='{ status = 200, body = "hello" }',
+    )  # fmt: skip
     origin: Origin | None = field(default=None, compare=False, repr=False)
     """Where it is written."""

@@ -24,9 +24,26 @@ ELSEWHERE = {
     "accesslog": "access_log", "access_logfile": "access_log", "errorlog": "error_log", "error_logfile": "error_log",
     "pidfile": "pid", "certfile": "cert", "certificate": "cert", "keyfile": "key", "ssl": "tls", "https": "tls",
     "keep_alive": "keepalive", "forwarded_allow_ips": "trusted_proxies", "worker_connections": "max_connections",
-    "port": "at bind", "host": "at bind", "address": "at bind",
+    "url": "to", "target": "to", "port": "at bind", "host": "at bind", "address": "at bind",
 }  # fmt: skip
 """Words of other programs, and the keys that mean the same here, in the order in which they are thought of."""
+
+TOLD = {
+    "gzip": "not in this version: nothing is compressed on the fly; a file's `.gz`, `.br` or `.zst` beside it is used",
+    "brotli": "not in this version; a file's `.br` beside it is used",
+    "workers": "not in this version, which is one process; `threads` in [server] is for applications",
+    "worker_processes": "not in this version, which is one process; `threads` in [server] is for applications",
+    "http": "no block is needed: routes are `[[route]]`, groups of servers `[upstream.NAME]`, the process `[server]`",
+    "events": "no block is needed: how connections are awaited is not configured",
+    "upstream": 'a group is `[upstream.NAME]` at the top of the file, and a route leads to it: `proxy = "http://NAME"`',
+    "proxy_http_version": "upstreams are always spoken to in HTTP/1.1",
+    "proxy_cache": "not in this version: no answer is kept",
+    "proxy_cache_path": "not in this version: no answer is kept",
+    "resolver": "names are looked up by the system; `resolve` of [upstream.NAME] says how often",
+    **dict.fromkeys(("least_conn", "ip_hash", "random", "least_time", "round_robin"), "this is a word of `balance`"),
+    "zone": "not needed: there is one process, and its upstreams know all of it",
+}  # fmt: skip
+"""Words of other programs for which there is no key, and what to do."""
 
 
 def explain_unknown(name: str, told: Section, raw: Any, present: set[str], root: type) -> str:
@@ -39,6 +56,8 @@ def explain_unknown(name: str, told: Section, raw: Any, present: set[str], root:
     plain = name.replace("-", "_").lower()
     if plain in told.keys:
         return f"did you mean `{plain}`?" + _again(plain, present)
+    if plain in TOLD:
+        return TOLD[plain]
     if name in told.lifted:
         return _belongs(name, root)
     if name.endswith("s") and name[:-1] in told.keys and isinstance(raw, list):
@@ -91,6 +110,8 @@ def _directives(root: type) -> dict[str, str]:
 
 
 ARRAYS = ("listen", "site", "route", "test")
+NAMED = ("map", "upstream")
+"""Tables of tables whose names are the user's."""
 
 
 def written(path: Iterable[str]) -> str:
@@ -100,7 +121,9 @@ def written(path: Iterable[str]) -> str:
         return "the top of the file"
     depth = next((count for count in range(len(steps), 0, -1) if steps[count - 1] in ARRAYS), 0)
     if not depth:
-        name = ".".join(steps)
-        return f"[{name}.NAME]" if name == "map" else f"[{name}]"
+        if steps[0] in NAMED:
+            table = f"[{steps[0]}.NAME]"
+            return f"`{'.'.join(steps[1:])}` of {table}" if steps[1:] else table
+        return f"[{'.'.join(steps)}]"
     table = f"[[{'.'.join(steps[:depth])}]]"
     return f"`{'.'.join(steps[depth:])}` of a {table}" if steps[depth:] else f"a {table}"

@@ -6,6 +6,8 @@ Nothing here moves a byte: `wire/receiving.py` and `wire/sending.py` are the onl
     FileSegment               a run of bytes of an open file (sendfile, or pread on TLS)
     tuple of those            written one after the other (multipart/byteranges)
     AsyncIterable[bytes]      a stream made on the loop
+    Relay                     such a stream from another server, which a driver can move without a task (wire/relay.py)
+    Tunnel                    after 101: bytes both ways until both sides have ended (wire/tunnel.py)
 
 and an application thread writes through an `Outlet` instead of giving back a body.
 """
@@ -19,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from edgestack.http.messages import Response
 
-__all__ = ["Body", "FileSegment", "OpenFile", "Outlet", "Piece", "RequestBody"]
+__all__ = ["Body", "FileSegment", "OpenFile", "Outlet", "Piece", "Relay", "RequestBody", "Tunnel"]
 
 
 class OpenFile:
@@ -67,8 +69,29 @@ class FileSegment:
         return os.pread(self.fd, size, self.offset + done)
 
 
+class Relay(Protocol):
+    """What another server sends, while it sends it. Iterating gives the decoded body, and raises `UpstreamError` when
+    it is broken off. Whoever takes it iterates it to its end, or closes it."""
+
+    buffering: bool
+    """Whether it may be read ahead of a slow client, so that the other server is soon rid of it."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body, piece by piece."""
+
+    def close(self) -> None:
+        """Give it up; harmless where it has ended. On the loop."""
+
+
+class Tunnel(Protocol):
+    """A connection to another server that speaks another protocol from here on (RFC 9110 §7.8)."""
+
+    def close(self) -> None:
+        """Give it up. On the loop."""
+
+
 Piece: TypeAlias = "bytes | FileSegment"
-Body: TypeAlias = "bytes | FileSegment | tuple[Piece, ...] | AsyncIterable[bytes]"
+Body: TypeAlias = "bytes | FileSegment | tuple[Piece, ...] | AsyncIterable[bytes] | Tunnel"
 
 
 class RequestBody(Protocol):

@@ -7,6 +7,7 @@ These are values: no socket, no thread, no clock. A request's fields come as rec
     Answer  = Response                 at once: it can be sent now
             | AppCall                  application code: must run on a thread, writes to an Outlet
             | Jump                     inside the server: another path or a named route answers; the spine follows
+            | Errand                   another party answers: awaitable, and where a driver can, begun without a task
             | Awaitable of those       must wait; the loop gives it a task
     Check   = Callable[[Exchange], Response | Jump | None]    None means go on; raises EdgeError to refuse
     Wrap    = Callable[[Handler], Handler]                    the only links that may wait, beside content
@@ -23,11 +24,12 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from edgestack.errors import Disconnected, EdgeError
+
 if TYPE_CHECKING:
-    from edgestack.errors import EdgeError
     from edgestack.http.bodies import Body, Outlet, RequestBody
     from edgestack.http.target import Path
 
@@ -37,6 +39,7 @@ __all__ = [
     "AppCall",
     "Check",
     "End",
+    "Errand",
     "Exchange",
     "Facts",
     "Filter",
@@ -322,6 +325,63 @@ class AppCall:
         """It will not be run: close what it holds (a spooled body)."""
 
 
+class Errand:
+    """What another party answers. Subclasses define `fetch`, and where it can be done by callbacks `begin` and `left`.
+
+    Two roads lead to the same answer. A task awaits it (`fetch`). Or the connection's holder begins it, on the loop:
+
+        begin(done) -> False      it must be awaited
+                    -> True       later, once: done(Response | EdgeError)   settle that, and send what it gives
+                                               done(self)                   await me now: I know what was tried
+                                  or, from the holder: left()               no `done` after it
+
+    `done` is never called from within `begin`, and always on the loop. Any other exception given to it is a bug, which
+    ends that connection only.
+    """
+
+    __slots__ = ("exchange", "interim", "settle")
+
+    interim: Callable[[bytes], Awaitable[None]] | None
+    """Sends an interim response (1xx) to the client, while a task awaits; None where nobody could."""
+    settle: Callable[[Exchange, Response | Jump | EdgeError], Answer] | None
+    """What the spine makes of what came (filters, error pages). None where a wrap asks: then errors are raised, and
+    responses given as they are."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.interim = None
+        self.settle = None
+
+    @abstractmethod
+    async def fetch(self) -> Response:
+        """The answer, on a task; cancelled when the client leaves.
+
+        :raises EdgeError: there is none.
+        """
+
+    def begin(self, done: Callable[[Response | Errand | Exception], None]) -> bool:
+        """Begin by callbacks, on the loop. False: nothing was begun, it must be awaited."""
+        return False
+
+    def left(self) -> None:
+        """The client left, or the server stops, after `begin` gave True: give up quietly. On the loop."""
+
+    def __await__(self) -> Generator[Any, Any, Response | AppCall | Jump]:
+        return self._settled().__await__()
+
+    async def _settled(self) -> Response | AppCall | Jump:
+        if self.settle is None:
+            return await self.fetch()
+        came: Response | EdgeError
+        try:
+            came = await self.fetch()
+        except Disconnected:
+            raise
+        except EdgeError as error:
+            came = error
+        return await settled(self.settle(self.exchange, came))
+
+
 class Jump:
     """An answer that is elsewhere inside the server: nginx's internal redirect. The spine follows it."""
 
@@ -372,7 +432,7 @@ async def settled(answer: Answer) -> Response | AppCall | Jump:
     return await answer
 
 
-Answer: TypeAlias = "Response | AppCall | Jump | Awaitable[Response | AppCall | Jump]"
+Answer: TypeAlias = "Response | AppCall | Jump | Errand | Awaitable[Response | AppCall | Jump]"
 Handler: TypeAlias = "Callable[[Exchange], Answer]"
 Check: TypeAlias = "Callable[[Exchange], Response | Jump | None]"
 Wrap: TypeAlias = "Callable[[Handler], Handler]"

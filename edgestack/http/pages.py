@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from html import escape
 
-__all__ = ["ADVICE", "REASONS", "STYLE", "advice", "error_page", "page", "reason", "traceback_page"]
+__all__ = ["ADVICE", "REASONS", "STYLE", "advice", "error_page", "footer", "page", "reason", "traceback_page"]
 
 REASONS: dict[int, str] = {
     100: "Continue",
@@ -186,7 +186,7 @@ def error_page(status: int, sentence: str, request_id: str) -> bytes:
         f'<p class="status">{status}</p>\n<h1>{escape(phrase)}</h1>\n'
         f'<p>{escape(sentence or happened)}</p>\n<p class="soft">{remedy}</p>'
     )
-    return page(f"{status} {phrase}", body + _footer(request_id))
+    return page(f"{status} {phrase}", body + footer(request_id))
 
 
 def traceback_page(status: int, request_line: str, traceback_text: str, request_id: str) -> bytes:
@@ -203,8 +203,9 @@ def traceback_page(status: int, request_line: str, traceback_text: str, request_
         f'<pre tabindex="0">{escape(traceback_text.strip())}</pre>\n'
         '<p class="soft">Only you see this: development mode shows it to clients on this machine alone.</p>'
     )
-    return page(last, body + _footer(request_id))
+    return page(last, body + footer(request_id))
 
 
-def _footer(request_id: str) -> str:
+def footer(request_id: str) -> str:
+    """The foot of a page; "" without a request id."""
     return f"\n<footer>Request id <code>{escape(request_id)}</code></footer>" if request_id else ""

@@ -23,7 +23,16 @@ from urllib.parse import quote
 
 from edgestack.errors import ConfigError
 from edgestack.http.messages import Exchange
-from edgestack.http.variable_table import FAMILIES, MOMENTS, TIMED, VARIABLES, Clock, Read, Variable, escaped
+from edgestack.http.variable_table import (
+    FAMILIES,
+    MOMENTS,
+    TIMED,
+    VARIABLES,
+    Clock,
+    Read,
+    Variable,
+    escaped,
+)
 
 __all__ = ["Constant", "Scope", "Template", "TemplateError", "Use", "compile_template", "variable_names"]
 

@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
+from edgestack.http.attempts import listed, proxied, seconds, upstream_field
 from edgestack.http.forwarding import ForwardedFacts
 from edgestack.http.messages import Exchange
 from edgestack.http.target import host_name
@@ -148,6 +149,8 @@ def _x_forwarded_for(exchange: Exchange) -> str:
     if type(facts) is not ForwardedFacts:
         return facts.remote_addr
     told = facts.told.get("x-forwarded-for", "")
+    if not told and facts.remote_addr != facts.peer_addr:  # they told it in Forwarded
+        told = facts.remote_addr
     return f"{told}, {facts.peer_addr}" if told else facts.peer_addr
 
 
@@ -277,6 +280,15 @@ VARIABLES: dict[str, Variable] = {
     "ssl_client_serial": Variable("request", _certified("serialNumber"), "its serial number"),
     "ssl_client_v_start": Variable("request", _certified("notBefore"), "from when on it is valid"),
     "ssl_client_v_end": Variable("request", _certified("notAfter"), "until when it is valid"),
+    "proxy_host": Variable("request", proxied(lambda x: x.host), "host and port of the target that is proxied to"),
+    "proxy_port": Variable("request", proxied(lambda x: str(x.port)), "its port"),
+    "upstream_addr": Variable("upstream", listed(lambda x: str(x.address)), "the servers that were asked, in order"),
+    "upstream_status": Variable("upstream", listed(lambda x: str(x.status or "-")), "the status of each"),
+    "upstream_connect_time": Variable("upstream", seconds("connect_time"), "seconds until connected to each"),
+    "upstream_header_time": Variable("upstream", seconds("header_time"), "seconds until the head of each answer"),
+    "upstream_response_time": Variable("response", seconds("response_time"), "seconds until the end of each answer"),
+    "upstream_bytes_received": Variable("response", listed(lambda x: str(x.bytes_received)), "bytes that each sent"),
+    "upstream_bytes_sent": Variable("response", listed(lambda x: str(x.bytes_sent)), "bytes that were sent to each"),
     "status": _sure(lambda x: str(x.status), "the status of the answer", "response"),
     "body_bytes_sent": _sure(lambda x: str(x.bytes_out), "bytes of the answer's body", "response"),
     "bytes_sent": _sure(_bytes_sent, "bytes of the answer, its head included", "response"),
@@ -322,12 +334,17 @@ def _sent_field(name: str) -> Read:
     return read
 
 
+def _upstream_field(rest: str) -> Read:
+    return upstream_field(rest.lower().replace("_", "-"))
+
+
 FAMILIES: dict[str, tuple[Callable[[str], Read], str, str]] = {
     "http_": (
         lambda rest: _field(rest.lower().replace("_", "-")), "a request field: `$http_x_plan` is X-Plan", "request",
     ),
     "arg_": (_argument, "a parameter of the query, as sent: `$arg_page`", "request"),
     "cookie_": (_cookie, "a cookie: `$cookie_session`", "request"),
+    "upstream_http_": (_upstream_field, "a field of the upstream's answer: `$upstream_http_etag`", "upstream"),
     "sent_http_": (_sent_field, "a field of the answer: `$sent_http_location`", "response"),
 }  # fmt: skip
 """How a name may begin, what makes a variable out of its rest, what that is, and from when on it is there."""

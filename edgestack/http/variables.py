@@ -22,10 +22,18 @@ from edgestack.http.templates import (
     variable_names,
 )  # fmt: skip
 from edgestack.http.variable_maps import compile_pattern, map_read
-from edgestack.http.variable_table import FAMILIES, MOMENTS, TIMED, VARIABLES, Variable, escaped, local_time
+from edgestack.http.variable_table import (
+    FAMILIES,
+    MOMENTS,
+    TIMED,
+    VARIABLES,
+    Variable,
+    escaped,
+    local_time,
+)
 
 __all__ = [
-    "FAMILIES", "FORMATS", "MOMENTS", "TIMED", "VARIABLES", "Constant", "LineFormat", "Scope", "Template",
-    "TemplateError", "Use", "Variable", "access_format", "compile_pattern", "compile_template", "custom_format",
-    "escaped", "find_variable", "local_time", "map_read", "variable_names",
+    "FAMILIES", "FORMATS", "MOMENTS", "TIMED", "VARIABLES", "Constant", "LineFormat", "Scope",
+    "Template", "TemplateError", "Use", "Variable", "access_format", "compile_pattern", "compile_template",
+    "custom_format", "escaped", "find_variable", "local_time", "map_read", "variable_names",
 ]  # fmt: skip

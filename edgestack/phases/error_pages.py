@@ -21,12 +21,13 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgestack.errors import AppError, EdgeError
+from edgestack.errors import AppError, EdgeError, UpstreamError
 from edgestack.http.forwarding import is_loopback
 from edgestack.http.media_types import media_type
 from edgestack.http.messages import Exchange, Response
 from edgestack.http.negotiation import choose_type
 from edgestack.http.pages import advice, error_page, reason, traceback_page
+from edgestack.http.unanswered import unanswered
 
 __all__ = ["PAGE_LIMIT", "ErrorPages"]
 
@@ -42,7 +43,7 @@ class ErrorPages:
     def __init__(self, site: Path | None = None, dev: bool = False, own: Mapping[int, Path] | None = None) -> None:
         """
         :param site: the folder that may hold ``404.html`` and ``50x.html`` (nginx's `error_page`, by convention).
-        :param dev: show an application's traceback to clients on this machine (criterion F11).
+        :param dev: show clients on this machine an application's traceback (criterion F11), and what was tried upstream.
         :param own: files that the user names for statuses; 4 and 5 stand for all that begin so.
         """
         self.not_found = _Page(site / "404.html") if site else None
@@ -55,10 +56,10 @@ class ErrorPages:
         status = error.status
         accept = exchange.request.fields.get("accept", "") if exchange.request else ""
         kind = _preferred(accept)
-        if self.dev and isinstance(error, AppError) and is_loopback(exchange.facts.remote_addr):
-            text = str(getattr(error, "traceback_text", ""))
-            if text:
-                return _response(error, kind, _development(exchange, status, kind, text))
+        if self.dev and is_loopback(exchange.facts.remote_addr):
+            told = _development(exchange, error, kind)
+            if told:
+                return _response(error, kind, told)
         named = self.own.get(status) or self.own.get(status // 100)
         body = named[0].read() if named else b""
         if named and body:
@@ -129,10 +130,18 @@ def _body(status: int, kind: str, public: str, request_id: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _development(exchange: Exchange, status: int, kind: str, text: str) -> bytes:
-    """The traceback, in the form that the client prefers."""
+def _development(exchange: Exchange, error: EdgeError, kind: str) -> bytes:
+    """What only the developer may see, in the form that the client prefers; b"" where there is no more to tell."""
     request = exchange.request
     line = f"{request.method} {request.target}" if request else ""
+    if isinstance(error, UpstreamError):
+        return unanswered(error, exchange.attempts, line, exchange.request_id, kind.partition("/")[2])
+    text = error.traceback_text if isinstance(error, AppError) else ""
+    return _traceback(exchange, error.status, line, kind, text) if text else b""
+
+
+def _traceback(exchange: Exchange, status: int, line: str, kind: str, text: str) -> bytes:
+    """What the application raised."""
     if kind == HTML:
         return traceback_page(status, line, text, exchange.request_id)
     if kind == JSON:

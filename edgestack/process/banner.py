@@ -21,7 +21,7 @@ LABEL_WIDTH = 13
 """Of most labels; a longer one makes all of them wider."""
 
 FEW = 6
-"""Sites that are named."""
+"""Sites, and routes that proxy, that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Scene:
     files_first: bool = True
     """Whether a route has both, a folder and an application."""
     threads: int = 0
+    proxies: tuple[str, ...] = ()
+    """Each route that another server answers, and which."""
     certificate: str = ""
     """The development authority's certificate; "" when the user's own is served, or none."""
     trusted: bool = False
@@ -114,6 +116,7 @@ def _facts(scene: Scene) -> list[tuple[str, str]]:
     if scene.app:
         first = "after the files, " if scene.static and scene.files_first else ""
         facts.append(("application", f"{scene.app}  ({first}{scene.threads} threads)"))
+    facts += [("proxy" if at == 0 else "", told) for at, told in enumerate(_few(scene.proxies))]
     if scene.redirects:
         facts.append(("redirect", f"port {', '.join(scene.redirects)} to https"))
     if scene.certificate:
@@ -132,5 +135,6 @@ def _notes(scene: Scene) -> list[str]:
     if scene.certificate and not scene.trusted:
         notes.append(f"Browsers warn until you run, once: {scene.program} certs trust")
     if scene.dev:
-        notes.append("Development: tracebacks in the browser (on this machine only), nothing is cached.")
+        told = "what goes wrong is told" if scene.proxies and not scene.app else "tracebacks"
+        notes.append(f"Development: {told} in the browser (on this machine only), nothing is cached.")
     return notes

@@ -24,6 +24,7 @@ from edgestack.errors import ConfigError
 from edgestack.process.banner import BOLD, DIM, GREEN, YELLOW, Paint, painter, wants_colour
 from edgestack.process.commands import BAD_INPUT
 from edgestack.process.configuring import Configured, configure, needed_file, placed
+from edgestack.process.proxied import group
 from edgestack.process.serve_options import CONFIG_FILE, HELP
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def _facts(config: Config) -> Iterator[tuple[str, str]]:
             for host, to in site.moved:
                 yield "", f"{host} redirects to {to}"
         yield from _routes(site.routes, "" if config.sites else "routes")
+    for upstream in config.upstreams:
+        yield "upstream", f"{upstream.name}  {group(upstream)}"
     if config.maps:
         yield "maps", ", ".join(f"${name}" for name, _ in config.maps)
     if config.tests:
@@ -143,6 +146,8 @@ def _answer(route: Route) -> str:
     """What a route answers with."""
     if route.redirect is not None:
         return f"→ {route.redirect.to}"
+    if route.proxy is not None:
+        return f"→ {route.proxy.to}"
     if route.respond is not None:
         return f"always {route.respond.status}"
     files = f"{_shown(route.static.root)}/" if route.static is not None else ""

@@ -133,7 +133,7 @@ class Sectioned(click.Command):
         rows: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 rows.setdefault(getattr(parameter, "section", "Help"), []).append(record)
         for section, records in rows.items():
             with formatter.section(section):

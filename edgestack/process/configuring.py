@@ -19,7 +19,7 @@ import click
 from click.core import ParameterSource
 
 from edgestack.config.load import FILE_NAME, Loaded, find, load
-from edgestack.config.model import Config, Route, Site
+from edgestack.config.model import CONTENT, Config, Route, Site
 from edgestack.config.overrides import FLAGS, Override, from_environment, from_flags
 from edgestack.config.positions import Mark
 from edgestack.config.problems import Problem
@@ -86,10 +86,10 @@ def configure(file: Path | None, overrides: Iterable[Override] = (), *, found: b
     loaded = None
     if file is not None:
         loaded = load(file, overrides)
-    if not (_has_content(loaded) if loaded else any(one.name in ("static", "app") for one in overrides)):
+    if not (_has_content(loaded) if loaded else any(one.name in CONTENT for one in overrides)):
         root, said = ("site", "./site") if Path("site").is_dir() else (".", "this folder")
         loaded = load(file, (Override("static", root, "default"), *overrides))
-        missing = f"{file} has no route" if file is not None else "Neither --static nor --app was given"
+        missing = f"{file} has no route" if file is not None else "None of --static, --app and --proxy was given"
         notes = (f"{missing}: serving {said}.",)
     loaded = loaded or load(None, overrides)
     config = _for_developers(loaded.config) if loaded.config.server.dev else loaded.config

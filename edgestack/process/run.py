@@ -41,6 +41,7 @@ from edgestack.process.generation import begin
 from edgestack.process.logs import open_error_log
 from edgestack.process.markers import Marker, claim_pid_file, ready_text, write_ready_file
 from edgestack.process.options import Options
+from edgestack.process.proxied import proxied
 from edgestack.process.reload import Reloader
 from edgestack.process.signals import INTERRUPTED, has_terminal, leave, signals_to_receive, wait_for_order
 from edgestack.process.sockets import Sockets
@@ -229,6 +230,7 @@ def _scene(config: Config, options: Options, sockets: Sockets, development: Deve
         app=", ".join(dict.fromkeys(route.app.target for route in routes if route.app is not None)),
         files_first=any(route.static is not None and route.app is not None for route in routes),
         threads=config.server.threads,
+        proxies=proxied(config),
         certificate="" if development is None else _shown(development.ca),
         trusted=development is not None and _trusted(development),
         redirects=tuple(map(str, sockets.redirect_ports())),

@@ -15,12 +15,13 @@ from click.shell_completion import CompletionItem
 from edgestack.config.addresses import parse_address
 from edgestack.config.load import FILE_NAME
 from edgestack.config.model import Server
+from edgestack.config.proxy_targets import parse_place
 from edgestack.config.values import duration, size
 from edgestack.errors import ConfigError
 from edgestack.http.variables import FORMATS
 from edgestack.process.commands import Grouped, Value
 
-__all__ = ["CONFIG_FILE", "ENVIRONMENT", "HELP", "OPTIONS"]
+__all__ = ["CONFIG_FILE", "ENVIRONMENT", "HELP", "OPTIONS", "PROXY_OPTIONS", "TARGETS"]
 
 ENVIRONMENT = "EDGESTACK"
 """What the names of environment variables begin with."""
@@ -87,6 +88,8 @@ OPTIONS: list[click.Parameter] = [
     CONFIG_FILE,
     option(WHAT, "--static", **FOLDER, shows="./site or ., without --app", says="Serve the files of this folder."),
     option(WHAT, "--app", metavar="MODULE:NAME", says="Call this WSGI application for all that is no file."),
+    option(WHAT, "--proxy", type=Value("[PREFIX=]URL", parse_place, keep=True), metavar="[PREFIX=]URL", **SEVERAL,
+           says="Have another server answer, below the prefix or everywhere; may be repeated."),
     option(WHAT, "--listing", **FLAG, says="Show folders that have no index.html."),
     option(WHAT, "--threads", **COUNT, shows=Server().threads, says="Threads that call the application."),
     option(WHERE, "-b", "--bind", **ADDRESS, **SEVERAL, shows="127.0.0.1:8443", says="Listen here; may be repeated."),
@@ -115,4 +118,16 @@ OPTIONS: list[click.Parameter] = [
            says="Development: tracebacks for clients on this machine, logs at once, files not cached."),
 ]
 """In the order and the groups of the help."""
+
+TARGETS = click.Argument(
+    ["targets"], type=Value("[PREFIX=]URL", parse_place, keep=True), metavar="[PREFIX=]URL...", nargs=-1, required=True
+)
+"""What `proxy` is told."""
+
+PROXY_OPTIONS: list[click.Parameter] = [
+    *(one for one in OPTIONS if isinstance(one, Grouped) and one.section != WHAT and one.name != "dev"),
+    option(PROCESS, "--dev/--no-dev", shows="--dev",
+           says="Development: what goes wrong is told to clients on this machine, logs at once."),
+]
+"""Those of `serve` that say nothing about what is served."""
 # fmt: on

@@ -3,6 +3,7 @@
     run(exchange, chain) -> Answer
       Response     filtered                       AppCall    as it is: its thread applies the filters
       Jump         another chain goes on          awaitable  the same, later
+      Errand       begun or awaited by whoever holds the connection: what comes of it is settled here
       EdgeError    a page of the user's own (a jump), else the chain's error page
 
 `Locations` has the first steps of this road inline, for the path that nearly every request takes. Nothing here waits.
@@ -25,6 +26,7 @@ from edgestack.http.conditional import CONDITIONAL
 from edgestack.http.messages import (
     Answer,
     AppCall,
+    Errand,
     Exchange,
     Journey,
     Jump,
@@ -34,7 +36,7 @@ from edgestack.http.messages import (
 )
 from edgestack.routing.chain import Chain
 
-__all__ = ["ROUNDS", "answered", "enter", "failed", "filtered", "onward", "recovered", "run"]
+__all__ = ["ROUNDS", "answered", "enter", "failed", "filtered", "onward", "recovered", "run", "settle"]
 
 ROUNDS = 10
 """Jumps of one request (nginx: NGX_HTTP_MAX_URI_CHANGES)."""
@@ -67,6 +69,9 @@ def answered(exchange: Exchange, chain: Chain, answer: Answer) -> Answer:
         return answer
     if type(answer) is Jump:
         return follow(exchange, chain, answer)
+    if isinstance(answer, Errand):
+        answer.settle = settle
+        return answer
     return _later(exchange, chain, answer)  # type: ignore[arg-type]
 
 
@@ -75,6 +80,14 @@ def filtered(exchange: Exchange, chain: Chain, response: Response) -> Response:
     for apply in chain.filters:
         response = apply(exchange, response)
     return response
+
+
+def settle(exchange: Exchange, came: Response | Jump | EdgeError) -> Answer:
+    """What becomes of what an errand brought: filters, another place that answers, or a page for an error."""
+    chain: Chain = exchange.chain
+    if isinstance(came, EdgeError):
+        return answered(exchange, chain, failed(exchange, chain, came))
+    return answered(exchange, chain, came)
 
 
 async def _later(

@@ -1,13 +1,15 @@
 """From a listening socket to a driver: accept, count, shake hands, admit.
 
-    wait_readable(listener) -> accept up to 64 -> plain: admit | TLS: a task shakes hands, then admit
+    wait_readable(listener) -> accept up to 64 -> plain: admit | a task: PROXY header, TLS handshake, then admit
     more connections than allowed -> 503 (with a close that lingers); far more -> closed without a word
     out of descriptors (EMFILE)   -> say so once, keep what we have, try again when some may be free (E11)
     change(...)                   -> from the next connection on (reload)
     leave()                       -> accept no more, once those who have connected are in (reload, drain)
 
 Handshakes are tasks because they wait for the client, within `timeouts.handshake` in all. A client that speaks plain
-HTTP to a TLS listener gets a readable answer instead of a broken handshake (E9): `plain_door` answers it.
+HTTP to a TLS listener gets a readable answer instead of a broken handshake (E9): `plain_door` answers it. A listener
+behind a proxy that speaks the PROXY protocol reads its header first (`proxy_protocol.py`), from everybody: what it says
+is believed only of proxies that are trusted, and a connection that begins otherwise is closed.
 
 Who is one too many is decided when it is accepted: a handshake holds a place, whoever is done first.
 
@@ -27,10 +29,12 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from edgestack.config.model import Timeouts
-from edgestack.errors import Refused
+from edgestack.errors import ClientError, Refused
+from edgestack.http.forwarding import TrustedProxies
 from edgestack.http.messages import Facts
 from edgestack.wire.connection import Door
 from edgestack.wire.listening import BACKLOG
+from edgestack.wire.proxy_protocol import LONGEST, read_header
 from edgestack.wire.statistics import Statistics
 from edgestack.wire.tls import Certificates, handshake_problem, is_plain_http, sni_of, tls_facts
 
@@ -86,6 +90,7 @@ class Acceptor(ABC):
         plain_door: Door | None = None,
         most: int,
         own: int = 0,
+        told_by: TrustedProxies | None = None,
     ) -> None:
         """
         :param door: where its connections lead.
@@ -93,12 +98,13 @@ class Acceptor(ABC):
         :param plain_door: answers plain HTTP on a TLS listener.
         :param most: open connections of the whole driver beyond which 503 is answered.
         :param own: the same for those of this listener; 0 for no limit of its own.
+        :param told_by: whose PROXY header is believed; None where none is read.
         """
         self._driver = driver
         self._sock = sock
         self._door = door
         self._plain_door = plain_door or door
-        self.change(certificates, most, own)
+        self.change(certificates, most, own, told_by)
         self._handshakes: trio.Nursery | None = None
         self._shaking = 0
         self._left = False
@@ -107,11 +113,14 @@ class Acceptor(ABC):
         self._local = _address(sock.getsockname())
         self._wildcard = self._local[0] in ("0.0.0.0", "::")
 
-    def change(self, certificates: Certificates | None, most: int, own: int = 0) -> None:
-        """From the next connection on: other certificates, or none, and other limits."""
+    def change(
+        self, certificates: Certificates | None, most: int, own: int = 0, told_by: TrustedProxies | None = None
+    ) -> None:
+        """From the next connection on: other certificates, or none, other limits, other proxies."""
         self._certificates = certificates
         self._most = most
         self._own = own or most
+        self._told_by = told_by
 
     def _is_full(self) -> bool:
         """Whether one more connection is one too many."""
@@ -190,13 +199,13 @@ class Acceptor(ABC):
         try:
             client.setblocking(False)
             facts = self._facts(client, address)
-            if self._certificates is None:
+            if self._certificates is None and self._told_by is None:
                 self._admit(client, facts, self._door, self._is_full())
             else:
                 over = self._is_full()
                 self._driver.shaking.add(client)
                 self._shaking += 1
-                handshakes.start_soon(self._greet, client, facts, self._certificates, over)
+                handshakes.start_soon(self._greet, client, facts, self._certificates, self._told_by, over)
         except OSError:
             client.close()  # it left already
         except Exception:
@@ -207,21 +216,30 @@ class Acceptor(ABC):
         remote = _address(address)
         return Facts(*remote, *local, scheme="http" if self._certificates is None else "https")
 
-    async def _greet(self, client: socket.socket, facts: Facts, certificates: Certificates, over: bool) -> None:
-        """The handshake of one connection, within its time, and its boundary: a bug here costs this client only."""
+    async def _greet(
+        self, client: socket.socket, facts: Facts, certificates: Certificates | None, told_by: TrustedProxies | None,
+        over: bool,
+    ) -> None:  # fmt: skip
+        """What one connection begins with, within its time, and its boundary: a bug here costs this client only."""
         try:
             with trio.move_on_after(self._driver.timeouts.handshake) as scope:
+                if told_by is not None:
+                    facts = await _told(client, facts, told_by)
+                if certificates is None:
+                    self._admit_plain(client, facts, self._door, over)
+                    return
                 await trio.lowlevel.wait_readable(client.fileno())
                 if is_plain_http(client.recv(16, socket.MSG_PEEK)):
                     facts.scheme = "http"
-                    self._driver.shaking.discard(client)
-                    self._admit(client, facts, self._plain_door, over)
+                    self._admit_plain(client, facts, self._plain_door, over)
                     return
                 self._look()
                 await self._shake(client, facts, certificates, over)
                 return
             if scope.cancelled_caught:
-                log.info("%s: the TLS handshake took too long", facts.remote_addr)
+                log.info("%s: the TLS handshake or the PROXY header took too long", facts.remote_addr)
+        except ClientError as error:
+            log.info("%s: %s", facts.remote_addr, error)
         except (OSError, trio.BrokenResourceError) as error:
             cause = error if isinstance(error, OSError) else error.__cause__
             said = handshake_problem(cause) if isinstance(cause, OSError) else str(error)
@@ -239,6 +257,10 @@ class Acceptor(ABC):
             if self._driver.deserted is not None and not self._driver.connections():
                 self._driver.deserted()
         client.close()
+
+    def _admit_plain(self, client: socket.socket, facts: Facts, door: Door, over: bool) -> None:
+        self._driver.shaking.discard(client)
+        self._admit(client, facts, door, over)
 
     def _failed(self, client: socket.socket, address: object) -> None:
         self._driver.statistics.failures += 1
@@ -280,6 +302,28 @@ class LotAcceptor(Acceptor):
             shaking.discard(sock)
             sock.close()
             raise
+
+
+async def _told(client: socket.socket, facts: Facts, told_by: TrustedProxies) -> Facts:
+    """Take the PROXY header off the front of a connection, and nothing beyond it; the facts as it tells them, where the
+    proxy is believed and knows.
+
+    :raises ClientError: there is none.
+    """
+    begun = b""
+    while True:
+        await trio.lowlevel.wait_readable(client.fileno())
+        seen = client.recv(LONGEST, socket.MSG_PEEK)
+        told = read_header(begun + seen)
+        client.recv(len(seen) if told is None else told.size - len(begun))
+        if told is not None:
+            break
+        if not seen:
+            raise ClientError(detail="the client left before its PROXY header was complete")
+        begun += seen
+    if told.client is None or not told_by.trusts(facts.remote_addr):
+        return facts
+    return Facts(*told.client, *told.server, scheme=facts.scheme)
 
 
 async def _handshake(sock: ssl.SSLSocket) -> None:

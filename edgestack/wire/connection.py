@@ -22,12 +22,26 @@ from edgestack.http.messages import Exchange, Facts, Handler, Response
 from edgestack.wire.h1 import H1
 from edgestack.wire.tls import calls_of
 
-__all__ = ["BROKEN", "GONE", "READABLE", "RECEIVE", "WOULD_BLOCK", "WRITABLE", "Connection", "Door", "Holder"]
+__all__ = [
+    "BROKEN",
+    "CLOSING",
+    "GONE",
+    "QUEUED",
+    "READABLE",
+    "RECEIVE",
+    "WOULD_BLOCK",
+    "WRITABLE",
+    "Connection",
+    "Door",
+    "Holder",
+]
 
 READABLE = 0x001 | 0x2000
 """EPOLLIN | EPOLLRDHUP: what the lot waits for."""
 WRITABLE = 0x004
 """EPOLLOUT, without RDHUP: level-triggered, a half-closed client would report it for ever."""
+CLOSING = 0x2000
+"""EPOLLRDHUP alone: the client sends no more. What the lot waits for while it reads nothing."""
 GONE = 0x008 | 0x010
 """EPOLLERR | EPOLLHUP: reset, or closed in both directions."""
 RECEIVE = 64 * 1024
@@ -64,13 +78,13 @@ class Door:
 class Holder(Protocol):
     """Whoever holds a connection, as the lot sees it. All three are called on the loop."""
 
-    def event(self, connection: Connection, mask: int) -> None:
+    def event(self, connection: Connection, mask: int, /) -> None:
         """The poller reported `mask`."""
 
-    def expire(self, connection: Connection, now: float) -> None:
+    def expire(self, connection: Connection, now: float, /) -> None:
         """The connection's deadline has passed."""
 
-    def stop(self, connection: Connection) -> bool:
+    def stop(self, connection: Connection, /) -> bool:
         """The server stops and will wait no longer: let go of it. False: another thread may be using the socket."""
 
 
@@ -111,3 +125,20 @@ class Connection:
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
         except OSError:
             pass  # it is broken already, which is what was wanted
+
+
+class Queued:
+    """Holds a connection that waits for its next turn."""
+
+    def event(self, connection: Connection, mask: int) -> None:
+        """Its turn comes anyway."""
+
+    def expire(self, connection: Connection, now: float) -> None:
+        """Its turn comes anyway."""
+
+    def stop(self, connection: Connection) -> bool:
+        """Nothing was begun."""
+        return True
+
+
+QUEUED = Queued()

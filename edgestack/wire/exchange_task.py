@@ -1,6 +1,6 @@
 """A task that holds a connection of the lot while its exchange must wait: an upload, a directory, a stream.
 
-    await the answer -> Response: send it (a Sender does the rest) | AppCall: an application thread takes over
+    await the answer -> Response: send it (a Sender or a Pump does the rest) | AppCall: an application thread takes over
 
 The boundary for what such a task raises is here: it ends this connection only; Cancelled passes (design: rule 7).
 A client that resets the connection ends the wait, and one that leaves a stream half-closed does too (rule 8); any
@@ -9,17 +9,17 @@ other half-closed client is owed its answer.
 
 from __future__ import annotations
 
-import select
 import ssl
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from edgestack.errors import Disconnected
 from edgestack.http.bodies import FileSegment
-from edgestack.http.messages import AppCall, Exchange, Response
-from edgestack.wire.connection import GONE, READABLE, WOULD_BLOCK, Connection
+from edgestack.http.messages import AppCall, Errand, Exchange, Response
+from edgestack.wire.carrying import carry
+from edgestack.wire.connection import CLOSING, GONE, READABLE, WOULD_BLOCK, Connection
 from edgestack.wire.h1_answer import Tail, frame
 from edgestack.wire.outlet import LotOutlet, PacedOutlet
 from edgestack.wire.pace import Pace, pace_of, send_gap
@@ -37,17 +37,19 @@ _tail = Tail()
 class ExchangeTask:
     """Holds one connection for one exchange."""
 
-    __slots__ = ("_answer", "_connection", "_exchange", "_left", "_lot", "_pace", "_scope", "_streaming")
+    __slots__ = ("_answer", "_connection", "_exchange", "_impatient", "_left", "_lot", "_pace", "_scope")
 
-    def __init__(
-        self, lot: Lot, connection: Connection, exchange: Exchange, answer: Awaitable[Response | AppCall]
-    ) -> None:
+    def __init__(self, lot: Lot, connection: Connection, exchange: Exchange, answer: Awaitable[Any]) -> None:
         self._lot = lot
         self._connection = connection
         self._exchange = exchange
         self._answer = answer
         self._scope = trio.CancelScope()
-        self._left = self._streaming = False
+        self._left = False
+        self._impatient = isinstance(answer, Errand)
+        """Whether a client that leaves by halves has left: a server behind us, or a stream, is not kept busy for it."""
+        if isinstance(answer, Errand):
+            answer.interim = self._send
         self._pace: Pace | None = None
 
     async def run(self) -> None:
@@ -86,7 +88,7 @@ class ExchangeTask:
         elif type(answer.body) in (bytes, tuple, FileSegment):
             if begin(lot, connection, exchange, answer):
                 lot.resume(connection)
-        else:
+        elif not carry(lot, connection, exchange, answer):
             await self._stream(answer)
 
     async def _stream(self, response: Response) -> None:
@@ -94,7 +96,7 @@ class ExchangeTask:
         lot, connection, exchange = self._lot, self._connection, self._exchange
         framed = frame(exchange, response, lot.lasting and not unread(connection))
         exchange.status = response.status
-        self._streaming = True
+        self._impatient = True
         lot.watch(connection, READABLE)
         await self._send(framed.head + _tail.of(exchange))
         await on_the_wire(exchange, response, framed, self._send)
@@ -128,8 +130,9 @@ class ExchangeTask:
 
     def event(self, connection: Connection, mask: int) -> None:
         """Noted already; unregister until it is given back. Who waits for the answer of a client that left?"""
-        self._lot.watch(connection, 0)
-        if mask & GONE or (self._streaming and mask & select.EPOLLRDHUP):
+        left = mask & GONE or (self._impatient and mask & CLOSING)
+        self._lot.watch(connection, CLOSING if self._impatient and not left else 0)
+        if left:
             self._left = True
             self._scope.cancel()
 

@@ -5,8 +5,9 @@
              posted callbacks, queued connections, application jobs handed over, the doomed closed
 
 Idle connections are registered level-triggered with one nested epoll, whose descriptor one trio task awaits. Only an
-exchange that must wait gets a task; application code gets a thread and an Outlet; a slow reader gets a Sender. The loop
-alone registers, reads and closes. This file knows no route, file or application: it calls `door.handle`.
+exchange that must wait gets a task; application code gets a thread and an Outlet; a slow reader gets a Sender; where
+another server answers, `waiting.py` holds the client. The loop alone registers, reads and closes (`lot_books.py`). This
+file knows no route, file or application: it calls `door.handle`.
 
 One turn of one connection: at most 16 pipelined answers, then the back of the queue. Design: engine, rules 1, 2, 6, 11.
 """
@@ -14,34 +15,30 @@ One turn of one connection: at most 16 pipelined answers, then the back of the q
 from __future__ import annotations
 
 import logging
-import os
-import select
-import socket
 import ssl
-import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from edgestack.config.model import Limits, Timeouts
 from edgestack.errors import ClientError, EdgeError, Refused
 from edgestack.http.bodies import FileSegment
-from edgestack.http.messages import AppCall, Exchange, Facts, Response
-from edgestack.wire.connection import READABLE, RECEIVE, WOULD_BLOCK, WRITABLE, Connection, Door
-from edgestack.wire.deadlines import Deadlines
+from edgestack.http.messages import AppCall, Errand, Exchange, Response
+from edgestack.wire.connection import QUEUED, READABLE, RECEIVE, WOULD_BLOCK, WRITABLE, Connection
 from edgestack.wire.exchange_task import ExchangeTask
-from edgestack.wire.h1 import H1
 from edgestack.wire.h1_answer import Tail, encode
 from edgestack.wire.held_clock import Threads
 from edgestack.wire.linger import Linger
+from edgestack.wire.link import Link
+from edgestack.wire.lot_books import Books
 from edgestack.wire.outbox import Budget, Outbox
 from edgestack.wire.outlet import LotOutlet
 from edgestack.wire.receiving import LotSource, ReceivedBody
 from edgestack.wire.sending import Sender, begin, begin_file, begin_file_on_tls
-from edgestack.wire.statistics import Statistics
+from edgestack.wire.waiting import Waiting
 
 if TYPE_CHECKING:
     from edgestack.wire.deadlines import Timed
@@ -58,24 +55,7 @@ PIPELINED = 16
 log = logging.getLogger("edgestack.error")
 
 
-class Queued:
-    """Holds a connection that waits for its next turn."""
-
-    def event(self, connection: Connection, mask: int) -> None:
-        """Its turn comes anyway."""
-
-    def expire(self, connection: Connection, now: float) -> None:
-        """Its turn comes anyway."""
-
-    def stop(self, connection: Connection) -> bool:
-        """Nothing was begun."""
-        return True
-
-
-QUEUED = Queued()
-
-
-class Lot:
+class Lot(Books):
     """All connections of one process, and the turn that serves them.
 
     :param threads: run application calls.
@@ -90,36 +70,18 @@ class Lot:
         clock: Callable[[], float],
         nursery: trio.Nursery,
     ) -> None:
-        self.limits = limits
-        self.timeouts = timeouts
-        self.clock = clock
-        self.now = clock()
-        self.table: dict[int, Connection] = {}
+        super().__init__(limits, timeouts, clock, self._expire)
         self.draining = False
         self.lasting = timeouts.keepalive > 0
         """Whether a connection may go on after an answer: neither draining, nor without keep-alive."""
-        self.deserted: Callable[[], None] | None = None
-        """Called when the last connection is gone; the drain waits for it."""
-        self.statistics = Statistics()
         self.spools = Budget(limits.spools)
-        self.deadlines = Deadlines(self._expire, clock)
         self._threads = threads
         self._nursery = nursery
-        self._poller = select.epoll()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poller.register(self._wake, select.EPOLLIN)
-        self._gate = threading.Lock()
-        """Between `post` and `dispose`: the descriptor that wakes the loop is not written to once it is closed."""
-        self.shaking: set[socket.socket] = set()
-        """Sockets in their handshakes: they count as connections, and a forked child closes them too."""
-        self._posted: deque[Callable[[], None]] = deque()
         self._queue: deque[Connection] = deque()
         self._jobs: list[LotOutlet] = []
-        self._doomed: list[tuple[Connection, bool]] = []
         self._tail = Tail()
         self._tail_line = self._tail.refresh()
         self._serial = 0
-        self._turning = False
 
     # -- the turn ------------------------------------------------------------------------------------------------
 
@@ -146,7 +108,7 @@ class Lot:
             for fd, mask in events:
                 connection = table.get(fd)
                 if connection is None:
-                    os.eventfd_read(self._wake)
+                    self._link_event(fd, mask)
                     continue
                 try:
                     if connection.holder is None:
@@ -185,8 +147,8 @@ class Lot:
                     self.failed(connection, error)
         if self._jobs:
             self.hand_over()
-        while self._doomed:
-            self._bury(*self._doomed.pop())
+        if self._doomed or self._dropped:
+            self._bury_all()
 
     def hand_over(self) -> None:
         """Give this batch's application calls to the threads, all at once: fewer switches of the interpreter lock."""
@@ -262,8 +224,10 @@ class Lot:
                 return
             if isinstance(answer, AppCall):
                 self.call(connection, exchange, answer)
+            elif isinstance(answer, Errand):
+                Waiting(self, connection, exchange, answer).begin()
             else:
-                self._wait(connection, exchange, cast("Awaitable[Response | AppCall]", answer))
+                self.wait(connection, exchange, answer)
             return
         self.queue(connection)
 
@@ -329,7 +293,7 @@ class Lot:
         connection.holder = outlet
         self._jobs.append(outlet)
 
-    def _wait(self, connection: Connection, exchange: Exchange, answer: Awaitable[Response | AppCall]) -> None:
+    def wait(self, connection: Connection, exchange: Exchange, answer: Any) -> None:
         """A task takes the exchange."""
         task = ExchangeTask(self, connection, exchange, answer)
         connection.pending = connection.h1.buffer != b""
@@ -347,21 +311,11 @@ class Lot:
 
     # -- hand-overs --------------------------------------------------------------------------------------------------
 
-    def post(self, callback: Callable[[], None]) -> bool:
-        """Run `callback` on the loop, soon; from any thread. False: the loop has gone, and it will not run."""
-        with self._gate:
-            if self._wake < 0:
-                return False
-            self._posted.append(callback)
-            os.eventfd_write(self._wake, 1)
-            return True
-
     def queue(self, connection: Connection) -> None:
         """To the back of the queue: the rest in another turn. On the loop."""
         connection.holder = QUEUED
         self._queue.append(connection)
-        if not self._turning:
-            self.post(_nothing)  # a task gives it back, and the loop may be asleep
+        self._soon()
 
     def give_back(self, connection: Connection, keep: bool) -> None:
         """The holder is done with it. On the loop; threads go through `resume`.
@@ -391,77 +345,12 @@ class Lot:
             if self.draining and connection.holder is None and not connection.h1.buffer:
                 self.close(connection)
 
-    # -- the poller's books ------------------------------------------------------------------------------------------
+    def go_on(self, connection: Connection) -> None:
+        """All of its answer left from a callback: see to what came meanwhile, if anything may have. On the loop."""
+        if connection.interest != READABLE or connection.h1.buffer or self.draining or not connection.bucket:
+            self.resume(connection)
 
-    def admit(self, sock: socket.socket, facts: Facts, door: Door) -> Connection:
-        """A new connection, its handshake done, takes its place."""
-        connection = Connection(sock, facts, H1(self.limits), door)
-        self.now = self.clock()
-        self.watch(connection, READABLE)
-        self.table[connection.fd] = connection
-        door.held += 1
-        self.statistics.accepted += 1
-        self.deadlines.watch(connection, self.now + (self.timeouts.keepalive or self.timeouts.head))
-        return connection
-
-    def watch(self, connection: Connection, mask: int) -> None:
-        """Register for exactly `mask` (0: not at all)."""
-        if connection.interest == mask or connection.closed:
-            return
-        if not mask:
-            self._poller.unregister(connection.fd)
-        elif connection.interest:
-            self._poller.modify(connection.fd, mask)
-        else:
-            self._poller.register(connection.fd, mask)
-        connection.interest = mask
-
-    def close(self, connection: Connection, hard: bool = False) -> None:
-        """Close it at the end of this batch. On the loop.
-
-        :param hard: without close_notify: the client left, or a record is still owed.
-        """
-        if not connection.closed:
-            self.watch(connection, 0)
-            connection.closed = True
-            self._doomed.append((connection, hard))
-            if not self._turning:
-                self.post(_nothing)  # a task or a sweep closes it: there is no batch whose end would
-
-    def _bury(self, connection: Connection, hard: bool) -> None:
-        trio.lowlevel.notify_closing(connection.fd)
-        self.deadlines.forget(connection)
-        del self.table[connection.fd]
-        connection.door.held -= 1
-        if connection.tls and not hard:
-            try:
-                connection.sock.unwrap()  # type: ignore[attr-defined]
-            except (OSError, ValueError):
-                pass  # close_notify is on its way, or nobody is there to read it; nothing is waited for
-        connection.sock.close()
-        if not self.table and self.deserted is not None:
-            self.deserted()
-
-    def guarded(self, connection: Connection, callback: Callable[[], None]) -> None:
-        """The boundary for what is done for one connection outside of its own events."""
-        try:
-            callback()
-        except Exception as error:
-            self.failed(connection, error)
-
-    def failed(self, connection: Connection, error: Exception, exchange: Exchange | None = None) -> None:
-        """A boundary caught a bug: log it, count it, break this connection and no other."""
-        self.count_failure()
-        what = exchange.request_id if exchange is not None else "between two requests"
-        log.error("%s: the connection from %s failed", what, connection.facts.remote_addr, exc_info=error)
-        self.close(connection, hard=True)
-        if exchange is not None:
-            exchange.status = exchange.status or 500
-            exchange.finish()
-
-    def count_failure(self) -> None:
-        """One more bug. On the loop."""
-        self.statistics.failures += 1
+    # -- coming and changing -----------------------------------------------------------------------------------------
 
     def adopt(self, limits: Limits, timeouts: Timeouts, threads: Threads) -> None:
         """Other limits, timeouts and threads for what begins from now on (reload). On the loop."""
@@ -470,15 +359,14 @@ class Lot:
         self.limits, self.timeouts, self._threads = limits, timeouts, threads
         self.lasting = timeouts.keepalive > 0 and not self.draining
 
-    def busy(self) -> set[Any]:
-        """The connections that are in the midst of an exchange."""
-        return {connection for connection in self.table.values() if connection.holder is not None}
-
     # -- time and the end --------------------------------------------------------------------------------------------
 
     def _expire(self, timed: Timed, now: float) -> None:
-        assert isinstance(timed, Connection)
         self.now = now
+        if isinstance(timed, Link):
+            self.link_expired(timed, now)
+            return
+        assert isinstance(timed, Connection)
         holder = timed.holder
         if holder is not None:
             self.guarded(timed, partial(holder.expire, timed, now))
@@ -487,10 +375,6 @@ class Lot:
             self.guarded(timed, partial(self.refuse, timed, late))
         else:
             self.close(timed)
-
-    def connections(self) -> int:
-        """How many connections are open, those in their handshakes included."""
-        return len(self.table) + len(self.shaking)
 
     def drain(self) -> None:
         """From now on each answer is the last one of its connection (E10)."""
@@ -513,26 +397,8 @@ class Lot:
             connection.shut()
             if closable:
                 self.close(connection, hard=True)
+        for link in list(self.links.values()):  # idle ones: those that served went with their clients
+            assert link.holder is not None
+            link.holder.stop(link)
+            self.close(link)
         self._settle()
-
-    def dispose(self) -> None:
-        """Give the descriptors back; after `stop`, when the loop runs no more. Threads may still come and `post`."""
-        self._poller.close()
-        self.table.clear()  # what is left there is a thread's, which closes it (outlet.py)
-        with self._gate:
-            os.close(self._wake)
-            self._wake = -1
-
-    def close_in_child(self) -> None:
-        """After a fork by the application: let go of everything without a word to the clients."""
-        self._gate = threading.Lock()  # whoever held it does not live here
-        for sock in (*self.shaking, *(connection.sock for connection in self.table.values())):
-            if sock.fileno() >= 0:
-                os.close(sock.detach())
-        self.shaking.clear()
-        self.table.clear()
-        self.dispose()
-
-
-def _nothing() -> None:
-    """A batch with nothing else in it."""

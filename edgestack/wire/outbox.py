@@ -108,6 +108,15 @@ class Outbox:
         if hungry and self.wake is not None:
             self.wake()
 
+    def offer(self, data: bytes) -> bool:
+        """As `put`, but it never waits and wakes nobody: for a producer on the taker's thread. False: there is no room.
+
+        :raises OSError: the disk is full.
+        """
+        assert self.lock is not None
+        with self.lock:
+            return self._put_bytes(data)
+
     def _put_file(self, piece: FileSegment) -> None:
         """A file waits as it is, behind everything that was spooled."""
         self._wait_until(lambda: self._read == self._written)

@@ -20,6 +20,7 @@ import trio
 
 from edgestack.config.model import Listener
 from edgestack.errors import ConfigError
+from edgestack.http.forwarding import TrustedProxies
 from edgestack.http.messages import Answer, Exchange, Handler
 from edgestack.wire.accepting import Acceptor, LotAcceptor
 from edgestack.wire.connection import Door
@@ -137,7 +138,7 @@ class Places:
     def _settle(self, place: Place, certificates: Certificates | None, most: int) -> None:
         """Change a place's acceptor, or begin with a new one."""
         if place.acceptor is not None:
-            place.acceptor.change(certificates, most, place.listener.max_connections)
+            place.acceptor.change(certificates, most, place.listener.max_connections, _told_by(place.listener))
             return
         assert self._nursery is not None
         kind: type[Acceptor] = LotAcceptor if isinstance(self._driver, Lot) else PortableAcceptor
@@ -150,6 +151,7 @@ class Places:
             plain_door=place.plain,
             most=most,
             own=place.listener.max_connections,
+            told_by=_told_by(place.listener),
         )
         self._nursery.start_soon(place.acceptor.run)
 
@@ -202,6 +204,11 @@ def url(listener: Listener, sock: socket.socket) -> str:
         return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _told_by(listener: Listener) -> TrustedProxies | None:
+    """Whose PROXY header is believed there; None where none is read."""
+    return TrustedProxies(listener.proxy_protocol) if listener.proxy_protocol else None
 
 
 def _last(door: Door) -> Door:

@@ -17,17 +17,20 @@ import trio
 
 from edgestack.errors import ClientError, Disconnected, EdgeError, Refused
 from edgestack.http.bodies import FileSegment, Piece
-from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response
+from edgestack.http.messages import AppCall, Errand, Exchange, Facts, Request, Response
 from edgestack.wire.connection import RECEIVE, Door
 from edgestack.wire.h1 import H1
-from edgestack.wire.h1_answer import Tail, frame
+from edgestack.wire.h1_answer import Framed, Tail, frame
 from edgestack.wire.outbox import READ_BACK
 from edgestack.wire.pace import Pace, pace_of, send_gap
 from edgestack.wire.portable_outlet import PortableOutlet
+from edgestack.wire.portable_relay import Ahead, beside, pass_both_ways
 from edgestack.wire.portable_watch import Watch
 from edgestack.wire.receiving import ReceivedBody
+from edgestack.wire.relay import Relay
 from edgestack.wire.sending import pieces_of
 from edgestack.wire.streaming import on_the_wire
+from edgestack.wire.tunnel import Tunnel, head_of
 
 if TYPE_CHECKING:
     from edgestack.wire.portable import Portable
@@ -101,6 +104,22 @@ class PortableStream:
             self._sent += len(piece)
             if pace is not None:
                 pace.spend(len(piece))
+
+    def rest(self) -> None:
+        """The whole body is here (`receiving.Source`): the client that waits for the answer is watched again."""
+        if self._watch is not None and not self._watch.ended:
+            self._watch = self._watch.again()
+            self._driver.nursery.start_soon(self._watch.run)
+
+    async def send_eof(self) -> bool:
+        """Say that nothing more is sent (`portable_relay.Client`). False: TLS streams of trio cannot by halves."""
+        if not isinstance(self._stream, trio.abc.HalfCloseableStream):
+            return False
+        try:
+            await self._stream.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise Disconnected from None
+        return True
 
     async def run(self, refusal: EdgeError | None = None) -> None:
         """Exchanges, one after the other; and the boundary for what fails between them."""
@@ -232,8 +251,11 @@ class PortableStream:
     async def _answer(self, exchange: Exchange) -> bool:
         answer: Any = self.door.handle(exchange)
         if not isinstance(answer, (Response, AppCall)):
+            errand = isinstance(answer, Errand)
+            if errand:
+                answer.interim = self.send
             waiting: Awaitable[Response | AppCall] = answer
-            answer = await self._watched(lambda: waiting)
+            answer = await self._watched(lambda: waiting, end_is_gone=errand)
         self._pace = pace_of(exchange, trio.current_time)
         self._gap = send_gap(exchange, self._driver.timeouts.send_gap)
         if isinstance(answer, AppCall):
@@ -251,24 +273,57 @@ class PortableStream:
         return self._driver.lasting and (framing is None or framing.complete)
 
     async def _reply(self, exchange: Exchange, response: Response) -> bool:
-        framed = frame(exchange, response, self._keep())
-        exchange.status = response.status
+        body = response.body
+        try:
+            if isinstance(body, Tunnel):
+                return await self._tunnel(exchange, response, body)
+            framed = frame(exchange, response, self._keep())
+            exchange.status = response.status
+            await self._send_framed(exchange, response, framed)
+        finally:
+            if isinstance(body, Relay | Tunnel):
+                body.close()
+        return framed.keep
+
+    async def _send_framed(self, exchange: Exchange, response: Response, framed: Framed) -> None:
         head = framed.head + _tail.of(exchange)
         before = self._sent + len(head)
+        at_hand = isinstance(response.body, (bytes, tuple, FileSegment))
         try:
-            if isinstance(response.body, (bytes, tuple, FileSegment)):
+            if at_hand:
                 await self._send_pieces(exchange, head, pieces_of(response), framed.bare)
             else:
                 await self.send(head)
-                await self._watched(lambda: on_the_wire(exchange, response, framed, self.send), end_is_gone=True)
+                await self._stream_body(exchange, response, framed)
         except Disconnected:
             if self._sent < before:
                 exchange.status = 499  # the client left before its answer, as nginx has it
             raise
         finally:
-            if isinstance(response.body, (bytes, tuple, FileSegment)):
+            if at_hand:
                 exchange.bytes_out = max(0, self._sent - before)
-        return framed.keep
+
+    async def _stream_body(self, exchange: Exchange, response: Response, framed: Framed) -> None:
+        body = response.body
+        if isinstance(body, Relay) and body.buffering and not framed.bare:
+            ahead = Ahead(body, self._driver.limits.spool, self._driver.spools)
+            said = response.with_(body=ahead)
+            job = beside(lambda: on_the_wire(exchange, said, framed, self.send), ahead.read)
+        else:
+            job = on_the_wire(exchange, response, framed, self.send)
+        await self._watched(lambda: job, end_is_gone=True)
+
+    async def _tunnel(self, exchange: Exchange, response: Response, tunnel: Tunnel) -> bool:
+        """Until both sides have ended; nothing else is answered on this connection."""
+        exchange.status = response.status
+        await self.send(head_of(exchange, response))
+        early, self._h1.buffer = self._h1.buffer, b""
+
+        def count(size: int) -> None:
+            exchange.bytes_out += size
+
+        await pass_both_ways(self, early, tunnel, count)
+        return False
 
     async def _watched(
         self, work: Callable[[], Awaitable[T]], gone: Callable[[], None] | None = None, *, end_is_gone: bool = False
@@ -280,13 +335,13 @@ class PortableStream:
         if self._watch is not None:
             await self._watch.stop()
         scope = trio.CancelScope()
-        self._watch = watch = Watch(self._look, gone or scope.cancel, end_is_gone)
-        self._driver.nursery.start_soon(watch.run)
+        self._watch = Watch(self._look, gone or scope.cancel, end_is_gone)
+        self._driver.nursery.start_soon(self._watch.run)
         try:
             with scope:
                 return await work()
         finally:
-            watch.end()
+            self._watch.end()
         raise Disconnected
 
     async def _look(self) -> bool:

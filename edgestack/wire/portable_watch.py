@@ -2,10 +2,11 @@
 
     while an answer is awaited, or a thread makes it     reset: gone            FIN: half-closed, which is legal
     while a stream is sent that the loop makes           reset or FIN: gone
+    while another server is asked                        reset or FIN: gone
 
 As on the lot, the first thing that happens is the last one that is looked at. A watch is a task of its own, beside the
 one that holds the connection; who wants to read that (a request body, the next head) stops the watch first, for two
-readers of one stream are an error of trio's.
+readers of one stream are an error of trio's. Once the body is here, the watch goes on.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ class Watch:
         self._end_is_gone = end_is_gone
         self._scope = trio.CancelScope()
         self._over = trio.Event()
+        self.ended = False
+        """Nobody is interested any more; a watch that was only stopped may go on (`again`)."""
+
+    def again(self) -> Watch:
+        """Another one like this, which was stopped."""
+        return Watch(self._look, self._gone, self._end_is_gone)
 
     async def run(self) -> None:
         """Look, once."""
@@ -47,6 +54,7 @@ class Watch:
 
     def end(self) -> None:
         """Nobody is interested any more."""
+        self.ended = True
         self._scope.cancel()
 
     async def stop(self) -> None:

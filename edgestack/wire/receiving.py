@@ -18,7 +18,7 @@ import trio
 
 from edgestack.config.model import Limits, Timeouts
 from edgestack.errors import ClientError, Disconnected
-from edgestack.wire.connection import RECEIVE, WOULD_BLOCK, Connection
+from edgestack.wire.connection import CLOSING, RECEIVE, WOULD_BLOCK, Connection
 from edgestack.wire.h1 import H1, Framing
 from edgestack.wire.h1_answer import CONTINUE
 
@@ -42,6 +42,9 @@ class Source(Protocol):
     async def send(self, data: bytes) -> None:
         """Send an interim response."""
 
+    def rest(self) -> None:
+        """The whole body is here: watch whether the client leaves."""
+
 
 class LotSource:
     """A connection of the lot, read by the task that holds it."""
@@ -63,6 +66,10 @@ class LotSource:
                 await trio.lowlevel.wait_readable(connection.fd)
             except OSError:
                 return b""
+
+    def rest(self) -> None:
+        """The poller's registration, for the client's end alone."""
+        self._lot.watch(self._connection, CLOSING)
 
     async def send(self, data: bytes) -> None:
         """Send; an interim response fits into any socket buffer that is not stuck."""
@@ -127,6 +134,7 @@ class ReceivedBody:
             if data:
                 yield data
             elif self._framing.complete:
+                self._source.rest()
                 return
             else:
                 data = await self._more()

@@ -12,7 +12,7 @@ import logging
 import math
 from collections.abc import AsyncIterable, Awaitable, Callable
 
-from edgestack.errors import Disconnected
+from edgestack.errors import Disconnected, UpstreamError
 from edgestack.http.messages import Exchange, Response
 from edgestack.wire.h1_answer import LAST_CHUNK, Framed, chunk
 
@@ -38,6 +38,9 @@ async def on_the_wire(
                 piece = await pieces.__anext__()
             except StopAsyncIteration:
                 break
+            except UpstreamError as error:
+                log.error("%s: the answer is broken off: %s", exchange.request_id, error)
+                raise Disconnected from None
             if len(piece) > left:
                 piece = piece[: int(left)]
             left -= len(piece)

@@ -22,6 +22,7 @@ from edgestack.config.reference import preset_rows, reference, variable_rows
 from edgestack.config.rules import PRESETS
 from edgestack.config.schema import json_schema
 from edgestack.config.starter import starter
+from edgestack.config.unknown import NAMED
 from edgestack.http.variables import VARIABLES
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -85,12 +86,12 @@ def canonical(path: str) -> str:
 
 
 def walk(value: Any, path: str, found: set[str]) -> None:
-    """Collect the paths of all keys; the names of maps are no keys."""
+    """Collect the paths of all keys; the names of maps and upstreams are no keys."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            here = "map" if path == "" and name == "map" else f"{path}.{name}".lstrip(".")
+            here = f"{path}.{name}".lstrip(".")
             found.add(canonical(here))
-            for one in inner.values() if here == "map" else (inner,):
+            for one in inner.values() if here in NAMED else (inner,):
                 walk(one, here, found)
     elif isinstance(value, list):
         for one in value:

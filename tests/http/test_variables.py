@@ -277,5 +277,5 @@ def test_of_the_machine_and_the_peer() -> None:
 def test_every_variable_has_a_moment_and_bears_a_malformed_request(name: str) -> None:
     variable = VARIABLES[name]
     value: Any = variable.read(malformed())
-    assert variable.moment in ("request", "response")
+    assert variable.moment in ("request", "upstream", "response")
     assert value is None or isinstance(value, str)

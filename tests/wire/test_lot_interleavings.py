@@ -17,6 +17,7 @@ from edgestack.errors import Disconnected
 from edgestack.http.bodies import Outlet
 from edgestack.http.messages import Response
 from edgestack.wire import lot as lot_module
+from edgestack.wire import lot_books as books_module
 from edgestack.wire import outlet as outlet_module
 from edgestack.wire.connection import Connection, Holder
 from edgestack.wire.deadlines import Deadlines, Timed
@@ -70,7 +71,7 @@ class Watched(Connection):
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lot_module, "Connection", Watched)
+    monkeypatch.setattr(books_module, "Connection", Watched)
 
 
 EVENT_AND_GIVING_BACK = [

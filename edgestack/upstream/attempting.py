@@ -1,0 +1,199 @@
+"""The attempts of one exchange: who was asked, whose fault it was, and whether another one is asked (A15–A20, A22).
+
+    pick() ─► peer ─► began() ─► failed(error) ─► another try: the same peer on a fresh link (A20), or the next one
+                             └─► answered(head) ─► betters(head): another peer, because of its status (A19)
+                                               └─► over(): the link goes back, the peer is released
+
+The rules are tables in retrying.py, the accounting is the group's; here is what one exchange has done so far. A failure
+that only shows that a kept link was dead is nobody's fault, and is not counted: the fresh link tells how the peer is.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from edgestack.errors import UpstreamError
+from edgestack.http.attempts import Attempt, Attempts
+from edgestack.http.messages import Exchange
+from edgestack.upstream.backend import Backend
+from edgestack.upstream.peers import Peer, Tried
+from edgestack.upstream.retrying import Case
+from edgestack.upstream.way import Way
+from edgestack.wire.h1_client import UpstreamHead
+from edgestack.wire.link import AnyLink
+
+__all__ = ["Attempting"]
+
+log = logging.getLogger("edgestack.error")
+
+
+class Attempting:
+    """What one exchange tries."""
+
+    __slots__ = (
+        "_began", "_first", "attempt", "attempts", "backend", "error", "exchange", "fresh", "link", "now", "peer",
+        "tried", "tries", "way",
+    )  # fmt: skip
+
+    attempt: Attempt
+
+    def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend) -> None:
+        """:param host, port: of the target."""
+        self.exchange = exchange
+        self.way = way
+        self.backend = backend
+        self.now = backend.keeper.clock
+        """The serving clock, in seconds."""
+        self.tried = Tried()
+        self.tries = 0
+        """Attempts that count."""
+        self.peer: Peer | None = None
+        """Picked, and not released yet."""
+        self.link: AnyLink | None = None
+        """Ours, while an attempt lasts."""
+        self.fresh = False
+        """A kept link was dead (A20): from now on only fresh ones are used."""
+        self.error: UpstreamError | None = None
+        """Of the last attempt that failed."""
+        self._began = self._first = 0.0
+        self.attempts = Attempts(host, port)
+        if exchange.attempts:  # of a route that led here
+            self.attempts.extend(exchange.attempts)
+        exchange.attempts = self.attempts
+
+    # -- choosing ------------------------------------------------------------------------------------------------------
+
+    def pick(self) -> Peer:
+        """The next peer, at once.
+
+        :raises UpstreamError: 502, there is none (A9).
+        """
+        peer = self.peer
+        if peer is None:
+            peer = self.peer = self.backend.group.pick(self.exchange, self.tried, self.now())
+        return peer
+
+    async def wait(self) -> Peer:
+        """The next peer, in the queue where the group has one.
+
+        :raises UpstreamError: 502, there is none; after failures the last of them, which tells more.
+        """
+        if self.peer is None:
+            await self.backend.resolved()
+            try:
+                self.peer = await self.backend.group.wait(self.exchange, self.tried)
+            except UpstreamError as error:
+                raise self.error or error from None
+            if self.error is not None:
+                log.warning("%s: another server is tried: %s", self.exchange.request_id, self.error)
+        return self.peer
+
+    def began(self, peer: Peer) -> None:
+        """An attempt at a peer begins."""
+        self._began = self.now()
+        if not self.attempts:
+            self._first = self._began
+        self.attempt = Attempt(peer.address)
+        self.attempts.append(self.attempt)
+
+    def connected(self, link: AnyLink) -> None:
+        """Its link is there."""
+        self.link = link
+        self.attempt.connect_time = 0.0 if link.reused else self.now() - self._began
+
+    # -- what became of it ---------------------------------------------------------------------------------------------
+
+    def failed(self, error: UpstreamError, *, sent: bool, gone: bool) -> bool:
+        """An attempt failed: the link is closed. Whether to go on: `peer` is kept if the same one is to be asked again.
+
+        :param sent: whether a byte of the request went out.
+        :param gone: whether a part of the body cannot be sent again (A18).
+        """
+        now = self.now()
+        case = Case(error.condition)
+        rules, method = self.way.rules, self.exchange.request.method
+        self.attempt.status = error.status
+        self.attempt.error = str(error)
+        self.attempt.response_time = now - self._began
+        link, self.link = self.link, None
+        if link is not None:
+            self.backend.keeper.close(link)
+            again = rules.goes_on_fresh(case, method, reused=link.reused, sent=sent, streamed=gone)
+            if again and not self.fresh:
+                self.fresh = True
+                return True
+        self.tries += 1
+        self.error = error
+        self._fault(case, now)
+        self._release()
+        elapsed = now - self._first
+        return rules.goes_on(case, method, sent=sent, streamed=gone, tries=self.tries, elapsed=elapsed)
+
+    def answered(self, head: UpstreamHead) -> None:
+        """The final head came."""
+        seconds = self.now() - self._began
+        self.attempt.status = head.status
+        self.attempt.header_time = self.attempt.response_time = seconds
+        self.attempts.head = head
+        assert self.peer is not None
+        self.backend.group.timed(self.peer, seconds)
+
+    def may_better(self, head: UpstreamHead, *, gone: bool) -> bool:
+        """Whether the status is a reason to ask another peer, if there is one."""
+        case = self.way.rules.case_of(head.status)
+        return case is not None and self.way.rules.goes_on(
+            case, self.exchange.request.method, sent=True, streamed=gone, tries=self.tries + 1,
+            elapsed=self.now() - self._first,
+        )  # fmt: skip
+
+    def betters(self, head: UpstreamHead, *, gone: bool, reusable: bool) -> bool:
+        """A19: another peer is picked because of the status, and the link let go; False: this is the answer."""
+        now, group = self.now(), self.backend.group
+        other: Peer | None = None
+        if self.may_better(head, gone=gone):
+            try:
+                other = group.pick(self.exchange, self.tried, now)
+            except UpstreamError:
+                pass  # nobody else: the client gets this answer
+        if other is None:
+            return False
+        log.warning("%s: another server is tried: %s answered %d", self.exchange.request_id, self.attempt.address,
+                    head.status)  # fmt: skip
+        self.tries += 1
+        self.judge(head)
+        self.over(reusable=reusable)
+        self.peer = other
+        return True
+
+    def judge(self, head: UpstreamHead) -> None:
+        """What its status says of the peer (A16)."""
+        peer = self.peer
+        assert peer is not None
+        case = self.way.rules.case_of(head.status)
+        if case is not None and self.way.rules.counts(case):
+            self.backend.group.failed(peer, self.now())
+        elif peer.fails:
+            self.backend.group.succeeded(peer, self.now())
+
+    def over(self, *, reusable: bool, now: float = 0.0) -> None:
+        """The attempt is done with: its link goes back, or is closed, and the peer is released. Twice does no harm.
+
+        :param now: 0 for an answer that was whole with its head.
+        """
+        link, peer = self.link, self.peer
+        self.link = None
+        if link is not None:
+            assert peer is not None
+            if now:
+                self.attempt.response_time = now - self._began
+            self.backend.give_back(link, peer, reusable=reusable)
+        self._release()
+
+    def _fault(self, case: Case, now: float) -> None:
+        if self.peer is not None and self.way.rules.counts(case):
+            self.backend.group.failed(self.peer, now)
+
+    def _release(self) -> None:
+        peer, self.peer = self.peer, None
+        if peer is not None:
+            self.backend.group.release(peer)

@@ -1,0 +1,297 @@
+"""One proxied exchange, on either of the two roads.
+
+    begin    callback road: a kept link is at hand, and all of the request: it is sent at once, the link calls back
+    fetch    task road: everything else, and what the callback road could not end; it knows what was tried
+
+    pick ─► link ─► send, read the head ─► answering.py ─► Response, or where X-Accel-Redirect leads
+      ▲              │ failed                 │ a status that another peer may better
+      └──────────────┴──────── attempting.py ─┘
+
+Peer and link are let go exactly once: when the body has ended, the attempt failed, or nobody wants it any more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from edgestack.errors import Disconnected, EdgeError, UpstreamError
+from edgestack.http.messages import AppCall, Errand, Exchange, Jump, Response, settled
+from edgestack.upstream.answering import Elsewhere, respond, respond_whole
+from edgestack.upstream.attempting import Attempting
+from edgestack.upstream.backend import Backend
+from edgestack.upstream.payload import Payload, payload, payload_nowait
+from edgestack.upstream.peers import Peer
+from edgestack.upstream.talk import Talk, too_slow
+from edgestack.upstream.upgrade import asked_for, upgrade_fields
+from edgestack.upstream.way import Way
+from edgestack.wire.h1_client import ResponseReader, UpstreamHead, read_whole
+from edgestack.wire.link import AnyLink, Link
+from edgestack.wire.proxy_protocol import encode
+
+__all__ = ["ProxyErrand"]
+
+AT_ONCE = 64 * 1024
+"""Bytes of a request that are sent without waiting: the send buffer of an idle connection takes them."""
+
+CLOSE = b"Connection: close\r\n"
+
+Done = Callable[[Any], None]
+
+
+class ProxyErrand(Errand):
+    """What an upstream answers to one exchange."""
+
+    __slots__ = ("_came", "_done", "_elsewhere", "_host", "_payload", "_reader", "_target", "trying")
+
+    def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend, uri: str) -> None:
+        """
+        :param host, port: of the target, as `$proxy_host` and `$proxy_port` have them.
+        :param uri: the request-target that is sent.
+        """
+        super().__init__(exchange)
+        self.trying = Attempting(exchange, way, host, port, backend)
+        self._target = uri
+        self._host = host
+        self._payload: Payload | None = None
+        self._reader: ResponseReader | None = None
+        self._came: UpstreamHead | None = None
+        """A head that the callback road has read, and whose status another peer may better."""
+        self._elsewhere: Elsewhere | None = None
+        self._done: Done | None = None
+
+    # -- the task road -------------------------------------------------------------------------------------------------
+
+    async def fetch(self) -> Response:
+        """The answer.
+
+        :raises EdgeError: there is none.
+        """
+        answer = await self._fetch()
+        if isinstance(answer, Response):
+            return answer
+        raise EdgeError(status=500, detail="X-Accel-Redirect of what was asked by the server itself")
+
+    async def _settled(self) -> Response | AppCall | Jump:
+        settle = self.settle
+        if settle is None:
+            found = self._elsewhere or await self._fetch()
+            return found.jump if isinstance(found, Elsewhere) else found
+        came: Response | Elsewhere | EdgeError
+        try:
+            came = self._elsewhere or await self._fetch()
+        except Disconnected:
+            raise
+        except EdgeError as error:
+            came = error
+        if not isinstance(came, Elsewhere):
+            return await settled(settle(self.exchange, came))
+        answer = await settled(settle(self.exchange, came.jump))
+        return came.lend(answer) if isinstance(answer, Response) else answer
+
+    async def _fetch(self) -> Response | Elsewhere:
+        trying, way = self.trying, self.trying.way
+        try:
+            if self._payload is None:
+                self._payload = await payload(self.exchange, way.limit, buffering=way.section.request_buffering)
+            return await self._attempts(self._payload)
+        except BaseException:
+            trying.over(reusable=False, now=trying.now())
+            raise
+        finally:
+            if self._payload is not None:
+                self._payload.close()
+
+    async def _attempts(self, body: Payload) -> Response | Elsewhere:
+        """Until one attempt gives the answer, or nothing more is to be tried."""
+        trying = self.trying
+        if self._came is not None:
+            assert self._reader is not None
+            head, reader, self._came = self._came, self._reader, None
+            if not trying.betters(head, gone=False, reusable=reader.reusable):
+                self._release_to_task()
+                return respond(trying, head, reader)
+        while True:
+            peer = await trying.wait()
+            trying.began(peer)
+            try:
+                talk, head = await self._ask(peer, body)
+                if not trying.betters(head, gone=body.gone, reusable=talk.reader.reusable and talk.link.lasting):
+                    return respond(trying, head, talk.reader, talk.ahead)
+                if talk.ahead is not None:
+                    talk.ahead.close()
+            except UpstreamError as error:
+                if trying.peer is None or not trying.failed(error, sent=trying.link is not None, gone=body.gone):
+                    raise
+
+    async def _ask(self, peer: Peer, body: Payload) -> tuple[Talk, UpstreamHead]:
+        """One attempt."""
+        trying, section = self.trying, self.trying.way.section
+        link = None if trying.fresh or trying.way.proxy_protocol else trying.backend.idle(peer, waiting=True)
+        if link is None:
+            version = trying.way.proxy_protocol
+            preface = encode(version, self.exchange.facts) if version else b""
+            link = await trying.backend.dial(peer, preface, section.connect_timeout)
+        trying.connected(link)
+        talk = Talk(
+            link, self.exchange.request.method, trying.attempt, send_gap=section.send_timeout,
+            read_gap=section.read_timeout, interim=self._hinted if self._hints() else None,
+        )  # fmt: skip
+        head = await talk.ask(self._head(body.framing), body)
+        trying.answered(head)
+        return talk, head
+
+    def _hints(self) -> bool:
+        """B16: whether 103 is passed on."""
+        request = self.exchange.request
+        return self.trying.way.early_hints and self.interim is not None and request.version == "HTTP/1.1"
+
+    async def _hinted(self, head: UpstreamHead) -> None:
+        assert self.interim is not None
+        fields, _ = self.trying.way.answer.read(self.exchange, head)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
+        await self.interim(f"HTTP/1.1 103 Early Hints\r\n{lines}\r\n".encode("latin-1"))
+
+    def _head(self, framing: bytes) -> bytes:
+        trying, request = self.trying, self.exchange.request
+        wanted = asked_for(request) if "upgrade" in request.fields else ""
+        connection = upgrade_fields(wanted) if wanted else b"" if trying.backend.keeps else CLOSE
+        return trying.way.head.encode(self.exchange, self._target, self._host, framing, connection)
+
+    # -- the callback road ---------------------------------------------------------------------------------------------
+
+    def begin(self, done: Done) -> bool:
+        """Send the request on a kept link, if there is one and nothing else to wait for."""
+        trying = self.trying
+        way = trying.way
+        if "upgrade" in self.exchange.request.fields or way.proxy_protocol or way.early_hints:
+            return False
+        if not trying.backend.ready():
+            return False
+        try:
+            body = self._payload = payload_nowait(self.exchange, trying.way.limit)
+            if body is None or body.whole is None:
+                return False
+            data = self._head(body.framing) + body.whole
+            peer = trying.pick()
+        except EdgeError:
+            return False  # the task road meets it again, and says so
+        link = trying.backend.idle(peer)
+        if not isinstance(link, Link):
+            if link is not None:
+                trying.backend.give_back(link, peer, reusable=True)
+            return False
+        return self._sent(link, peer, data, done)
+
+    def _sent(self, link: Link, peer: Peer, data: bytes, done: Done) -> bool:
+        trying = self.trying
+        trying.began(peer)
+        trying.connected(link)
+        try:
+            sent = link.send_nowait(data) if len(data) <= AT_ONCE else 0
+        except UpstreamError as error:
+            trying.failed(error, sent=False, gone=False)
+            return False
+        if sent < len(data):  # a request that is not whole was not acted upon
+            trying.failed(UpstreamError(detail=f"{peer.address}: took {sent} bytes"), sent=False, gone=False)
+            return False
+        trying.attempt.bytes_sent = sent
+        link.holder = self
+        link.deadline = trying.now() + trying.way.section.read_timeout
+        self._done = done
+        trying.backend.keeper.take_up(link)
+        return True
+
+    def event(self, link: Any, mask: int) -> None:
+        """The link is readable, or has ended (`wire.link.LinkHolder`)."""
+        trying, gap = self.trying, self.trying.way.section.read_timeout
+        try:
+            while True:
+                data = link.receive_nowait()
+                if data is None:
+                    return
+                trying.attempt.bytes_received += len(data)
+                if self._read(data):
+                    return
+                link.deadline = trying.now() + gap
+                if not link.held_back():
+                    return
+        except UpstreamError as error:
+            self._failed(error)
+
+    def _read(self, data: bytes) -> bool:
+        """Take what came. True: the final head was among it."""
+        trying, reader = self.trying, self._reader
+        if reader is None:
+            whole = read_whole(data) if self.exchange.request.method != "HEAD" else None
+            if whole is not None and trying.way.rules.case_of(whole[0].status) is None:
+                trying.answered(whole[0])
+                self._give(lambda: respond_whole(trying, *whole))
+                return True
+            reader = self._reader = ResponseReader(self.exchange.request.method)
+        reader.feed(data) if data else reader.eof()
+        while (head := reader.next_head()) is not None:
+            if head.status >= 200 or head.status == 101:
+                trying.answered(head)
+                self._answered(head, reader)
+                return True
+        return False
+
+    def _answered(self, head: UpstreamHead, reader: ResponseReader) -> None:
+        if self.trying.may_better(head, gone=False):
+            self._came = head
+            self._release_to_task()
+            self._call(self)
+        else:
+            self._give(lambda: respond(self.trying, head, reader))
+
+    def _give(self, make: Callable[[], Response | Elsewhere]) -> None:
+        try:
+            came: Any = make()
+        except UpstreamError as error:
+            if self.trying.peer is not None:  # within the attempt: an answer that is none
+                raise
+            came = error
+        except EdgeError as error:
+            came = error
+        if isinstance(came, Elsewhere):
+            self._elsewhere, came = came, self
+        self._call(came)
+
+    def _failed(self, error: UpstreamError) -> None:
+        """The attempt failed: a task goes on, or there is no more to try."""
+        on = self.trying.failed(error, sent=True, gone=False)
+        self._reader = None
+        self._call(self if on else error)
+
+    def expire(self, link: Any, now: float) -> None:
+        """Nothing came for the whole gap (A23)."""
+        self._failed(too_slow(f"{link.peer}: nothing came for {self.trying.way.section.read_timeout:g} s"))
+
+    def stop(self, link: Any) -> bool:
+        """The server stops; the client's side says what becomes of it."""
+        self.left()
+        return True
+
+    def failed(self, link: Any, error: Exception) -> None:
+        """A bug on this road; the link is closed already."""
+        self.trying.over(reusable=False, now=self.trying.now())
+        self._call(error)
+
+    def left(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._done = None
+        self.trying.over(reusable=False, now=self.trying.now())
+
+    def _call(self, came: Any) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(came)
+
+    def _release_to_task(self) -> None:
+        """A task is going to use the link."""
+        link: AnyLink | None = self.trying.link
+        if link is not None:
+            link.deadline = math.inf
+            self.trying.backend.keeper.let_go(link)
