@@ -234,8 +234,8 @@ def _content(chain: Chain, exchange: Exchange) -> Generator[Step, None, End]:
         yield Step("content", f"the application {getattr(content.application, 'target', 'is called')}", origin)
         return Response(200)
     if isinstance(content, Proxy | ProxyAnywhere):
-        for name, says, place in content.explain(exchange):
-            yield Step(name, says, place or (origin if name == "content" else None))
+        for name, says, where in content.explain(exchange):
+            yield Step(name, says, where or (origin if name == "content" else None))
         return Response(200)
     plan = getattr(content, "plan", None)
     if plan is not None:

@@ -1,6 +1,6 @@
 """Which routes another server answers, in words: for the banner, and the summary of `check`.
 
-    /api/ → http://backend/   (least_conn: 127.0.0.1:8001, 127.0.0.1:8002)
+/api/ → http://backend/   (least_conn: 127.0.0.1:8001, 127.0.0.1:8002)
 """
 
 from __future__ import annotations

@@ -33,7 +33,6 @@ from edgestack.config.model import Config
 from edgestack.content.files import hidden_names
 from edgestack.errors import ConfigError
 from edgestack.process.banner import Scene, banner, friendly, wants_colour
-from edgestack.process.proxied import proxied
 from edgestack.process.checks import check
 from edgestack.process.control import Message
 from edgestack.process.control_server import Control
@@ -41,6 +40,7 @@ from edgestack.process.generation import begin
 from edgestack.process.logs import open_error_log
 from edgestack.process.markers import Marker, claim_pid_file, ready_text, write_ready_file
 from edgestack.process.options import Options
+from edgestack.process.proxied import proxied
 from edgestack.process.reload import Reloader
 from edgestack.process.signals import INTERRUPTED, has_terminal, leave, signals_to_receive, wait_for_order
 from edgestack.process.sockets import Sockets

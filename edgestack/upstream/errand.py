@@ -50,7 +50,8 @@ class ProxyErrand(Errand):
         :param host, port: of the target, as `$proxy_host` and `$proxy_port` have them.
         :param uri: the request-target that is sent.
         """
-        super().__init__(exchange)
+        self.exchange = exchange  # as Errand's own, without the call
+        self.interim = self.settle = None
         self.trying = Attempting(exchange, way, host, port, backend)
         self._target = uri
         self._host = host
@@ -97,7 +98,7 @@ class ProxyErrand(Errand):
                 self._payload = await payload(self.exchange, way.limit, buffering=way.section.request_buffering)
             return await self._attempts(self._payload)
         except BaseException:
-            trying.over(reusable=False, now=trying.now())
+            trying.over(trying.now(), reusable=False)
             raise
         finally:
             if self._payload is not None:
@@ -114,7 +115,7 @@ class ProxyErrand(Errand):
                 return respond(trying, head, reader)
         while True:
             peer = await trying.wait()
-            trying.began(peer)
+            trying.began(peer, trying.now())
             try:
                 talk, head = await self._ask(peer, body)
                 if not trying.betters(head, gone=body.gone, reusable=talk.reader.reusable and talk.link.lasting):
@@ -139,7 +140,7 @@ class ProxyErrand(Errand):
             read_gap=section.read_timeout, interim=self._hinted if self._hints() else None,
         )  # fmt: skip
         head = await talk.ask(self._head(body.framing), body)
-        trying.answered(head)
+        trying.answered(head, trying.now())
         return talk, head
 
     def _hints(self) -> bool:
@@ -149,7 +150,7 @@ class ProxyErrand(Errand):
 
     async def _hinted(self, head: UpstreamHead) -> None:
         assert self.interim is not None
-        fields, _ = self.trying.way.answer.read(self.exchange, head)
+        fields = self.trying.way.answer.read(self.exchange, head).fields
         lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
         await self.interim(f"HTTP/1.1 103 Early Hints\r\n{lines}\r\n".encode("latin-1"))
 
@@ -163,31 +164,35 @@ class ProxyErrand(Errand):
 
     def begin(self, done: Done) -> bool:
         """Send the request on a kept link, if there is one and nothing else to wait for."""
-        trying = self.trying
-        way = trying.way
-        if "upgrade" in self.exchange.request.fields or way.proxy_protocol or way.early_hints:
+        trying, exchange = self.trying, self.exchange
+        way, backend, request = trying.way, trying.backend, exchange.request
+        if way.unhurried or "upgrade" in request.fields or not backend.ready():
             return False
-        if not trying.backend.ready():
-            return False
+        now = backend.keeper.now
+        connection = b"" if backend.keeps else CLOSE
         try:
-            body = self._payload = payload_nowait(self.exchange, trying.way.limit)
-            if body is None or body.whole is None:
-                return False
-            data = self._head(body.framing) + body.whole
-            peer = trying.pick()
+            if request.body is None:
+                data = way.head.encode(exchange, self._target, self._host, b"", connection)
+            else:
+                body = self._payload = payload_nowait(exchange, way.limit)
+                if body is None or body.whole is None:
+                    return False
+                data = way.head.encode(exchange, self._target, self._host, body.framing, connection) + body.whole
+            peer = trying.peer = backend.group.pick(exchange, trying.tried, now)
         except EdgeError:
             return False  # the task road meets it again, and says so
-        link = trying.backend.idle(peer)
+        link = backend.idle(peer)
         if not isinstance(link, Link):
             if link is not None:
-                trying.backend.give_back(link, peer, reusable=True)
+                backend.give_back(link, peer, now, reusable=True)
             return False
-        return self._sent(link, peer, data, done)
+        return self._sent(link, peer, data, done, now)
 
-    def _sent(self, link: Link, peer: Peer, data: bytes, done: Done) -> bool:
+    def _sent(self, link: Link, peer: Peer, data: bytes, done: Done, now: float) -> bool:
         trying = self.trying
-        trying.began(peer)
-        trying.connected(link)
+        trying.began(peer, now)
+        trying.link = link
+        trying.attempt.connect_time = 0.0
         try:
             sent = link.send_nowait(data) if len(data) <= AT_ONCE else 0
         except UpstreamError as error:
@@ -198,14 +203,14 @@ class ProxyErrand(Errand):
             return False
         trying.attempt.bytes_sent = sent
         link.holder = self
-        link.deadline = trying.now() + trying.way.section.read_timeout
+        link.deadline = now + trying.way.section.read_timeout
         self._done = done
         trying.backend.keeper.take_up(link)
         return True
 
     def event(self, link: Any, mask: int) -> None:
         """The link is readable, or has ended (`wire.link.LinkHolder`)."""
-        trying, gap = self.trying, self.trying.way.section.read_timeout
+        trying = self.trying
         try:
             while True:
                 data = link.receive_nowait()
@@ -214,7 +219,7 @@ class ProxyErrand(Errand):
                 trying.attempt.bytes_received += len(data)
                 if self._read(data):
                     return
-                link.deadline = trying.now() + gap
+                link.deadline = trying.now() + trying.way.section.read_timeout
                 if not link.held_back():
                     return
         except UpstreamError as error:
@@ -225,15 +230,16 @@ class ProxyErrand(Errand):
         trying, reader = self.trying, self._reader
         if reader is None:
             whole = read_whole(data) if self.exchange.request.method != "HEAD" else None
-            if whole is not None and trying.way.rules.case_of(whole[0].status) is None:
-                trying.answered(whole[0])
-                self._give(lambda: respond_whole(trying, *whole))
+            if whole is not None and whole[0].status not in trying.way.rules.statuses:
+                now = trying.backend.keeper.now
+                trying.answered(whole[0], now)
+                self._give(respond_whole, trying, *whole, now)
                 return True
             reader = self._reader = ResponseReader(self.exchange.request.method)
         reader.feed(data) if data else reader.eof()
         while (head := reader.next_head()) is not None:
             if head.status >= 200 or head.status == 101:
-                trying.answered(head)
+                trying.answered(head, trying.now())
                 self._answered(head, reader)
                 return True
         return False
@@ -244,18 +250,18 @@ class ProxyErrand(Errand):
             self._release_to_task()
             self._call(self)
         else:
-            self._give(lambda: respond(self.trying, head, reader))
+            self._give(respond, self.trying, head, reader)
 
-    def _give(self, make: Callable[[], Response | Elsewhere]) -> None:
+    def _give(self, make: Callable[..., Response | Elsewhere], *of: Any) -> None:
         try:
-            came: Any = make()
+            came: Any = make(*of)
         except UpstreamError as error:
             if self.trying.peer is not None:  # within the attempt: an answer that is none
                 raise
             came = error
         except EdgeError as error:
             came = error
-        if isinstance(came, Elsewhere):
+        if type(came) is Elsewhere:
             self._elsewhere, came = came, self
         self._call(came)
 
@@ -276,13 +282,13 @@ class ProxyErrand(Errand):
 
     def failed(self, link: Any, error: Exception) -> None:
         """A bug on this road; the link is closed already."""
-        self.trying.over(reusable=False, now=self.trying.now())
+        self.trying.over(self.trying.now(), reusable=False)
         self._call(error)
 
     def left(self) -> None:
         """Nobody waits for the answer any more."""
         self._done = None
-        self.trying.over(reusable=False, now=self.trying.now())
+        self.trying.over(self.trying.now(), reusable=False)
 
     def _call(self, came: Any) -> None:
         done, self._done = self._done, None

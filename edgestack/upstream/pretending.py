@@ -57,7 +57,7 @@ class Pretended(Roster):
         """See `Roster`."""
         return super().ad_hoc(_unreal(upstream))
 
-    async def dial(self, peer: PeerAddress, tls: ClientTls | None, preface: bytes = b"") -> AnyLink:
+    async def dial(self, peer: PeerAddress, tls: ClientTls | None = None, preface: bytes = b"") -> AnyLink:
         """See `wire.dialing.Dialer`.
 
         :raises EdgeError: 502, no answer is said.

@@ -58,6 +58,10 @@ class Keeper(Protocol):
     deadlines: Deadlines
     clock: Callable[[], float]
 
+    @property
+    def now(self) -> float:
+        """The serving clock, as it was read for this turn of the loop: for callbacks."""
+
     def take_up(self, link: Any) -> None:
         """Report events to `link.holder` from now on; already done, it costs nothing. `link.deadline` is kept too."""
 

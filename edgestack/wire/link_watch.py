@@ -31,6 +31,11 @@ class LinkWatch:
         self._nursery = nursery
         self._scopes: dict[AnyLink, trio.CancelScope] = {}
 
+    @property
+    def now(self) -> float:
+        """See `Keeper`."""
+        return self.clock()
+
     async def run(self) -> None:
         """Keep the deadlines, until cancelled."""
         await self.deadlines.run()

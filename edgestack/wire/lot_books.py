@@ -144,6 +144,8 @@ class Books:
 
     def take_up(self, link: Link) -> None:
         """From now on `link.holder` gets its events and its expiry; harmless when that is so already. On the loop."""
+        if link.interest == READABLE and 0 < link.bucket <= link.deadline + 1:
+            return  # as it nearly always is: a link stays registered while it goes from hand to hand
         self.links[link.fd] = link
         self.watch(link, READABLE)
         self.deadlines.watch(link, link.deadline)

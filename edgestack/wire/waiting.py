@@ -63,18 +63,18 @@ class Waiting:
                 self._end(499)
                 lot.close(connection, hard=True)
             elif isinstance(came, Response | EdgeError):
-                see_off(lot, connection, exchange, self._settled(came))
+                settle = self._errand.settle
+                if settle is not None:
+                    answer = settle(exchange, came)
+                else:
+                    answer = came if isinstance(came, Response) else connection.door.errors(exchange, came)
+                see_off(lot, connection, exchange, answer)
             else:
                 raise came
         except Exception as error:
             if isinstance(came, Response) and isinstance(came.body, Relay | Tunnel):
                 came.body.close()
             lot.failed(connection, error, exchange)
-
-    def _settled(self, came: Response | EdgeError) -> Answer:
-        if self._errand.settle is not None:
-            return self._errand.settle(self._exchange, came)
-        return came if isinstance(came, Response) else self._connection.door.errors(self._exchange, came)
 
     def event(self, connection: Connection, mask: int) -> None:
         """The client left, or sends its next request."""

@@ -1,11 +1,11 @@
 """A WebSocket server by the `websockets` library: it echoes, and does what some words of the protocol ask for.
 
-    echo.py FD [CERTIFICATE KEY]      a listening socket that it inherits
+echo.py FD [CERTIFICATE KEY]      a listening socket that it inherits
 
-    "count N"     N messages of its own, then the echo goes on
-    "close CODE"  a close frame with that code
-    "pieces TEXT" TEXT, in fragments of one letter
-    "wait"        a message at intervals, whatever the client does
+"count N"     N messages of its own, then the echo goes on
+"close CODE"  a close frame with that code
+"pieces TEXT" TEXT, in fragments of one letter
+"wait"        a message at intervals, whatever the client does
 """
 
 from __future__ import annotations
