@@ -186,27 +186,32 @@ class ProxyErrand(Errand):
             if link is not None:
                 backend.give_back(link, peer, now, reusable=True)
             return False
-        return self._sent(link, peer, data, done, now)
-
-    def _sent(self, link: Link, peer: Peer, data: bytes, done: Done, now: float) -> bool:
-        trying = self.trying
         trying.began(peer, now)
         trying.link = link
         trying.attempt.connect_time = 0.0
+        self._done = done
+        link.holder = self
+        link.deadline = now + way.section.read_timeout
+        backend.keeper.take_up(link)
+        backend.keeper.leave_together(self._send, data)
+        return True
+
+    def _send(self, data: bytes) -> None:
+        """At the end of the batch; and the boundary. The link may have died meanwhile, or the client have left."""
+        trying = self.trying
+        link = trying.link
+        if not isinstance(link, Link) or link.holder is not self:
+            return
         try:
             sent = link.send_nowait(data) if len(data) <= AT_ONCE else 0
+            if sent < len(data):  # a request that is not whole was not acted upon
+                raise UpstreamError(detail=f"{link.peer}: took {sent} bytes")
+            trying.attempt.bytes_sent = sent
         except UpstreamError as error:
-            trying.failed(error, sent=False, gone=False)
-            return False
-        if sent < len(data):  # a request that is not whole was not acted upon
-            trying.failed(UpstreamError(detail=f"{peer.address}: took {sent} bytes"), sent=False, gone=False)
-            return False
-        trying.attempt.bytes_sent = sent
-        link.holder = self
-        link.deadline = now + trying.way.section.read_timeout
-        self._done = done
-        trying.backend.keeper.take_up(link)
-        return True
+            self._failed(error)
+        except Exception as error:
+            trying.backend.keeper.close(link)
+            self.failed(link, error)
 
     def event(self, link: Any, mask: int) -> None:
         """The link is readable, or has ended (`wire.link.LinkHolder`)."""
@@ -267,7 +272,7 @@ class ProxyErrand(Errand):
 
     def _failed(self, error: UpstreamError) -> None:
         """The attempt failed: a task goes on, or there is no more to try."""
-        on = self.trying.failed(error, sent=True, gone=False)
+        on = self.trying.failed(error, sent=self.trying.attempt.bytes_sent > 0, gone=False)
         self._reader = None
         self._call(self if on else error)
 

@@ -129,7 +129,9 @@ class Lot(Books):
             holder.event(connection, mask)
 
     def _settle(self) -> None:
-        """The end of a batch: what other threads asked for, whose turn it is again, new jobs, closing."""
+        """The end of a batch: what leaves together, what other threads asked for, whose turn it is, new jobs, closing."""
+        if self._leaving:
+            self._let_leave()
         for _ in range(len(self._posted)):
             callback = self._posted.popleft()
             try:

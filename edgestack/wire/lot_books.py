@@ -18,7 +18,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import trio
 
@@ -32,6 +32,7 @@ from edgestack.wire.statistics import Statistics
 
 __all__ = ["Books"]
 
+T = TypeVar("T")
 Party: TypeAlias = "Connection | Link"
 """What the poller may be asked about."""
 
@@ -70,6 +71,7 @@ class Books:
         self._doomed: list[tuple[Connection, bool]] = []
         self._dropped: list[Link] = []
         self._turning = False
+        self._leaving: list[tuple[Callable[[Any], None], Any]] = []
 
     def post(self, callback: Callable[[], None]) -> bool:
         """Run `callback` on the loop, soon; from any thread. False: the loop has gone, and it will not run."""
@@ -79,6 +81,23 @@ class Books:
             self._posted.append(callback)
             os.eventfd_write(self._wake, 1)
             return True
+
+    def leave_together(self, send: Callable[[T], None], of: T) -> None:
+        """Call `send(of)` at the end of this batch. On the loop.
+
+        Each send may wake a process that sleeps, which costs more than the send itself (8 µs of a proxied exchange);
+        one after the other they find it awake.
+
+        :param send: has a boundary of its own.
+        """
+        self._leaving.append((send, of))
+        if not self._turning:
+            self._soon()
+
+    def _let_leave(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        for send, of in leaving:
+            send(of)
 
     def watch(self, party: Party, mask: int) -> None:
         """Register for exactly `mask` (0: not at all)."""
