@@ -1,6 +1,6 @@
 """The attempts of one exchange: who was asked, whose fault it was, and whether another one is asked (A15–A20, A22).
 
-    wait() ─► peer ─► began() ─► failed(error) ─► another try: the same peer on a fresh link (A20), or the next one
+    wait() ─► peer ─► began() ─► lost(error) ─► another try: the same peer on a fresh link (A20), or the next one
                              └─► answered(head) ─► betters(head): another peer, because of its status (A19)
                                                └─► over(): the link goes back, the peer is released
 
@@ -14,7 +14,7 @@ import logging
 
 from edgestack.errors import UpstreamError
 from edgestack.http.attempts import Attempt, Attempts
-from edgestack.http.messages import Exchange
+from edgestack.http.messages import Errand, Exchange
 from edgestack.upstream.backend import Backend
 from edgestack.upstream.peers import Peer, Tried
 from edgestack.upstream.retrying import Case
@@ -28,19 +28,20 @@ __all__ = ["Attempting"]
 log = logging.getLogger("edgestack.error")
 
 
-class Attempting:
-    """What one exchange tries."""
+class Attempting(Errand):
+    """An errand, as far as it knows what was tried. Its `fetch` is `ProxyErrand`'s."""
 
     __slots__ = (
-        "_began", "_first", "attempt", "attempts", "backend", "error", "exchange", "fresh", "link", "now", "peer",
-        "tried", "tries", "way",
+        "_began", "_first", "attempt", "attempts", "backend", "error", "fresh", "link", "now", "peer", "tried", "tries",
+        "way",
     )  # fmt: skip
 
     attempt: Attempt
 
     def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend) -> None:
         """:param host, port: of the target."""
-        self.exchange = exchange
+        self.exchange = exchange  # as Errand has it, and without the call
+        self.interim = self.settle = None
         self.way = way
         self.backend = backend
         self.now = backend.keeper.clock
@@ -94,7 +95,7 @@ class Attempting:
 
     # -- what became of it ---------------------------------------------------------------------------------------------
 
-    def failed(self, error: UpstreamError, *, sent: bool, gone: bool) -> bool:
+    def lost(self, error: UpstreamError, *, sent: bool, gone: bool) -> bool:
         """An attempt failed: the link is closed. Whether to go on: `peer` is kept if the same one is to be asked again.
 
         :param sent: whether a byte of the request went out.

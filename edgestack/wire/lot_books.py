@@ -71,6 +71,10 @@ class Books:
         self._doomed: list[tuple[Connection, bool]] = []
         self._dropped: list[Link] = []
         self._turning = False
+        self._gathering = False
+        """What is to be sent waits for the end of the batch: each send may wake a process that sleeps, which costs more
+        than the send itself, and those that follow at once find it awake (a tenth of a static answer, a fifth of a
+        proxied one)."""
         self._leaving: list[tuple[Callable[[Any], None], Any]] = []
 
     def post(self, callback: Callable[[], None]) -> bool:
@@ -83,20 +87,13 @@ class Books:
             return True
 
     def leave_together(self, send: Callable[[T], None], of: T) -> None:
-        """Call `send(of)` at the end of this batch. On the loop.
-
-        Each send may wake a process that sleeps, which costs more than the send itself (8 µs of a proxied exchange);
-        one after the other they find it awake.
+        """Call `send(of)` at the end of this batch, with the answers; outside of one at once. On the loop.
 
         :param send: has a boundary of its own.
         """
-        self._leaving.append((send, of))
-        if not self._turning:
-            self._soon()
-
-    def _let_leave(self) -> None:
-        leaving, self._leaving = self._leaving, []
-        for send, of in leaving:
+        if self._gathering:
+            self._leaving.append((send, of))
+        else:
             send(of)
 
     def watch(self, party: Party, mask: int) -> None:
