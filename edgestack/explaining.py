@@ -9,6 +9,7 @@ asked: a test says itself what one would answer (upstream/pretending.py).
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from edgestack.wire.held_clock import on_thread
 
 __all__ = ["Outcome", "run_tests"]
 
+log = logging.getLogger("edgestack.error")
+
 MOST_BODY = 1 << 20
 """Bytes of a body that are looked at: a stream may have no end."""
 PATIENCE = 30.0
@@ -46,6 +49,8 @@ class Outcome:
     test: Test
     failures: tuple[str, ...]
     """One sentence for each expectation that was not met."""
+    log: tuple[str, ...] = ()
+    """What the error log would say."""
 
     def __str__(self) -> str:
         method, url = self.test.request
@@ -94,9 +99,10 @@ async def _outcome(
     plan: Plan, handle: Handler, test: Test, upstreams: Pretended, applications: _Applications
 ) -> Outcome:
     upstreams.begin(test.upstream)
-    failures = await _failures(plan, handle, test)
+    with _Heard() as heard:
+        failures = await _failures(plan, handle, test)
     applications.check()
-    return Outcome(test, (*failures, *_unasked(test, failures, upstreams.asked)))
+    return Outcome(test, (*failures, *_unasked(test, failures, upstreams.asked)), tuple(heard.lines))
 
 
 def _unasked(test: Test, failures: Sequence[str], asked: int) -> Iterator[str]:
@@ -158,6 +164,25 @@ async def _read(body: Body) -> bytes:
     if close is not None:
         await close()
     return found
+
+
+class _Heard(logging.Handler):
+    """The error log of one test."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self.lines.append(self.format(record))
+
+    def __enter__(self) -> _Heard:
+        log.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        log.removeHandler(self)
 
 
 class Collected:

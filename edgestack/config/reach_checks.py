@@ -160,6 +160,8 @@ def _check_path(target: str, spot: Mark, routes: Sequence[Route], matches: Seque
     if route.match.conditional or route.match.kind == "regex" or path.endswith("/"):
         return
     below = path if not route.strip else path[len(route.prefix) :]
+    if route.match.kind == "exact" and route.strip:  # mounted where the path's own folder is
+        below = path.rpartition("/")[2]
     file = route.static.root / below.lstrip("/")
     if not os.path.isfile(file):  # a path that cannot be looked at is one that cannot be served
         reading.problem(spot, f"{path} would be the file {file}, which does not exist")

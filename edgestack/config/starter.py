@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from edgestack.config.keys import Key, section_of
-from edgestack.config.model import Limits, Route, Server, Test, Timeouts, TlsTable
+from edgestack.config.model import Limits, Route, Server, Test, Timeouts, TlsTable, Upstream
 
 __all__ = ["starter"]
 
@@ -68,6 +68,14 @@ PARTS = (
         "[[route]]", Route,
         ('match = "/api/"', 'app = "src.main:app"', "limit", 'cache_control = "no-store"'),
         "An application under a prefix, and no more than ten requests a second from one address.",
+    ),
+    Part(
+        "[upstream.backend]", Upstream, ('servers = ["127.0.0.1:8001", "127.0.0.1:8002"]', "balance", "health"),
+        "Servers that requests are passed on to.",
+    ),
+    Part(
+        "[[route]]", Route, ('match = "/service/"', 'proxy = "http://backend/"'),
+        "They answer under a prefix; the slash at the end of the URL takes the prefix away.",
     ),
     Part(
         "[[route]]", Route, ('match = "= /health"', 'respond = "ok"', 'log = "off"'),

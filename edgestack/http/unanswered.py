@@ -61,9 +61,13 @@ CHECKS = (
          "`ssl_verify = false` asks no questions; that is for a machine of your own only."),
     ),
     Check(
+        ("has no address",),
+        ("Is the name spelled as it should be, and does this machine know it? It is looked up again and again.",),
+    ),
+    Check(
         ("no live upstreams",),
         ("Every server of the group is down, failed a moment ago, or is at its `max_conns`.",
-         "A server that failed `max_fails` times is left alone for `fail_timeout`; what happened is in the error log."),
+         "A server that failed `max_fails` times is left alone for `fail_timeout`: what failed is in the error log."),
     ),
     Check(
         ("closed", "reset", "broke off"),
@@ -75,8 +79,10 @@ CHECKS = (
 
 OTHERWISE = ("Does it speak HTTP/1.1 at that port, or something else?", "What does its own log say?")
 
-MARKUP = """<style>.tried td:first-child,.tried td:last-child{width:1%;white-space:nowrap}.tried td:last-child{text-align:right}\
-ul{padding-left:1.2rem}li{margin:.35rem 0}h2{margin:2rem 0 .5rem;font-size:1.1rem}</style>"""
+MARKUP = """<style>\
+.tried td:first-child,.tried td:last-child{width:1%;white-space:nowrap}.tried td:last-child{text-align:right}\
+ul{padding-left:1.2rem}li{margin:.35rem 0}h2{margin:2rem 0 .5rem;font-size:1.1rem}\
+</style>"""
 
 
 def unanswered(
@@ -91,7 +97,7 @@ def unanswered(
     tried = list(attempts or ())
     failed = [one for one in tried if one.error]
     where = str(failed[-1].address) if failed else _target(attempts)
-    title = f"{where} does not answer" if where else "No server answers"
+    title = f"{where} does not answer"
     told = _Told(title, str(error), request_line, tried, _advice(str(error)), error.status, request_id)
     return _FORMS[form](told)
 
@@ -107,7 +113,7 @@ class _Told(NamedTuple):
 
 
 def _target(attempts: Sequence[Attempt] | None) -> str:
-    return attempts.host if isinstance(attempts, Attempts) else ""
+    return attempts.host if isinstance(attempts, Attempts) else "The server behind this one"
 
 
 def _advice(why: str) -> tuple[str, ...]:

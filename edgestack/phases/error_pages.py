@@ -43,7 +43,7 @@ class ErrorPages:
     def __init__(self, site: Path | None = None, dev: bool = False, own: Mapping[int, Path] | None = None) -> None:
         """
         :param site: the folder that may hold ``404.html`` and ``50x.html`` (nginx's `error_page`, by convention).
-        :param dev: show clients on this machine an application's traceback (criterion F11), and what was tried upstream.
+        :param dev: show clients on this machine an application's traceback (F11), and what was tried upstream.
         :param own: files that the user names for statuses; 4 and 5 stand for all that begin so.
         """
         self.not_found = _Page(site / "404.html") if site else None

@@ -17,6 +17,7 @@
       reload, control_server     another generation in the place of this one; who may ask for it
 
     *_command, config_commands      the other commands, each imported when it is asked for
+    banner, proxied                 what a person sees at start; routes and groups in words, for `check` too
 
 What is slow comes after what can fail quickly: a port in use is told before the application is imported.
 """

@@ -86,9 +86,10 @@ def _try(configured: Configured) -> tuple[int, list[str]]:
 
 
 def _failed(outcome: Outcome) -> str:
-    """A test and what it expected in vain, a line for each."""
+    """A test and what it expected in vain, a line for each; then what the error log would say."""
     request = " ".join(outcome.test.request)
-    return "\n".join((f"{outcome.test.origin}: {request}", *(f"    {failure}" for failure in outcome.failures)))
+    told = [*outcome.failures, *(line for record in outcome.log for line in f"log: {record}".splitlines())]
+    return "\n".join((f"{outcome.test.origin}: {request}", *(f"    {line}" for line in told)))
 
 
 def summary(configured: Configured, paint: Paint) -> Iterator[str]:

@@ -58,8 +58,9 @@ CLASSES = {"2": GREEN, "3": CYAN, "4": YELLOW, "5": RED}
 def explain(context: click.Context, /, request: tuple[str, ...], header: tuple[str, ...], **said: str) -> None:
     """Tell what becomes of a request, and which line says so.
 
-    Site, route, each rule and its verdict, the file or the application, the fields of the answer: by the very chain
-    that serves, but nothing is sent, read or called. A path alone goes to the default site.
+    Site, route, each rule and its verdict, the file, the application or the server that would be asked, the fields of
+    the answer: by the very chain that serves, but nothing is sent, read or called. A path alone goes to the default
+    site.
 
     \b
       edgestack explain GET https://example.com/static/app.js

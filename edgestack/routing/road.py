@@ -85,6 +85,8 @@ def filtered(exchange: Exchange, chain: Chain, response: Response) -> Response:
 def settle(exchange: Exchange, came: Response | Jump | EdgeError) -> Answer:
     """What becomes of what an errand brought: filters, another place that answers, or a page for an error."""
     chain: Chain = exchange.chain
+    if type(came) is Response:
+        return filtered(exchange, chain, came) if chain.filters else came
     if isinstance(came, EdgeError):
         return answered(exchange, chain, failed(exchange, chain, came))
     return answered(exchange, chain, came)

@@ -8,5 +8,6 @@ phases/.
                          over one link; payload.py; backend.py, pool.py: links
     what is said         target.py, request_head.py; answering.py, response_head.py, cookies.py; upgrade.py
     what outlives a plan service.py: groups with their tasks and links, kept under the value of their sections
+    without any          telling.py: what would be asked, for `explain`; pretending.py: for a configuration's own tests
     who they are         resolving.py: names into addresses, again and again; health.py: active checks
 """

@@ -17,9 +17,10 @@ from edgestack.errors import ClientError, EdgeError, UpstreamError
 from edgestack.http.messages import Exchange, FieldPairs, Flow, Jump, Response
 from edgestack.http.target import read_path
 from edgestack.upstream.attempting import Attempting
-from edgestack.upstream.response_head import Orders
+from edgestack.upstream.response_head import NO_ORDERS, Orders
 from edgestack.upstream.talk import Ahead
 from edgestack.upstream.upgrade import agreed, asked_for
+from edgestack.wire.h1_answer import encode
 from edgestack.wire.h1_client import ResponseReader, UpstreamHead
 from edgestack.wire.relay import Relay
 from edgestack.wire.tunnel import Tunnel
@@ -52,22 +53,33 @@ class Elsewhere:
         return response.with_(fields=(*own, *self.fields))
 
 
-def respond_whole(trying: Attempting, head: UpstreamHead, data: bytes) -> Response | Elsewhere:
-    """The answer, when its whole body is here; the link is free.
+def respond_whole(trying: Attempting, head: UpstreamHead, data: bytes, now: float) -> Response | Elsewhere:
+    """The answer, when its whole body is here, and its status is no reason to ask anybody else; the link is free.
 
     :raises EdgeError: a page of the user's own is wanted.
     """
-    trying.judge(head)
-    exchange = trying.exchange
-    fields, orders = trying.way.answer.read(exchange, head)
-    fields = _with_cookie(trying, fields)
-    trying.over(reusable=True)
-    if orders.redirect:
-        return _elsewhere(orders, fields)
-    _intercept(trying, head)
-    if orders.rate:
-        _pace(exchange, orders.rate)
-    return Response(head.status, fields, data, None, head.reason)
+    exchange, peer, group = trying.exchange, trying.peer, trying.backend.group
+    assert peer is not None
+    if peer.fails:
+        group.succeeded(peer, now)
+    made = trying.way.answer.read(exchange, head)
+    fields, orders = made.fields, made.orders
+    if group.sticky is not None:
+        fields = _with_cookie(trying, fields)
+    trying.over(now, reusable=True)
+    if orders is not NO_ORDERS:
+        if orders.redirect:
+            return _elsewhere(orders, fields)
+        if orders.rate:
+            _pace(exchange, orders.rate)
+    if trying.way.intercepted:
+        _intercept(trying, head)
+    response = Response(head.status, fields, data, None, head.known.reason)
+    if fields is made.fields:
+        if not made.encoded:
+            made.encoded = encode(response)
+        response.encoded = made.encoded
+    return response
 
 
 def respond(
@@ -82,14 +94,15 @@ def respond(
     """
     if head.status == 101:
         return _tunnelled(trying, head, reader)
-    trying.judge(head)
+    trying.judge(head, trying.now())
     exchange, way = trying.exchange, trying.way
-    fields, orders = way.answer.read(exchange, head)
+    made = way.answer.read(exchange, head)
+    fields, orders = made.fields, made.orders
     fields = _with_cookie(trying, fields)
     if orders.redirect or way.intercepts(head.status):
         if ahead is not None:
             ahead.close()
-        trying.over(reusable=reader.reusable)
+        trying.over(trying.now(), reusable=reader.reusable)
         if orders.redirect:
             return _elsewhere(orders, fields)
         _intercept(trying, head)
@@ -99,7 +112,7 @@ def respond(
     assert body is not None
     length = None if head.known.chunked else head.length
     if body.complete and ahead is None:
-        trying.over(reusable=reader.reusable)
+        trying.over(trying.now(), reusable=reader.reusable)
         response = Response(head.status, fields, reader.first, None, head.reason)
         if exchange.request.method == "HEAD":  # what GET would have; nothing, where that is not known
             response.length, response.at_once = length, False
@@ -112,7 +125,7 @@ def respond(
 
     def ended(relay: Relay, error: EdgeError | None) -> None:
         trying.attempt.bytes_received += relay.received
-        trying.over(reusable=error is None and reader.reusable, now=trying.now())
+        trying.over(trying.now(), reusable=error is None and reader.reusable)
 
     relay = Relay(link, body, ended, first=reader.first, gap=way.section.read_timeout, buffering=buffering)
     return Response(
@@ -125,11 +138,11 @@ def _tunnelled(trying: Attempting, head: UpstreamHead, reader: ResponseReader) -
     exchange, link = trying.exchange, trying.link
     assert link is not None
     chosen = agreed(asked_for(exchange.request), head.fields)
-    trying.judge(head)
-    fields, _ = trying.way.answer.read(exchange, head)
+    trying.judge(head, trying.now())
+    fields = trying.way.answer.read(exchange, head).fields
 
     def ended(tunnel: Tunnel, error: EdgeError | None) -> None:
-        trying.over(reusable=False, now=trying.now())
+        trying.over(trying.now(), reusable=False)
 
     body = Tunnel(link, ended, first=reader.buffer, gap=trying.way.section.read_timeout)
     return Response(

@@ -1,6 +1,6 @@
 """The attempts of one exchange: who was asked, whose fault it was, and whether another one is asked (A15–A20, A22).
 
-    pick() ─► peer ─► began() ─► failed(error) ─► another try: the same peer on a fresh link (A20), or the next one
+    wait() ─► peer ─► began() ─► lost(error) ─► another try: the same peer on a fresh link (A20), or the next one
                              └─► answered(head) ─► betters(head): another peer, because of its status (A19)
                                                └─► over(): the link goes back, the peer is released
 
@@ -14,32 +14,34 @@ import logging
 
 from edgestack.errors import UpstreamError
 from edgestack.http.attempts import Attempt, Attempts
-from edgestack.http.messages import Exchange
+from edgestack.http.messages import Errand, Exchange
 from edgestack.upstream.backend import Backend
 from edgestack.upstream.peers import Peer, Tried
 from edgestack.upstream.retrying import Case
 from edgestack.upstream.way import Way
 from edgestack.wire.h1_client import UpstreamHead
 from edgestack.wire.link import AnyLink
+from edgestack.wire.upstream_errors import about
 
 __all__ = ["Attempting"]
 
 log = logging.getLogger("edgestack.error")
 
 
-class Attempting:
-    """What one exchange tries."""
+class Attempting(Errand):
+    """An errand, as far as it knows what was tried. Its `fetch` is `ProxyErrand`'s."""
 
     __slots__ = (
-        "_began", "_first", "attempt", "attempts", "backend", "error", "exchange", "fresh", "link", "now", "peer",
-        "tried", "tries", "way",
+        "_began", "_first", "attempt", "attempts", "backend", "error", "fresh", "link", "now", "peer", "tried", "tries",
+        "way",
     )  # fmt: skip
 
     attempt: Attempt
 
     def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend) -> None:
         """:param host, port: of the target."""
-        self.exchange = exchange
+        self.exchange = exchange  # as Errand has it, and without the call
+        self.interim = self.settle = None
         self.way = way
         self.backend = backend
         self.now = backend.keeper.clock
@@ -63,16 +65,6 @@ class Attempting:
 
     # -- choosing ------------------------------------------------------------------------------------------------------
 
-    def pick(self) -> Peer:
-        """The next peer, at once.
-
-        :raises UpstreamError: 502, there is none (A9).
-        """
-        peer = self.peer
-        if peer is None:
-            peer = self.peer = self.backend.group.pick(self.exchange, self.tried, self.now())
-        return peer
-
     async def wait(self) -> Peer:
         """The next peer, in the queue where the group has one.
 
@@ -88,11 +80,11 @@ class Attempting:
                 log.warning("%s: another server is tried: %s", self.exchange.request_id, self.error)
         return self.peer
 
-    def began(self, peer: Peer) -> None:
+    def began(self, peer: Peer, now: float) -> None:
         """An attempt at a peer begins."""
-        self._began = self.now()
+        self._began = now
         if not self.attempts:
-            self._first = self._began
+            self._first = now
         self.attempt = Attempt(peer.address)
         self.attempts.append(self.attempt)
 
@@ -103,7 +95,7 @@ class Attempting:
 
     # -- what became of it ---------------------------------------------------------------------------------------------
 
-    def failed(self, error: UpstreamError, *, sent: bool, gone: bool) -> bool:
+    def lost(self, error: UpstreamError, *, sent: bool, gone: bool) -> bool:
         """An attempt failed: the link is closed. Whether to go on: `peer` is kept if the same one is to be asked again.
 
         :param sent: whether a byte of the request went out.
@@ -113,7 +105,7 @@ class Attempting:
         case = Case(error.condition)
         rules, method = self.way.rules, self.exchange.request.method
         self.attempt.status = error.status
-        self.attempt.error = str(error)
+        self.attempt.error = str(about(self.attempt.address, error))
         self.attempt.response_time = now - self._began
         link, self.link = self.link, None
         if link is not None:
@@ -124,19 +116,22 @@ class Attempting:
                 return True
         self.tries += 1
         self.error = error
-        self._fault(case, now)
-        self._release()
+        peer, self.peer = self.peer, None
+        if peer is not None:
+            if rules.counts(case):
+                self.backend.group.failed(peer, now)
+            self.backend.group.release(peer)
         elapsed = now - self._first
         return rules.goes_on(case, method, sent=sent, streamed=gone, tries=self.tries, elapsed=elapsed)
 
-    def answered(self, head: UpstreamHead) -> None:
+    def answered(self, head: UpstreamHead, now: float) -> None:
         """The final head came."""
-        seconds = self.now() - self._began
-        self.attempt.status = head.status
-        self.attempt.header_time = self.attempt.response_time = seconds
+        attempt, peer = self.attempt, self.peer
+        assert peer is not None
+        attempt.status = head.status
+        attempt.header_time = attempt.response_time = seconds = now - self._began
         self.attempts.head = head
-        assert self.peer is not None
-        self.backend.group.timed(self.peer, seconds)
+        peer.timed(seconds)
 
     def may_better(self, head: UpstreamHead, *, gone: bool) -> bool:
         """Whether the status is a reason to ask another peer, if there is one."""
@@ -160,40 +155,27 @@ class Attempting:
         log.warning("%s: another server is tried: %s answered %d", self.exchange.request_id, self.attempt.address,
                     head.status)  # fmt: skip
         self.tries += 1
-        self.judge(head)
-        self.over(reusable=reusable)
+        self.judge(head, now)
+        self.over(now, reusable=reusable)
         self.peer = other
         return True
 
-    def judge(self, head: UpstreamHead) -> None:
+    def judge(self, head: UpstreamHead, now: float) -> None:
         """What its status says of the peer (A16)."""
         peer = self.peer
         assert peer is not None
         case = self.way.rules.case_of(head.status)
         if case is not None and self.way.rules.counts(case):
-            self.backend.group.failed(peer, self.now())
+            self.backend.group.failed(peer, now)
         elif peer.fails:
-            self.backend.group.succeeded(peer, self.now())
+            self.backend.group.succeeded(peer, now)
 
-    def over(self, *, reusable: bool, now: float = 0.0) -> None:
-        """The attempt is done with: its link goes back, or is closed, and the peer is released. Twice does no harm.
-
-        :param now: 0 for an answer that was whole with its head.
-        """
+    def over(self, now: float, *, reusable: bool) -> None:
+        """The attempt is done with: its link goes back, or is closed, and the peer is released. Twice does no harm."""
         link, peer = self.link, self.peer
-        self.link = None
-        if link is not None:
-            assert peer is not None
-            if now:
-                self.attempt.response_time = now - self._began
-            self.backend.give_back(link, peer, reusable=reusable)
-        self._release()
-
-    def _fault(self, case: Case, now: float) -> None:
-        if self.peer is not None and self.way.rules.counts(case):
-            self.backend.group.failed(self.peer, now)
-
-    def _release(self) -> None:
-        peer, self.peer = self.peer, None
+        self.link = self.peer = None
         if peer is not None:
+            if link is not None:
+                self.attempt.response_time = now - self._began
+                self.backend.give_back(link, peer, now, reusable=reusable)
             self.backend.group.release(peer)

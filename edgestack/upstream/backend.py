@@ -32,7 +32,7 @@ NAMES = 64
 class Backend:
     """One group as one kind of target reaches it."""
 
-    __slots__ = ("_by_name", "_dialer", "_keeps", "_plain", "_ready", "_secure", "_tls", "group", "keeper")
+    __slots__ = ("_by_name", "_dialer", "_plain", "_ready", "_secure", "_tls", "group", "keeper", "keeps")
 
     def __init__(
         self, group: Group, keeper: Keeper, dialer: Dialer, tls: Callable[[], ClientTls], *, secure: bool, keeps: bool,
@@ -51,18 +51,16 @@ class Backend:
         self._dialer = dialer
         self._tls = tls
         self._secure = secure
-        self._keeps = keeps
+        self.keeps = keeps and group.upstream.keepalive > 0
+        """Whether links are kept; otherwise requests say `Connection: close` (B7)."""
         self._plain = self._pool(None)
         self._by_name: dict[str, tuple[ClientTls, Pool]] = {}
 
-    @property
-    def keeps(self) -> bool:
-        """Whether links are kept; otherwise requests say `Connection: close` (B7)."""
-        return self._plain.keeps
-
     def ready(self) -> bool:
         """Whether every name was looked up, so that who can be asked is known."""
-        return self._ready is None or self._ready.is_set()
+        if self._ready is not None and self._ready.is_set():
+            self._ready = None
+        return self._ready is None
 
     async def resolved(self) -> None:
         """Until that is so."""
@@ -90,14 +88,14 @@ class Backend:
             return link
         raise too_slow(f"{peer.address}: no connection within {timeout:g} s")
 
-    def give_back(self, link: AnyLink, peer: Peer, *, reusable: bool) -> None:
+    def give_back(self, link: AnyLink, peer: Peer, now: float, *, reusable: bool) -> None:
         """An exchange is done with it."""
         if not reusable:
             self.keeper.close(link)
         elif link.tls_by is None:
-            self._plain.put(link)
+            self._plain.put(link, now)
         else:
-            self._way(peer)[1].put(link)
+            self._way(peer)[1].put(link, now)
 
     def forget(self, peer: Peer) -> None:
         """A peer is gone: its idle links are closed."""
@@ -124,6 +122,6 @@ class Backend:
     def _pool(self, tls: ClientTls | None) -> Pool:
         upstream = self.group.upstream
         return Pool(
-            self.keeper, upstream.keepalive if self._keeps else 0, upstream.keepalive_timeout,
+            self.keeper, upstream.keepalive if self.keeps else 0, upstream.keepalive_timeout,
             upstream.keepalive_requests, upstream.keepalive_time, tls,
         )  # fmt: skip

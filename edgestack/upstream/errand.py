@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgestack.errors import Disconnected, EdgeError, UpstreamError
-from edgestack.http.messages import AppCall, Errand, Exchange, Jump, Response, settled
+from edgestack.http.messages import AppCall, Exchange, Jump, Response, settled
 from edgestack.upstream.answering import Elsewhere, respond, respond_whole
 from edgestack.upstream.attempting import Attempting
 from edgestack.upstream.backend import Backend
@@ -40,18 +40,17 @@ CLOSE = b"Connection: close\r\n"
 Done = Callable[[Any], None]
 
 
-class ProxyErrand(Errand):
+class ProxyErrand(Attempting):
     """What an upstream answers to one exchange."""
 
-    __slots__ = ("_came", "_done", "_elsewhere", "_host", "_payload", "_reader", "_target", "trying")
+    __slots__ = ("_came", "_done", "_elsewhere", "_host", "_payload", "_reader", "_target")
 
     def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend, uri: str) -> None:
         """
         :param host, port: of the target, as `$proxy_host` and `$proxy_port` have them.
         :param uri: the request-target that is sent.
         """
-        super().__init__(exchange)
-        self.trying = Attempting(exchange, way, host, port, backend)
+        super().__init__(exchange, way, host, port, backend)
         self._target = uri
         self._host = host
         self._payload: Payload | None = None
@@ -91,13 +90,13 @@ class ProxyErrand(Errand):
         return came.lend(answer) if isinstance(answer, Response) else answer
 
     async def _fetch(self) -> Response | Elsewhere:
-        trying, way = self.trying, self.trying.way
+        way = self.way
         try:
             if self._payload is None:
                 self._payload = await payload(self.exchange, way.limit, buffering=way.section.request_buffering)
             return await self._attempts(self._payload)
         except BaseException:
-            trying.over(reusable=False, now=trying.now())
+            self.over(self.now(), reusable=False)
             raise
         finally:
             if self._payload is not None:
@@ -105,116 +104,122 @@ class ProxyErrand(Errand):
 
     async def _attempts(self, body: Payload) -> Response | Elsewhere:
         """Until one attempt gives the answer, or nothing more is to be tried."""
-        trying = self.trying
         if self._came is not None:
             assert self._reader is not None
             head, reader, self._came = self._came, self._reader, None
-            if not trying.betters(head, gone=False, reusable=reader.reusable):
+            if not self.betters(head, gone=False, reusable=reader.reusable):
                 self._release_to_task()
-                return respond(trying, head, reader)
+                return respond(self, head, reader)
         while True:
-            peer = await trying.wait()
-            trying.began(peer)
+            peer = await self.wait()
+            self.began(peer, self.now())
             try:
                 talk, head = await self._ask(peer, body)
-                if not trying.betters(head, gone=body.gone, reusable=talk.reader.reusable and talk.link.lasting):
-                    return respond(trying, head, talk.reader, talk.ahead)
+                if not self.betters(head, gone=body.gone, reusable=talk.reader.reusable and talk.link.lasting):
+                    return respond(self, head, talk.reader, talk.ahead)
                 if talk.ahead is not None:
                     talk.ahead.close()
             except UpstreamError as error:
-                if trying.peer is None or not trying.failed(error, sent=trying.link is not None, gone=body.gone):
+                if self.peer is None or not self.lost(error, sent=self.link is not None, gone=body.gone):
                     raise
 
     async def _ask(self, peer: Peer, body: Payload) -> tuple[Talk, UpstreamHead]:
         """One attempt."""
-        trying, section = self.trying, self.trying.way.section
-        link = None if trying.fresh or trying.way.proxy_protocol else trying.backend.idle(peer, waiting=True)
+        section = self.way.section
+        link = None if self.fresh or self.way.proxy_protocol else self.backend.idle(peer, waiting=True)
         if link is None:
-            version = trying.way.proxy_protocol
+            version = self.way.proxy_protocol
             preface = encode(version, self.exchange.facts) if version else b""
-            link = await trying.backend.dial(peer, preface, section.connect_timeout)
-        trying.connected(link)
+            link = await self.backend.dial(peer, preface, section.connect_timeout)
+        self.connected(link)
         talk = Talk(
-            link, self.exchange.request.method, trying.attempt, send_gap=section.send_timeout,
+            link, self.exchange.request.method, self.attempt, send_gap=section.send_timeout,
             read_gap=section.read_timeout, interim=self._hinted if self._hints() else None,
         )  # fmt: skip
         head = await talk.ask(self._head(body.framing), body)
-        trying.answered(head)
+        self.answered(head, self.now())
         return talk, head
 
     def _hints(self) -> bool:
         """B16: whether 103 is passed on."""
         request = self.exchange.request
-        return self.trying.way.early_hints and self.interim is not None and request.version == "HTTP/1.1"
+        return self.way.early_hints and self.interim is not None and request.version == "HTTP/1.1"
 
     async def _hinted(self, head: UpstreamHead) -> None:
         assert self.interim is not None
-        fields, _ = self.trying.way.answer.read(self.exchange, head)
+        fields = self.way.answer.read(self.exchange, head).fields
         lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
         await self.interim(f"HTTP/1.1 103 Early Hints\r\n{lines}\r\n".encode("latin-1"))
 
     def _head(self, framing: bytes) -> bytes:
-        trying, request = self.trying, self.exchange.request
+        request = self.exchange.request
         wanted = asked_for(request) if "upgrade" in request.fields else ""
-        connection = upgrade_fields(wanted) if wanted else b"" if trying.backend.keeps else CLOSE
-        return trying.way.head.encode(self.exchange, self._target, self._host, framing, connection)
+        connection = upgrade_fields(wanted) if wanted else b"" if self.backend.keeps else CLOSE
+        return self.way.head.encode(self.exchange, self._target, self._host, framing, connection)
 
     # -- the callback road ---------------------------------------------------------------------------------------------
 
     def begin(self, done: Done) -> bool:
         """Send the request on a kept link, if there is one and nothing else to wait for."""
-        trying = self.trying
-        way = trying.way
-        if "upgrade" in self.exchange.request.fields or way.proxy_protocol or way.early_hints:
+        exchange = self.exchange
+        way, backend, request = self.way, self.backend, exchange.request
+        if way.unhurried or "upgrade" in request.fields or not backend.ready():
             return False
-        if not trying.backend.ready():
-            return False
+        now = backend.keeper.now
+        connection = b"" if backend.keeps else CLOSE
         try:
-            body = self._payload = payload_nowait(self.exchange, trying.way.limit)
-            if body is None or body.whole is None:
-                return False
-            data = self._head(body.framing) + body.whole
-            peer = trying.pick()
+            if request.body is None:
+                data = way.head.encode(exchange, self._target, self._host, b"", connection)
+            else:
+                body = self._payload = payload_nowait(exchange, way.limit)
+                if body is None or body.whole is None:
+                    return False
+                data = way.head.encode(exchange, self._target, self._host, body.framing, connection) + body.whole
+            peer = self.peer = backend.group.pick(exchange, self.tried, now)
         except EdgeError:
             return False  # the task road meets it again, and says so
-        link = trying.backend.idle(peer)
+        link = backend.idle(peer)
         if not isinstance(link, Link):
             if link is not None:
-                trying.backend.give_back(link, peer, reusable=True)
+                backend.give_back(link, peer, now, reusable=True)
             return False
-        return self._sent(link, peer, data, done)
+        self.began(peer, now)
+        self.link = link
+        self.attempt.connect_time = 0.0
+        self._done = done
+        link.holder = self
+        link.deadline = now + way.section.read_timeout
+        backend.keeper.take_up(link)
+        backend.keeper.leave_together(self._send, data)
+        return True
 
-    def _sent(self, link: Link, peer: Peer, data: bytes, done: Done) -> bool:
-        trying = self.trying
-        trying.began(peer)
-        trying.connected(link)
+    def _send(self, data: bytes) -> None:
+        """At the end of the batch; and the boundary. The link may have died meanwhile, or the client have left."""
+        link = self.link
+        if not isinstance(link, Link) or link.holder is not self:
+            return
         try:
             sent = link.send_nowait(data) if len(data) <= AT_ONCE else 0
+            if sent < len(data):  # a request that is not whole was not acted upon
+                raise UpstreamError(detail=f"{link.peer}: took {sent} bytes")
+            self.attempt.bytes_sent = sent
         except UpstreamError as error:
-            trying.failed(error, sent=False, gone=False)
-            return False
-        if sent < len(data):  # a request that is not whole was not acted upon
-            trying.failed(UpstreamError(detail=f"{peer.address}: took {sent} bytes"), sent=False, gone=False)
-            return False
-        trying.attempt.bytes_sent = sent
-        link.holder = self
-        link.deadline = trying.now() + trying.way.section.read_timeout
-        self._done = done
-        trying.backend.keeper.take_up(link)
-        return True
+            self._failed(error)
+        except Exception as error:
+            self.backend.keeper.close(link)
+            self.failed(link, error)
 
     def event(self, link: Any, mask: int) -> None:
         """The link is readable, or has ended (`wire.link.LinkHolder`)."""
-        trying, gap = self.trying, self.trying.way.section.read_timeout
         try:
             while True:
                 data = link.receive_nowait()
                 if data is None:
                     return
-                trying.attempt.bytes_received += len(data)
+                self.attempt.bytes_received += len(data)
                 if self._read(data):
                     return
-                link.deadline = trying.now() + gap
+                link.deadline = self.now() + self.way.section.read_timeout
                 if not link.held_back():
                     return
         except UpstreamError as error:
@@ -222,52 +227,53 @@ class ProxyErrand(Errand):
 
     def _read(self, data: bytes) -> bool:
         """Take what came. True: the final head was among it."""
-        trying, reader = self.trying, self._reader
+        reader = self._reader
         if reader is None:
             whole = read_whole(data) if self.exchange.request.method != "HEAD" else None
-            if whole is not None and trying.way.rules.case_of(whole[0].status) is None:
-                trying.answered(whole[0])
-                self._give(lambda: respond_whole(trying, *whole))
+            if whole is not None and whole[0].status not in self.way.rules.statuses:
+                now = self.backend.keeper.now
+                self.answered(whole[0], now)
+                self._give(respond_whole, self, *whole, now)
                 return True
             reader = self._reader = ResponseReader(self.exchange.request.method)
         reader.feed(data) if data else reader.eof()
         while (head := reader.next_head()) is not None:
             if head.status >= 200 or head.status == 101:
-                trying.answered(head)
+                self.answered(head, self.now())
                 self._answered(head, reader)
                 return True
         return False
 
     def _answered(self, head: UpstreamHead, reader: ResponseReader) -> None:
-        if self.trying.may_better(head, gone=False):
+        if self.may_better(head, gone=False):
             self._came = head
             self._release_to_task()
             self._call(self)
         else:
-            self._give(lambda: respond(self.trying, head, reader))
+            self._give(respond, self, head, reader)
 
-    def _give(self, make: Callable[[], Response | Elsewhere]) -> None:
+    def _give(self, make: Callable[..., Response | Elsewhere], *of: Any) -> None:
         try:
-            came: Any = make()
+            came: Any = make(*of)
         except UpstreamError as error:
-            if self.trying.peer is not None:  # within the attempt: an answer that is none
+            if self.peer is not None:  # within the attempt: an answer that is none
                 raise
             came = error
         except EdgeError as error:
             came = error
-        if isinstance(came, Elsewhere):
+        if type(came) is Elsewhere:
             self._elsewhere, came = came, self
         self._call(came)
 
     def _failed(self, error: UpstreamError) -> None:
         """The attempt failed: a task goes on, or there is no more to try."""
-        on = self.trying.failed(error, sent=True, gone=False)
+        on = self.lost(error, sent=self.attempt.bytes_sent > 0, gone=False)
         self._reader = None
         self._call(self if on else error)
 
     def expire(self, link: Any, now: float) -> None:
         """Nothing came for the whole gap (A23)."""
-        self._failed(too_slow(f"{link.peer}: nothing came for {self.trying.way.section.read_timeout:g} s"))
+        self._failed(too_slow(f"{link.peer}: nothing came for {self.way.section.read_timeout:g} s"))
 
     def stop(self, link: Any) -> bool:
         """The server stops; the client's side says what becomes of it."""
@@ -276,13 +282,13 @@ class ProxyErrand(Errand):
 
     def failed(self, link: Any, error: Exception) -> None:
         """A bug on this road; the link is closed already."""
-        self.trying.over(reusable=False, now=self.trying.now())
+        self.over(self.now(), reusable=False)
         self._call(error)
 
     def left(self) -> None:
         """Nobody waits for the answer any more."""
         self._done = None
-        self.trying.over(reusable=False, now=self.trying.now())
+        self.over(self.now(), reusable=False)
 
     def _call(self, came: Any) -> None:
         done, self._done = self._done, None
@@ -291,7 +297,7 @@ class ProxyErrand(Errand):
 
     def _release_to_task(self) -> None:
         """A task is going to use the link."""
-        link: AnyLink | None = self.trying.link
+        link: AnyLink | None = self.link
         if link is not None:
             link.deadline = math.inf
-            self.trying.backend.keeper.let_go(link)
+            self.backend.keeper.let_go(link)

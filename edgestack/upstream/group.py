@@ -5,7 +5,7 @@
     peer = await group.wait(exchange, tried)       the same, in the queue where there is one
     group.failed(peer, now)                        it broke off, was silent, or gave a listed status (A16)
     group.succeeded(peer, now)                     it answered: 403 and 404 are answers too
-    group.timed(peer, seconds)                     the head of its answer came
+    peer.timed(seconds)                            the head of its answer came
     group.release(peer)                            once for each pick, whatever became of it
 
 Who left early says neither failed nor succeeded, but releases. What is wanted of a response's fields: `sticky_cookie`.
@@ -38,6 +38,9 @@ __all__ = ["Group", "GroupStatistics", "no_live_peer"]
 log = logging.getLogger("edgestack.error")
 
 Key: TypeAlias = "Callable[[Exchange], str]"
+
+FEW = 4
+"""Peers that the error of a group tells of."""
 
 
 class GroupStatistics(NamedTuple):
@@ -87,6 +90,11 @@ class Group:
 
         :raises UpstreamError: 502, there is none (A9), or others wait for one already.
         """
+        only = self._only
+        if only is not None and not (tried.peers or only.ill or only.max_conns):
+            tried.peers.append(only)
+            only.picked(now)
+            return only
         waiting = self._waiting
         if waiting is not None and waiting and not tried.peers:
             raise no_live_peer(self.name, "requests wait for one already")
@@ -105,8 +113,15 @@ class Group:
     def _pick(self, exchange: Exchange, tried: Tried, now: float) -> Peer:
         peer = self._choose(exchange, tried, now)
         if peer is None:
-            raise no_live_peer(self.name)
+            raise no_live_peer(self.name, self._why(now))
         return peer
+
+    def _why(self, now: float) -> str:
+        """Why peers that were not tried are not asked; of many the first."""
+        known = self.statistics(now)
+        told = [f"{name} has no address" for name in known.unresolved]
+        told += [f"{peer.address}: {peer.out}" for peer in known.peers if peer.out]
+        return ", ".join(told[:FEW]) + (", …" if len(told) > FEW else "")
 
     def _looked(self, exchange: Exchange, tried: Tried) -> Peer | None:
         """One look of a request that waits; what an earlier look found out holds no more."""
@@ -166,14 +181,11 @@ class Group:
             peer.succeeded(now)
             self._wake()
 
-    def timed(self, peer: Peer, seconds: float) -> None:
-        """The head of its answer came after so many seconds (least_time, statistics)."""
-        peer.timed(seconds)
-
     def release(self, peer: Peer) -> None:
         """The request that picked it is done with it."""
         peer.conns -= 1
-        self._wake()
+        if self._waiting is not None:
+            self._waiting.wake()
 
     def sticky_cookie(self, exchange: Exchange, peer: Peer) -> str:
         """The Set-Cookie that keeps a client with its peer; "" where it is not wanted or there already."""
@@ -238,6 +250,9 @@ class Group:
         self._alone = len(every) == 1
         self.primaries = Peers((peer for peer in every if not peer.backup), single=self._alone)
         self.backups = Peers((peer for peer in every if peer.backup), single=self._alone)
+        plain = self.sticky is None and self._waiting is None and self._alone and not every[0].down
+        self._only = every[0] if plain else None
+        """The peer that is asked whatever the balance, where there is no other, no cookie and no queue."""
         if self.sticky is not None:
             self.sticky.know(self.primaries.list)
         self._wake()

@@ -219,10 +219,6 @@ class Tried:
         """Each is asked at most once (A15)."""
         self.key: bytes | None = None
         """What is hashed; None before that is known."""
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin to choose anew, among those that were not tried."""
         self.backups = False
         """Whether it has come to the backups."""
         self.hash = -1
@@ -230,3 +226,7 @@ class Tried:
         self.rehash = 0
         self.misses = 0
         """Peers that were chosen by hash or at random and could not be asked; beyond 20 round robin chooses."""
+
+    def forget(self) -> None:
+        """Begin to choose anew, among those that were not tried."""
+        self.backups, self.hash, self.rehash, self.misses = False, -1, 0, 0

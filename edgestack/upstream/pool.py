@@ -86,10 +86,14 @@ class Pool:
             self._keeper.let_go(link)
         return link
 
-    def put(self, link: AnyLink) -> None:
-        """An exchange is over, and has left the link in order: keep it for another one, or close it."""
+    def put(self, link: AnyLink, now: float | None = None) -> None:
+        """An exchange is over, and has left the link in order: keep it for another one, or close it.
+
+        :param now: the serving clock, where it was read already.
+        """
         link.requests += 1
-        now = self._keeper.clock()
+        if now is None:
+            now = self._keeper.clock()
         if (
             not self._most
             or self._closed

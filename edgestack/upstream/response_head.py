@@ -57,6 +57,18 @@ class Orders(NamedTuple):
 NO_ORDERS = Orders()
 
 
+class Made:
+    """What a head becomes on its way through one route."""
+
+    __slots__ = ("encoded", "fields", "orders")
+
+    def __init__(self, fields: FieldPairs, orders: Orders) -> None:
+        self.fields = fields
+        self.orders = orders
+        self.encoded = b""
+        """The head as the wire writes it, for an answer that comes whole; made by the first one."""
+
+
 class ResponseHead:
     """Makes the fields of the answers of one route."""
 
@@ -84,13 +96,13 @@ class ResponseHead:
         if self._cookies:
             self._mapped["set-cookie"] = self._cookies.apply
 
-    def read(self, exchange: Exchange, head: UpstreamHead) -> tuple[FieldPairs, Orders]:
+    def read(self, exchange: Exchange, head: UpstreamHead) -> Made:
         """The fields that the client gets, and what is asked of us."""
         known = head.known
         derived = known.derived
-        made: tuple[FieldPairs, Orders] | None = None if derived is None else derived.get(self)
+        made: Made | None = None if derived is None else derived.get(self)
         if made is None:
-            made = (self._fields(exchange, known.pairs, known.fields), _orders(known.fields))
+            made = Made(self._fields(exchange, known.pairs, known.fields), _orders(known.fields))
             if self._mapped.keys().isdisjoint(known.fields):
                 if derived is None or len(derived) >= ROUTES_KEPT:
                     derived = known.derived = {}

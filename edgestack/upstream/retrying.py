@@ -48,7 +48,7 @@ NOT_REPEATED = frozenset(("POST", "LOCK", "PATCH"))
 class Rules:
     """`next_upstream` and its limits."""
 
-    __slots__ = ("_cases", "_non_idempotent", "seconds", "tries")
+    __slots__ = ("_cases", "_non_idempotent", "seconds", "statuses", "tries")
 
     def __init__(self, cases: Iterable[str] = ("error", "timeout"), tries: int = 0, seconds: float = 0.0) -> None:
         """
@@ -59,6 +59,8 @@ class Rules:
         said = set(cases)
         listed = set() if "off" in said else said
         self._cases = frozenset(case for case in Case if case.value in listed)
+        self.statuses = frozenset(status for status, case in STATUS_CASES.items() if case in self._cases)
+        """Those that are a reason to ask another peer."""
         self._non_idempotent = "non_idempotent" in listed
         self.tries = tries
         self.seconds = seconds

@@ -48,7 +48,7 @@ def told(exchange: Exchange, way: Way, target: Target, uri: str, group: Group | 
 def _peers(exchange: Exchange, target: Target, group: Group) -> Iterator[Telling]:
     upstream = group.upstream
     before = group.statistics(0.0)
-    if upstream.name == target.server:
+    if upstream.name != target.address:  # else it is that one server
         balance = "hash" if upstream.hash else upstream.balance
         count = len(upstream.servers)
         yield "upstream", f"{upstream.name}: {balance}, {count} server{'s' * (count != 1)}", upstream.origin

@@ -28,7 +28,7 @@ class Way:
 
     __slots__ = (
         "answer", "buffering", "early_hints", "head", "intercepted", "limit", "map", "proxy_protocol", "rules",
-        "section",
+        "section", "unhurried",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,8 @@ class Way:
         self.early_hints = section.early_hints
         self.limit = limit
         self.proxy_protocol = PROXY_VERSIONS[section.proxy_protocol]
+        self.unhurried = bool(self.proxy_protocol) or self.early_hints
+        """Whether every exchange takes the task road."""
         self.intercepted = frozenset(intercepted) if section.intercept_errors else frozenset()
 
     def intercepts(self, status: int) -> bool:

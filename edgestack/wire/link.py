@@ -17,7 +17,7 @@ import math
 import socket
 import ssl
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import trio
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from edgestack.wire.tls_client import ClientTls
 
 __all__ = ["AnyLink", "Keeper", "Link", "LinkHolder", "StreamLink"]
+
+T = TypeVar("T")
 
 TLS_PIECE = 128 * 1024
 """Bytes offered to OpenSSL at once: it encrypts all of them before it looks whether the socket takes them."""
@@ -57,6 +59,13 @@ class Keeper(Protocol):
 
     deadlines: Deadlines
     clock: Callable[[], float]
+
+    @property
+    def now(self) -> float:
+        """The serving clock, as it was read for this turn of the loop: for callbacks."""
+
+    def leave_together(self, send: Callable[[T], None], of: T) -> None:
+        """Call `send(of)` with what else leaves in this turn of the loop."""
 
     def take_up(self, link: Any) -> None:
         """Report events to `link.holder` from now on; already done, it costs nothing. `link.deadline` is kept too."""

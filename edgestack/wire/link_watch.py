@@ -9,6 +9,7 @@ is its taker's: what came is not lost, and the holder of before hears nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import trio
 
@@ -17,6 +18,8 @@ from edgestack.wire.deadlines import Deadlines, Timed
 from edgestack.wire.link import AnyLink, Link, LinkHolder, StreamLink
 
 __all__ = ["LinkWatch"]
+
+T = TypeVar("T")
 
 
 class LinkWatch:
@@ -30,6 +33,15 @@ class LinkWatch:
         self.deadlines = Deadlines(self._expire, clock)
         self._nursery = nursery
         self._scopes: dict[AnyLink, trio.CancelScope] = {}
+
+    @property
+    def now(self) -> float:
+        """See `Keeper`."""
+        return self.clock()
+
+    def leave_together(self, send: Callable[[T], None], of: T) -> None:
+        """See `Keeper`; here every exchange has a task, and its turn is its own."""
+        send(of)
 
     async def run(self) -> None:
         """Keep the deadlines, until cancelled."""

@@ -1,8 +1,8 @@
 """The lot: where connections stand that have nothing to do, and where what need not wait is answered on the spot.
 
-    turn():  poll -> for each event: holder None -> serve: read, heads, handle, reply     (no task, no thread)
+    turn():  poll -> for each event: holder None -> serve: read, heads, handle            (no task, no thread)
                                      else        -> the holder's `event`
-             posted callbacks, queued connections, application jobs handed over, the doomed closed
+             posted callbacks, queued connections, the answers sent, application jobs handed over, the doomed closed
 
 Idle connections are registered level-triggered with one nested epoll, whose descriptor one trio task awaits. Only an
 exchange that must wait gets a task; application code gets a thread and an Outlet; a slow reader gets a Sender; where
@@ -79,6 +79,7 @@ class Lot(Books):
         self._nursery = nursery
         self._queue: deque[Connection] = deque()
         self._jobs: list[LotOutlet] = []
+        self._answers: list[tuple[Connection, Exchange, Response]] = []
         self._tail = Tail()
         self._tail_line = self._tail.refresh()
         self._serial = 0
@@ -105,6 +106,7 @@ class Lot(Books):
                 return
             self.now = self.clock()
             self._tail_line = self._tail.refresh()
+            self._gathering = True
             for fd, mask in events:
                 connection = table.get(fd)
                 if connection is None:
@@ -129,7 +131,7 @@ class Lot(Books):
             holder.event(connection, mask)
 
     def _settle(self) -> None:
-        """The end of a batch: what other threads asked for, whose turn it is again, new jobs, closing."""
+        """The end of a batch: what threads asked for, whose turn it is, what leaves together, new jobs, closing."""
         for _ in range(len(self._posted)):
             callback = self._posted.popleft()
             try:
@@ -145,10 +147,28 @@ class Lot(Books):
                     self._answer(connection, started=False)
                 except Exception as error:  # the boundary, as above
                     self.failed(connection, error)
+        self._let_leave()
         if self._jobs:
             self.hand_over()
         if self._doomed or self._dropped:
             self._bury_all()
+
+    def _let_leave(self) -> None:
+        """Send what was gathered in this batch, one after the other."""
+        self._gathering = False
+        answers, leaving = self._answers, self._leaving
+        if answers:
+            self._answers = []
+            for connection, exchange, answer in answers:
+                connection.holder = None
+                try:
+                    self.reply(connection, exchange, answer)
+                except Exception as error:  # the boundary, as above
+                    self.failed(connection, error, exchange)
+        if leaving:
+            self._leaving = []
+            for send, of in leaving:
+                send(of)
 
     def hand_over(self) -> None:
         """Give this batch's application calls to the threads, all at once: fewer switches of the interpreter lock."""
@@ -216,7 +236,10 @@ class Lot(Books):
             try:
                 answer = door.handle(exchange)
                 if type(answer) is Response:
-                    if self.reply(connection, exchange, answer) and h1.buffer:
+                    if self._gathering and not h1.buffer:
+                        connection.holder = QUEUED
+                        self._answers.append((connection, exchange, answer))
+                    elif self.reply(connection, exchange, answer) and h1.buffer:
                         continue
                     return
             except Exception as error:  # the boundary: a bug ends this connection only
@@ -266,7 +289,7 @@ class Lot(Books):
         exchange.status = response.status
         exchange.bytes_out = len(body)
         try:
-            sent = connection.sock.send(data)
+            sent = connection.send(data)
         except WOULD_BLOCK:
             sent = 0
         except OSError:
@@ -349,8 +372,6 @@ class Lot(Books):
         """All of its answer left from a callback: see to what came meanwhile, if anything may have. On the loop."""
         if connection.interest != READABLE or connection.h1.buffer or self.draining or not connection.bucket:
             self.resume(connection)
-
-    # -- coming and changing -----------------------------------------------------------------------------------------
 
     def adopt(self, limits: Limits, timeouts: Timeouts, threads: Threads) -> None:
         """Other limits, timeouts and threads for what begins from now on (reload). On the loop."""

@@ -24,6 +24,7 @@ from edgestack.wire.link import Link
 from edgestack.wire.outbox import Outbox
 from edgestack.wire.relay import MOST, Relay, paused
 from edgestack.wire.sending import Sender, unread
+from edgestack.wire.upstream_errors import about
 
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
@@ -158,7 +159,7 @@ class Pump(Sender):
         self._finish()
 
     def _broken_off(self, error: UpstreamError) -> None:
-        log.error("%s: the answer is broken off: %s", self._exchange.request_id, error)
+        log.error("%s: the answer is broken off: %s", self._exchange.request_id, about(self._relay.link.peer, error))
         self.truncated = True
         self._relay.end(error)
         self._finish()

@@ -16,6 +16,7 @@ import trio
 from edgestack.errors import Disconnected, EdgeError, UpstreamError
 from edgestack.wire.h1_client_bodies import Body
 from edgestack.wire.link import AnyLink
+from edgestack.wire.upstream_errors import about
 
 __all__ = ["MOST", "Ended", "Relay", "paused"]
 
@@ -79,7 +80,7 @@ class Relay:
                 if data:
                     yield data
         except UpstreamError as failed:
-            error = failed
+            error = about(self.link.peer, failed)
             raise
         finally:
             self.end(None if self.body.complete else error)

@@ -55,6 +55,13 @@ class _Socket(ssl.SSLSocket):
     __slots__ = ("sni",)
     sni: str
 
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """The content of one TLS record, at most; b"" at the end, with a close_notify or, as often, without."""
+        try:
+            return self._sslobj.read(buflen)  # type: ignore[attr-defined, no-any-return]
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):  # the latter where we had said the end before
+            return b""
+
 
 def calls_of(sock: ssl.SSLSocket) -> tuple[Callable[[int], bytes], Callable[[bytes | memoryview], int]]:
     """What reads from and writes to a handshaken socket, called once a request each: OpenSSL's own.

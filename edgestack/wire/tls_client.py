@@ -38,7 +38,7 @@ class _Socket(ssl.SSLSocket):
         """The content of one TLS record, at most; b"" at the end, with a close_notify or, as often, without."""
         try:
             return self._sslobj.read(buflen)  # type: ignore[attr-defined, no-any-return]
-        except ssl.SSLEOFError:
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):  # the latter where we had said the end before
             return b""
 
     def send(self, data: Any, flags: int = 0) -> int:

@@ -210,8 +210,8 @@ def say_the_end(sock: socket.socket) -> None:
     """Nothing more will be sent; reading goes on. On TLS close_notify (RFC 8446 §6.1), and no FIN beneath it yet."""
     if isinstance(sock, ssl.SSLSocket):
         try:
-            sock.unwrap()
-        except (ssl.SSLWantReadError, ssl.SSLError):
+            sock._sslobj.shutdown()  # type: ignore[attr-defined] # `unwrap` forgets TLS where the peer's own came before
+        except ssl.SSLError:
             pass  # ours is on its way; the peer's own comes when it has ended
     else:
         sock.shutdown(socket.SHUT_WR)

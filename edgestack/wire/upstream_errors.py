@@ -17,7 +17,7 @@ import trio
 from edgestack.config.peer_addresses import PeerAddress
 from edgestack.errors import UpstreamError
 
-__all__ = ["BROKEN", "UNREACHABLE", "upstream_error"]
+__all__ = ["BROKEN", "UNREACHABLE", "about", "upstream_error"]
 
 BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 """What a socket or a stream raises when it does not go on; `ssl.SSLError` is an OSError."""
@@ -67,6 +67,13 @@ def upstream_error(error: BaseException, peer: PeerAddress, doing: str) -> Upstr
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     public = UNREACHABLE if doing in ("connecting", "shaking hands") else BROKE_OFF
     return UpstreamError(public, detail=f"{peer}: {doing}: {_reason(cause)}")
+
+
+def about(peer: object, error: UpstreamError) -> UpstreamError:
+    """The same error, once its detail begins with the server that it is about: who reads bytes knows no address."""
+    if str(peer) not in str(error):
+        error.args = (f"{peer}: {error}",)
+    return error
 
 
 def _reason(error: BaseException) -> str:

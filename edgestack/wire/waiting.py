@@ -32,13 +32,15 @@ AT_HAND = (bytes, tuple, FileSegment)
 class Waiting:
     """Holds one connection for one errand."""
 
-    __slots__ = ("_connection", "_errand", "_exchange", "_lot")
+    __slots__ = ("_came", "_connection", "_errand", "_exchange", "_lot")
 
     def __init__(self, lot: Lot, connection: Connection, exchange: Exchange, errand: Errand) -> None:
         self._lot = lot
         self._connection = connection
         self._exchange = exchange
         self._errand = errand
+        self._came = False
+        """The answer is here, and leaves at the end of the batch."""
 
     def begin(self) -> None:
         """Begin the errand, by callbacks if it can. On the loop."""
@@ -63,7 +65,16 @@ class Waiting:
                 self._end(499)
                 lot.close(connection, hard=True)
             elif isinstance(came, Response | EdgeError):
-                see_off(lot, connection, exchange, self._settled(came))
+                settle = self._errand.settle
+                if settle is not None:
+                    answer = settle(exchange, came)
+                else:
+                    answer = came if isinstance(came, Response) else connection.door.errors(exchange, came)
+                if type(answer) is Response and type(answer.body) is bytes:
+                    self._came = True
+                    lot.leave_together(self._leave, answer)
+                else:
+                    see_off(lot, connection, exchange, answer)
             else:
                 raise came
         except Exception as error:
@@ -71,15 +82,21 @@ class Waiting:
                 came.body.close()
             lot.failed(connection, error, exchange)
 
-    def _settled(self, came: Response | EdgeError) -> Answer:
-        if self._errand.settle is not None:
-            return self._errand.settle(self._exchange, came)
-        return came if isinstance(came, Response) else self._connection.door.errors(self._exchange, came)
+    def _leave(self, answer: Response) -> None:
+        """At the end of the batch; and the boundary. The client may have left meanwhile."""
+        if not self._connection.closed:
+            try:
+                see_off(self._lot, self._connection, self._exchange, answer)
+            except Exception as error:
+                self._lot.failed(self._connection, error, self._exchange)
 
     def event(self, connection: Connection, mask: int) -> None:
         """The client left, or sends its next request."""
         if not mask & (GONE | CLOSING):
             self._lot.watch(connection, CLOSING)
+            return
+        if self._came and not mask & GONE:
+            self._lot.watch(connection, 0)  # its end is seen again when the answer has left
             return
         self._lot.close(connection, hard=True)
         self._end(499)

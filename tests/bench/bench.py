@@ -4,7 +4,9 @@
 
     cases.py        what is measured, and its limits, as data
     workshop.py     what all cases share                               servers.py   who is compared, how configured
+                                                                       proxies.py   those that stand before others
     throughput.py   processor time per answer under full load          running.py   starting and stopping them
+    tunnels.py      the same per WebSocket message
     idle.py         connections that are held                          load.py      wrk
     gil.py          files beside computing threads                     client.py    requests, and checking answers
     crowded.py      a fast client beside slow ones                     slow.py      the slow ones
@@ -30,7 +32,8 @@ import idle
 import routing
 import startup
 import throughput
-from cases import CASES, Case, CpuCase, CrowdCase, GilCase, IdleCase, RoutingCase, StartCase
+import tunnels
+from cases import CASES, Case, CpuCase, CrowdCase, GilCase, IdleCase, RoutingCase, StartCase, TunnelCase
 from chart import draw
 from cpu import clock_name, split_cores
 from report import as_json, broken, table, write_json
@@ -39,6 +42,7 @@ from workshop import Absent, Failed, Row, Workshop
 
 RUNNERS: dict[type, Callable[[Workshop, Any], None]] = {
     CpuCase: throughput.run,
+    TunnelCase: tunnels.run,
     IdleCase: idle.run,
     GilCase: gil.run,
     CrowdCase: crowded.run,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from load import Load
+from proxies import edgestack_proxy, edgestack_tunnel, nginx_proxy, nginx_tunnel
 from servers import Server, edgestack, granian, nginx, nginx_gunicorn, waitress
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Ratio",
     "RoutingCase",
     "StartCase",
+    "TunnelCase",
 ]
 
 
@@ -47,6 +49,19 @@ class CpuCase:
     name: str
     title: str
     load: Load
+    servers: tuple[Server, ...]
+    ratios: tuple[Ratio, ...]
+
+
+@dataclass(frozen=True)
+class TunnelCase:
+    """Servers between WebSocket clients and an echo, which are one process on the load's core."""
+
+    name: str
+    title: str
+    connections: int
+    size: int
+    """Bytes of a message."""
     servers: tuple[Server, ...]
     ratios: tuple[Ratio, ...]
 
@@ -105,7 +120,7 @@ class RoutingCase:
     """The probe's kinds of paths, titles, and the microseconds that they may cost more than with one route."""
 
 
-Case = CpuCase | IdleCase | GilCase | CrowdCase | StartCase | RoutingCase
+Case = CpuCase | TunnelCase | IdleCase | GilCase | CrowdCase | StartCase | RoutingCase
 
 STATIC_1K = Load("/1k.html", "1k.html")
 STATIC_100K = Load("/100k.jpg", "100k.jpg", large=True, tries=10)
@@ -153,6 +168,20 @@ def hello() -> CpuCase:
     )
 
 
+def proxied(name: str, title: str, load: Load, *, must: float, aim: float) -> CpuCase:
+    """A file of an nginx that stands behind, through edgestack and through another nginx; connections are kept."""
+    ours, theirs = edgestack_proxy(), nginx_proxy()
+    return CpuCase(name, title, load, (ours, theirs), (Ratio(f"{title} / nginx", ours, theirs, must, aim),))
+
+
+def websocket(connections: int, size: int) -> TunnelCase:
+    """Messages to an echo and back; one is under way on each connection."""
+    ours, theirs = edgestack_tunnel(), nginx_tunnel()
+    title = f"WebSocket echo of {size} bytes through the proxy"
+    ratio = Ratio(f"{title} / nginx", ours, theirs, 1.7, 1.2)
+    return TunnelCase("websocket", title, connections, size, (ours, theirs), (ratio,))
+
+
 def idle(name: str, title: str, count: int, kibibytes: float, *, tls: bool) -> IdleCase:
     """Held connections; they outlive the measurement, so the idle limit is raised on both sides."""
     ours = edgestack("--keepalive", "300", static=True, tls=tls)
@@ -167,6 +196,9 @@ CASES: tuple[Case, ...] = (
     against_nginx("static-10m", "static 10 MiB", STATIC_10M, tls=False, log=True, must=1.15, aim=1.0),
     against_nginx("static-10m-tls", "static 10 MiB, TLS", STATIC_10M, tls=True, log=True, must=1.15, aim=1.0),
     hello(),
+    proxied("proxy-1k", "proxied 1 KiB, log off", STATIC_1K, must=1.7, aim=1.3),
+    proxied("proxy-10m", "proxied 10 MiB, log off", STATIC_10M, must=1.3, aim=1.0),
+    websocket(32, 64),
     GilCase(
         "gil",
         "static 1 KiB beside 8 computing threads",

@@ -29,6 +29,9 @@ TITLES = {
     "static-10m": "A file of 10 MiB",
     "static-10m-tls": "A file of 10 MiB over TLS",
     "wsgi-hello": "A WSGI application that says hello",
+    "proxy-1k": "A proxied answer of 1 KiB",
+    "proxy-10m": "A proxied answer of 10 MiB",
+    "websocket": "A WebSocket message there and back",
 }
 
 STYLE = """\

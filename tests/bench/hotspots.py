@@ -94,34 +94,47 @@ def parent() -> None:
     """Start the child in place of edgestack, load it, print what it found."""
     from dataclasses import replace
 
-    from cases import CASES, CpuCase
+    import tunnels
+    from cases import CASES, CpuCase, TunnelCase
     from cpu import split_cores
     from load import drive
-    from servers import Command, Launch, Place
+    from running import Live
+    from servers import EDGESTACK, Command, Launch, Place
     from workshop import Workshop
 
     parser = argparse.ArgumentParser(description="A sampling profile of edgestack under the bench's load.")
     parser.add_argument("case", nargs="?", default="static-1k")
     parser.add_argument("--samples", type=int, default=3000)
     options, more = parser.parse_known_args()
-    case = next(case for case in CASES if case.name == options.case and isinstance(case, CpuCase))
+    case = next(case for case in CASES if case.name == options.case and isinstance(case, CpuCase | TunnelCase))
     server = case.servers[0]
     core, _ = split_cores()
     with tempfile.TemporaryDirectory(prefix="edgestack-hotspots-") as folder:
         target = Path(folder) / "report.txt"
 
         def launch(place: Place) -> Launch:
-            command = server.launch(place).commands[0]
+            plain = server.launch(place)
+            return Launch(tuple(watched(command) for command in plain.commands), plain.files)
+
+        def watched(command: Command) -> Command:
+            if command.argv[0] != str(EDGESTACK):
+                return command
             argv = (sys.executable, __file__, "--child", str(target), str(options.samples), *command.argv[1:])
-            return Launch((Command((*argv, *(word for word in more if word != "--")), command.ready, command.cwd),))
+            return Command((*argv, *(word for word in more if word != "--")), command.ready, command.cwd)
+
+        def load(live: Live, seconds: float) -> None:
+            if isinstance(case, TunnelCase):
+                tunnels.drive(live, case, seconds)
+            else:
+                drive(live.address, case.load, seconds, shop.folder, tls=server.tls)
 
         shop = Workshop(Path(folder), core, 1, 1, 1)
         with shop.running(case.name, replace(server, launch=launch)) as live:
-            if problem := shop.check(live, case.load):
+            if isinstance(case, CpuCase) and (problem := shop.check(live, case.load)):
                 raise SystemExit(problem)
-            drive(live.address, case.load, 1.0, shop.folder, tls=server.tls)
+            load(live, 1.0)
             live.processes[0].send_signal(signal.SIGUSR2)
-            drive(live.address, case.load, options.samples * INTERVAL * 1.5, shop.folder, tls=server.tls)
+            load(live, options.samples * INTERVAL * 1.5)
         print(target.read_text() if target.exists() else "not enough samples: ask for fewer with --samples")
 
 

@@ -36,6 +36,7 @@ class Live:
     place: Place
     launch: Launch
     processes: list[subprocess.Popen[bytes]]
+    """Those that are measured."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -70,9 +71,10 @@ def running(server: Server, folder: Path, site: Path, keys: tuple[Path, Path], c
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    place = Place(folder, site, *keys, free_port())
+    place = Place(folder, site, *keys, free_port(), free_port())
     launch = server.launch(place)
     for path, text in launch.files.items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     live = Live(server, place, launch, [])
     with ExitStack() as stack:
@@ -80,16 +82,18 @@ def running(server: Server, folder: Path, site: Path, keys: tuple[Path, Path], c
             output = folder / f"output-{number}.txt"
             process = start(command, core, output)
             stack.callback(stop, process)
-            live.processes.append(process)
+            if not command.aside:
+                live.processes.append(process)
             wait_until_ready(process, command, output)
         yield live
 
 
 def start(command: Command, core: int, output: Path) -> subprocess.Popen[bytes]:
-    """Run `command` on `core`, in a session of its own, with a clean environment."""
+    """Run `command` on `core`, or where we are, in a session of its own, with a clean environment."""
+    pinned = () if command.aside else ("taskset", "-c", str(core))
     with output.open("wb") as sink:
         return subprocess.Popen(
-            ("taskset", "-c", str(core), *command.argv),
+            (*pinned, *command.argv),
             cwd=command.cwd,
             env=environment(),
             stdin=subprocess.DEVNULL,

@@ -26,6 +26,7 @@ __all__ = [
     "missing",
     "nginx",
     "nginx_gunicorn",
+    "nginx_launch",
     "waitress",
 ]
 
@@ -49,6 +50,8 @@ class Place:
     certificate: Path
     key: Path
     port: int
+    behind: int
+    """Another port, for what stands behind a proxy."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -63,6 +66,8 @@ class Command:
     argv: tuple[str, ...]
     ready: Address
     cwd: Path = BENCH
+    aside: bool = False
+    """It belongs to the load: it runs on the load's core, and what it costs is not counted."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ http {{
 }}
 """
 NGINX_TLS = "ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;"
-NGINX_UPSTREAM = "upstream application {{ server unix:{socket}; keepalive 32; }}"
+NGINX_UPSTREAM = "upstream application {{ server {server}; keepalive 32; }}"
 NGINX_LOCATION = (
     'location / { proxy_pass http://application; proxy_http_version 1.1; proxy_set_header Connection ""; '
     "proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; "
@@ -138,8 +143,10 @@ NGINX_LOCATION = (
 )
 
 
-def nginx_launch(place: Place, *, tls: bool, log: bool, upstream: str = "") -> Launch:
-    """nginx with its configuration in a file; `upstream` is the path of a unix socket to proxy to."""
+def nginx_launch(
+    place: Place, *, tls: bool, log: bool, upstream: str = "", location: str = NGINX_LOCATION, aside: bool = False
+) -> Launch:
+    """nginx with its configuration in a file; `upstream` is the server that it proxies to, in nginx's words."""
     folder = place.folder
     text = NGINX.format(
         folder=folder,
@@ -149,12 +156,12 @@ def nginx_launch(place: Place, *, tls: bool, log: bool, upstream: str = "") -> L
         log=f"{folder}/access.log combined" if log else "off",
         ssl=" ssl" if tls else "",
         tls=NGINX_TLS.format(certificate=place.certificate, key=place.key) if tls else "",
-        upstream=NGINX_UPSTREAM.format(socket=upstream) if upstream else "",
-        location=NGINX_LOCATION if upstream else "",
+        upstream=NGINX_UPSTREAM.format(server=upstream) if upstream else "",
+        location=location if upstream else "",
     )
     conf = folder / "nginx.conf"
     argv = ("nginx", "-e", f"{folder}/error.log", "-p", str(folder), "-c", str(conf))
-    return Launch((Command(argv, place.address),), {conf: text})
+    return Launch((Command(argv, place.address, aside=aside),), {conf: text})
 
 
 def nginx(*, tls: bool = False, log: bool = False) -> Server:
@@ -171,7 +178,7 @@ def nginx_gunicorn(*, log: bool = False) -> Server:
         path = str(place.folder / "gunicorn.sock")
         argv = [program, "--worker-class", "gthread", "--workers", "1", "--threads", "8", "--keep-alive", "75"]
         argv += ["--log-level", "error", "--no-control-socket", "--bind", f"unix:{path}", "hello:app"]
-        front = nginx_launch(place, tls=False, log=log, upstream=path)
+        front = nginx_launch(place, tls=False, log=log, upstream=f"unix:{path}")
         return Launch((Command(tuple(argv), path, APPS), *front.commands), front.files)
 
     return Server(f"nginx + gunicorn (gthread, {'log on' if log else 'log off'})", ("nginx", program), launch)

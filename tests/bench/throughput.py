@@ -7,23 +7,33 @@ round, where the machine was in the same mood for both, and the median over the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import median
 
-from cases import CpuCase, Ratio
+from cases import CpuCase, Ratio, TunnelCase
 from load import Load, drive
 from running import Live
 from servers import Server
 from workshop import Absent, Failed, Measurement, Row, Workshop
 
-__all__ = ["run"]
+__all__ = ["WARM", "run", "run_rounds", "spoilt"]
 
 WARM = 1.0
 """Seconds of load before the clock starts: tables fill, threads start."""
 
 
+AnyCase = CpuCase | TunnelCase
+Measure = Callable[[Workshop, AnyCase, Server, int], Measurement]
+
+
 def run(shop: Workshop, case: CpuCase) -> None:
     """Measure `case` and hand its rows to `shop`."""
     shop.need_wrk()
+    run_rounds(shop, case, lambda shop, _, server, number: measure(shop, case, server, number))
+
+
+def run_rounds(shop: Workshop, case: AnyCase, measure: Measure) -> None:
+    """Measure each server of `case` once a round, and hand the ratios to `shop`."""
     absent: set[Server] = set()
     for number in range(shop.rounds):
         turn = number % len(case.servers)
@@ -41,7 +51,7 @@ def run(shop: Workshop, case: CpuCase) -> None:
     shop.rows += [ratio_row(shop, case, ratio, absent) for ratio in case.ratios]
 
 
-def spoilt(case: CpuCase, server: Server, number: int, problem: str) -> Measurement:
+def spoilt(case: AnyCase, server: Server, number: int, problem: str) -> Measurement:
     """A run that gives no figures."""
     return Measurement(case.name, server.name, number, 0, 0, 0, 0, 0, problem)
 
@@ -93,7 +103,7 @@ def said(measurement: Measurement) -> str:
     )
 
 
-def ratio_row(shop: Workshop, case: CpuCase, ratio: Ratio, absent: set[Server]) -> Row:
+def ratio_row(shop: Workshop, case: AnyCase, ratio: Ratio, absent: set[Server]) -> Row:
     """The median over the rounds of one server's cost by another's in the same round; none where a byte differed."""
     ours, theirs = by_round(shop, case, ratio.over), by_round(shop, case, ratio.under)
     paired = sorted(ours.keys() & theirs.keys())
@@ -109,7 +119,7 @@ def ratio_row(shop: Workshop, case: CpuCase, ratio: Ratio, absent: set[Server]) 
     return Row(case.name, ratio.title, median(ratios), "×", ratio.must, ratio.aim, detail)
 
 
-def by_round(shop: Workshop, case: CpuCase, server: Server) -> dict[int, Measurement]:
+def by_round(shop: Workshop, case: AnyCase, server: Server) -> dict[int, Measurement]:
     """The measurements of one server in one case."""
     return {one.round: one for one in shop.measurements if (one.case, one.server) == (case.name, server.name)}
 

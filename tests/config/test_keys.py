@@ -223,7 +223,7 @@ def test_the_starter_file_is_valid_as_it_is_and_uncommented(tmp_path: Path) -> N
     file.write_text(uncommented(starter()))
     loaded = load(file)
     assert [str(route.match) for route in loaded.config.routes] == [
-        "/", "/assets/", "/api/", "= /health", "~ ^/blog/(\\d+)$",
+        "/", "/assets/", "/api/", "/service/", "= /health", "~ ^/blog/(\\d+)$",
     ]  # fmt: skip
     assert not loaded.warnings
     assert len(loaded.config.tests) == 1

@@ -312,9 +312,58 @@ def test_shorthand_flags_are_the_content_of_the_root_route(
     assert len(routes) == text.count("match") + 1
 
 
+def proxied(*urls: str, static: str | None = None) -> list[tuple[str, str]]:
+    """Match and target of each route that proxies."""
+    routes = config("", *from_flags({"proxy": urls, "static": static})).routes
+    return [(str(route.match), str(route.proxy.to)) for route in routes if route.proxy is not None]
+
+
+def test_proxy_makes_the_routes_that_it_names() -> None:
+    assert proxied("http://a") == [("/", "http://a")]
+    assert proxied("/b/=http://a/x/", "http://$host") == [("/b/", "http://a/x/"), ("/", "http://$host")]
+    assert proxied("/b/=http://a/", static="site") == [("/b/", "http://a/")]
+    assert proxied("http://$arg_a=b") == [("/", "http://$arg_a=b")]
+
+
+def test_proxy_takes_the_place_of_what_the_file_says_for_that_prefix() -> None:
+    """Other content gives way; the other keys of a `proxy` hold, and so do other routes."""
+    text = "[[route]]\nrespond = 'x'\n[[route]]\nmatch = '/b'\nproxy = { to = 'http://a', connect_timeout = 7 }\n"
+    routes = config(text, *from_flags({"proxy": ("http://c", "/b=http://d")})).routes
+    assert [(str(route.match), route.respond, route.proxy and route.proxy.to) for route in routes] == [
+        ("/", None, "http://c"), ("/b", None, "http://d"),
+    ]  # fmt: skip
+    assert routes[1].proxy is not None
+    assert routes[1].proxy.connect_timeout == 7
+
+
+def test_what_is_wrong_with_each_proxy_is_told() -> None:
+    said = from_environment({"EDGESTACK_PROXY": "9000 /x=http://h, /x=http://i"})
+    with pytest.raises(ConfigErrors) as caught:
+        load(None, said)
+    assert [str(error).partition(": ")[2] for error in caught.value.errors] == [
+        "'9000' is no URL (did you mean \"http://127.0.0.1:9000\"?)",
+        "another URL answers at /x already (give it a prefix: /api/=http://i)",
+    ]
+
+
+def test_slashes_of_proxy_that_do_not_match_are_worth_a_warning() -> None:
+    """B2."""
+    (warning,) = load(None, from_flags({"proxy": ("/api=http://h/",)})).warnings
+    assert str(warning) == "--proxy: /api/x would become //x: end both with a slash, or neither"
+
+
 def test_shorthand_flags_and_sites() -> None:
     told = why('[[site]]\nhosts = "a"\n[[site.route]]\nrespond = 1\n', *from_flags({"static": "site"}))
     assert told.startswith("--static: it makes a route, and the file has sites")
+
+
+def test_a_page_of_an_exact_route_is_looked_for_in_its_folder() -> None:
+    """As it is served: the route for one path is mounted where that path's own folder is."""
+    text = "[[route]]\nrespond = 'x'\nerrors = { '404' = '/a/sorry.html' }\n"
+    text += "[[route]]\nmatch = '= /a/sorry.html'\nstatic = 'site'\n"
+    assert "/a/sorry.html would be the file site/sorry.html, which does not exist" in why(text)
+    Path("site/sorry.html").touch()
+    assert len(config(text).routes) == 2
 
 
 def test_says() -> None:

@@ -57,6 +57,18 @@ def test_the_form_follows_accept(accept: str | None, kind: str) -> None:
     assert exchange().request_id.encode() in body(response)
 
 
+@pytest.mark.parametrize("accept", [BROWSER, "application/json", "*/*"])
+def test_b11_an_upstream_s_address_is_for_developers_on_this_machine(accept: str) -> None:
+    """Development mode and loopback, both; without them neither address nor reason leave (B11)."""
+    error = UpstreamError("The server behind this one cannot be reached.", detail="10.0.0.5:81: connecting: refused")
+    assert b"10.0.0.5:81" in body(ErrorPages(dev=True)(exchange(accept), error))
+    for pages, remote in ((ErrorPages(dev=True), "192.0.2.7"), (ErrorPages(), "127.0.0.1")):
+        told = body(pages(exchange(accept, remote), error))
+        assert b"cannot be reached" in told
+        assert b"10.0.0.5" not in told
+        assert b"refused" not in told
+
+
 def test_json_has_three_keys() -> None:
     answer = ErrorPages()(exchange("application/json"), Refused("Too many.", 429))
     assert json.loads(body(answer)) == {"status": 429, "error": "Too many.", "request_id": exchange().request_id}

@@ -53,6 +53,20 @@ def test_an_application_alone_on_plain_http() -> None:
     assert "files" not in text
 
 
+def test_what_is_proxied_where() -> None:
+    """Of very many routes the first are named."""
+    lines = tuple(f"/{at} → http://h{at}" for at in range(9))
+    text = banner(Scene("1", ("http://127.0.0.1:8000",), proxies=lines, dev=True))
+    assert text.splitlines()[3:11] == [
+        "",
+        "  proxy        /0 → http://h0",
+        *(f"               /{at} → http://h{at}" for at in range(1, 5)),
+        "               and 4 more",
+        "  Development: what goes wrong is told in the browser (on this machine only), nothing is cached.",
+    ]
+    assert "tracebacks" in banner(Scene("1", (), proxies=lines, app="a:b", dev=True))
+
+
 def test_a_configuration_file_and_its_sites() -> None:
     """Labels that are longer make room for themselves; of very many sites the first are named."""
     hosts = tuple(f"{at}.example.com" for at in range(7))

@@ -96,6 +96,39 @@ def test_routes_without_a_site_and_several_files() -> None:
     )
 
 
+BALANCED = """\
+[server]
+tls = false
+[upstream.backend]
+balance = "least_conn"
+servers = [
+    "127.0.0.1:1", { to = "https://b.example", backup = true }, "unix:/run/c.sock", { to = "127.0.0.1:4", down = true },
+]
+[upstream.cache]
+hash = "$uri"
+servers = ["127.0.0.1:5", { to = "127.0.0.1:6", down = true }]
+[[route]]
+proxy = "http://backend"
+[[route]]
+match = "/c/"
+proxy = { to = "https://cache/x/" }
+"""
+
+
+def test_routes_that_proxy_and_groups_of_servers() -> None:
+    write(BALANCED)
+    result = run("check")
+    assert result.stdout == (
+        "edgestack.toml is good.\n"
+        "\n"
+        "  listens  http://127.0.0.1:8000\n"
+        "  routes   /    → http://backend\n"
+        "           /c/  → https://cache/x/\n"
+        "  upstream backend  least_conn: 127.0.0.1:1, https://b.example backup, unix:/run/c.sock, and 1 more\n"
+        "           cache  hash: 127.0.0.1:5, 127.0.0.1:6 down\n"
+    )
+
+
 @pytest.mark.parametrize(("count", "listed", "last"), [(12, 12, "= /11"), (13, 12, "and 2 more")])
 def test_very_many_routes_are_not_all_listed(count: int, listed: int, last: str) -> None:
     write("".join(f'[[route]]\nmatch = "= /{at}"\nrespond = 204\n' for at in range(count)))

@@ -76,7 +76,8 @@ def test_a8_a_request_comes_to_the_backups_last() -> None:
 def test_a9_nobody_is_there() -> None:
     """A9: 502 at once, which the log calls what nginx calls it; the client learns nothing."""
     found = group(server("127.0.0.1:1", down=True), server("127.0.0.1:2", down=True))
-    with pytest.raises(UpstreamError, match=r'^no live upstreams in "backend"$') as caught:
+    told = r'^no live upstreams in "backend": 127.0.0.1:1: down, 127.0.0.1:2: down$'
+    with pytest.raises(UpstreamError, match=told) as caught:
         ask(found)
     assert caught.value.status == 502
     assert "backend" not in caught.value.public

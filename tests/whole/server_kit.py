@@ -240,7 +240,7 @@ class Server:
             for level, text in self.records()
             if level not in QUIET_LEVELS and not any(claim in text for claim in self.claimed)
         ]
-        assert (status, surprising) == (0, [])
+        assert (status, surprising) == (0, []), (status, surprising)
         assert not self.ready_file.exists()
 
 
@@ -271,18 +271,20 @@ def start(
     bind: bool = True,
     pass_fds: tuple[int, ...] = (),
     through: tuple[str, ...] = (),
+    command: str = "serve",
 ) -> Server:
     """Start `edgestack serve` with these words, and wait until it accepts.
 
     :param folder: for the ready file; and for certificates, unless `data` is given.
     :param bind: listen on port 0 of 127.0.0.1; False leaves the choice to `words`.
     :param through: a command that starts the rest, such as a shell that sets a limit.
+    :param command: "serve" or "proxy".
     """
     data = data or folder
     ready_file = folder / "ready.json"
     address = ("--bind", "127.0.0.1:0") if bind else ()
     process = subprocess.Popen(
-        [*through, sys.executable, "-m", "edgestack", "serve", *address, "--ready-file", str(ready_file), *words],
+        [*through, sys.executable, "-m", "edgestack", command, *address, "--ready-file", str(ready_file), *words],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, encoding="utf-8", errors="surrogateescape",
         cwd=cwd or APPS, env=environment(data, {"PYTHONPATH": str(ROOT), **(env or {})}), pass_fds=pass_fds,

@@ -1,19 +1,21 @@
 """The files in site/examples/, each checked and run: what its own tests promise in memory holds on the wire too.
 
 Each is copied beside the files and modules that it names, checked by `edgestack check`, and served by a real process on
-port 0; then each request of its `[[test]]`s is made over a real connection. (issue 3, "Done when")
+port 0; then each request of its `[[test]]`s is made over a real connection. What it proxies to is a real server, one
+for each address that the example names, which answers what the test says. (issue 3, "Done when")
 """
 
 from __future__ import annotations
 
 import http.client
 import re
-import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ from server_kit import PATIENCE, ROOT, Reply, Server, environment, exchange, run
 from edgestack.config.load import Loaded, load
 from edgestack.config.matching import Condition
 from edgestack.config.model import Test as Promise
+from edgestack.config.sites import Answered
 
 EXAMPLES = sorted((ROOT / "site" / "examples").glob("*.toml"))
 USER = "alice:{SHA}tiY7sUhYKUwI5L3866kDY+ENcrQ="  # wonderland
@@ -62,12 +65,15 @@ CERTIFICATES = {
     "api.example.com.pem api.example.com.key": ("api.example.com",),
 }
 
+SERVER = re.compile(r"127\.0\.0\.1:90\d\d")
+"""The servers that examples proxy to."""
+
 every_example = pytest.mark.parametrize("name", [path.name for path in EXAMPLES])
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that the examples name."""
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Upstream]]:
+    """A folder with all that the examples name, and the servers that they proxy to."""
     folder = tmp_path_factory.mktemp("project")
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -81,9 +87,68 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         issued.private_key_pem.write_to_path(str(folder / "certs" / key))
         for pem in issued.cert_chain_pems:
             pem.write_to_path(str(folder / "certs" / chain), append=True)
-    for example in EXAMPLES:
-        shutil.copy(example, folder)
-    return folder
+    with ExitStack() as standing:
+        upstream = Upstream(standing)
+        for example in EXAMPLES:
+            (folder / example.name).write_text(SERVER.sub(upstream.address, example.read_text("utf-8")), "utf-8")
+        yield folder, upstream
+
+
+class Upstream:
+    """Servers behind the examples."""
+
+    def __init__(self, standing: ExitStack) -> None:
+        self.answer: Answered | None = None
+        """What all of them answer."""
+        self._standing = standing
+        self._servers: dict[str, ThreadingHTTPServer] = {}
+
+    def address(self, written: re.Match[str]) -> str:
+        """Where the server is that an example names; it stands from now on."""
+        if written[0] not in self._servers:
+            handler = type("Handler", (Answering,), {"upstream": self})
+            self._servers[written[0]] = server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+            thread = threading.Thread(target=server.serve_forever, daemon=True)
+            thread.start()
+            for end in (server.server_close, thread.join, server.shutdown):
+                self._standing.callback(end)
+        return f"127.0.0.1:{self._servers[written[0]].server_address[1]}"
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers what is said; health checks are passed."""
+
+    upstream: Upstream
+    protocol_version = "HTTP/1.1"
+    timeout = PATIENCE
+
+    def do_GET(self) -> None:
+        said = self.upstream.answer if self.path != "/health" else Answered()
+        if said is None:
+            self.send_error(500, "nobody said what to answer")
+            return
+        body = said.body.encode()
+        self.send_response(said.status)
+        for name, value in said.header:
+            self.send_header(name, SERVER.sub(self.upstream.address, value))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nobody reads it."""
+
+
+@pytest.fixture
+def project(standing: tuple[Path, Upstream]) -> Path:
+    """The folder."""
+    return standing[0]
+
+
+@pytest.fixture
+def upstream(standing: tuple[Path, Upstream]) -> Upstream:
+    """The servers."""
+    return standing[1]
 
 
 @every_example
@@ -101,13 +166,14 @@ def test_it_is_good(project: Path, name: str) -> None:
 
 @every_example
 def test_what_it_promises_holds_on_the_wire(
-    project: Path, name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, upstream: Upstream, name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
     loaded = load(name)
     with serving(loaded, name, data, tmp_path) as server:
         for test in loaded.config.tests:
             if test.from_ == "127.0.0.1":
+                upstream.answer = test.upstream
                 check(test, ask(server, test))
 
 
@@ -168,6 +234,8 @@ def holds(condition: Condition, values: list[str]) -> bool:
 def test_no_example_is_forgotten() -> None:
     """The cases of the issue that are possible today; each is named in the guide, too."""
     names = {path.stem for path in EXAMPLES}
-    assert names == {"one-application", "single-page-site", "several-hosts", "static-site", "development"}
+    assert names == {
+        "one-application", "single-page-site", "several-hosts", "static-site", "development", "proxy", "load-balancer",
+    }  # fmt: skip
     guide = (ROOT / "site" / "guide" / "configuration.html").read_text("utf-8")
     assert all(f"../examples/{name}.toml" in guide for name in names)

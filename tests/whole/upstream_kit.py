@@ -112,7 +112,8 @@ def gunicorn(listener: socket.socket, *words: str, env: Mapping[str, str] | None
 
 NGINX_CONF = """\
 daemon off;
-master_process off;
+worker_processes 1;
+{user}
 pid {folder}/nginx.pid;
 error_log stderr;
 events {{ worker_connections 256; }}
@@ -129,7 +130,7 @@ http {{
         root {folder}/site;
         location /teapot {{ return 418 short; }}
         location /nothing {{ return 204; }}
-        location /moved {{ absolute_redirect on; server_name_in_redirect off; return 301 /moved/to; }}
+        location = /moved {{ return 301 /moved/to; }}
     }}
 }}
 """
@@ -139,9 +140,10 @@ http {{
 def nginx(listener: socket.socket, folder: Path) -> Iterator[None]:
     """nginx with the files in `folder`/site."""
     assert NGINX
-    folder.chmod(0o755)
+    listener.setblocking(False)
+    user = "user root;" if os.geteuid() == 0 else ""  # or its worker could not read our folder
     conf = folder / "nginx.conf"
-    conf.write_text(NGINX_CONF.format(folder=folder, port=port_of(listener)))
+    conf.write_text(NGINX_CONF.format(folder=folder, port=port_of(listener), user=user))
     # NGINX names sockets that a binary being replaced hands on; so it takes ours in place of a port that it would bind.
     env = {"NGINX": f"{listener.fileno()};"}
     with program(NGINX, "-e", "stderr", "-p", str(folder), "-c", str(conf), listener=listener, env=env):

@@ -425,6 +425,7 @@ async def test_from_a_server_that_speaks_tls(end: str) -> None:
     def speak() -> None:
         peer.sock.sendall(BIG)
         if end == "close_notify":
+            peer.sock.setblocking(False)
             try:
                 peer.sock.unwrap()
             except OSError:

@@ -178,8 +178,8 @@ def test_a14_chance_follows_the_weights() -> None:
 def test_least_time_is_average_times_requests_by_weight() -> None:
     found = group(server("127.0.0.1:1", weight=4), "127.0.0.1:2", balance="least_time")
     first, second = found.peers()
-    found.timed(first, 0.4)
-    found.timed(second, 0.25)
+    first.timed(0.4)
+    second.timed(0.25)
     # 0.4 * (n + 1) / 4 against 0.25: twice below it, 0.1 and 0.2; the third time 0.3
     picked = [found.pick(exchange(), Tried(), 0.0) for _ in range(3)]
     assert picked == [first, first, second]
@@ -189,7 +189,7 @@ def test_least_time_asks_who_has_not_answered_yet_as_the_fastest() -> None:
     """It is measured soon, and is not flooded while it is silent."""
     found = group("127.0.0.1:1", "127.0.0.1:2", balance="least_time")
     first, second = found.peers()
-    found.timed(first, 0.1)
+    first.timed(0.1)
     for turn in range(1, 4):
         assert {found.pick(exchange(), Tried(), 0.0) for _ in range(2)} == {first, second}
         assert first.conns == second.conns == turn
