@@ -185,7 +185,7 @@ def test_words_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 BAD: list[tuple[str, str]] = [
     ("serv", "no such command: serv (did you mean serve?)"),
-    ("zzz", "no such command: zzz (there are certs, check, completion, config, explain, hash-password"),
+    ("zzz", "no such command: zzz (there are cache, certs, check, completion, config, explain, hash-password"),
     ("serve --statik a", "--static"),
     ("serve --threads 0", "'--threads': '0' is not a whole number from 1 on"),
     ("serve --threads many", "'--threads': 'many' is not a whole number from 1 on"),
