@@ -6,8 +6,9 @@ this table as data and fails when an import climbs.
     8  process/  cli.py  certs/        who starts it      signals, logs, the development CA (click, trustme)
     7  stack.py  explaining.py         what runs          the nursery, listeners, adopt, drain | [[test]] in memory
     6  compose/                        Config -> Plan     pure; the only room that sees all wings; `explain`
-    5  routing/                        which chain        the spine: site, match, checks, content, filters, errors
+    5  routing/  caching/              which chain        the spine: site, match, checks, content, filters, errors | the cache
     4  content/  upstream/  phases/    what answers       files, applications | servers behind | error pages, access log
+       store/                          what is kept       responses, in memory and in a folder (cache.py is its door)
     3  wire/                           what moves bytes   sockets, TLS, h11, the lot, the portable driver
     2  config/                         what is wanted     frozen dataclasses, addresses, sizes (no trio)
     1  http/                           what it means      RFC 9110 and 9112 as values and pure functions (stdlib only)
@@ -32,6 +33,7 @@ The life of a request, and where to read it:
 Walls that stand elsewhere than the first drawing had them, and why:
 
 - `certs/` is a room of its own on floor 8: the authority, the system's trust stores and the command are three things.
+- `codecs.py` stands by itself on floor 2: files and filters are both coded by it, and these wings never meet.
 - `kept.py` stands by itself on floor 1: compose asks it, the stack owns it, and it must not know what it keeps.
 - The lot is `wire/lot.py` (the turn, and one connection) over `lot_books.py` (registration, deadlines, closing, links).
 - `wire/outbox.py` stands beside `sending.py`: it is the one piece that two threads touch, and it knows no socket.

@@ -5,7 +5,9 @@
     edgestack check           whether a file makes sense, and its own tests       -> process/check_command.py
     edgestack explain         what becomes of one request                         -> process/explain_command.py
     edgestack config          show, schema, init                                  -> process/config_commands.py
+    edgestack cache           see and purge what a running server has stored      -> process/cache_command.py
     edgestack reload          have a running server read its file again           -> process/reload_command.py
+    edgestack precompress     coded neighbours of files                           -> process/precompress_command.py
     edgestack hash-password   a line for a password file                          -> process/password_command.py
     edgestack certs           the development certificates                        -> certs/commands.py
     edgestack completion      the script that completes all this in a shell
@@ -81,11 +83,13 @@ No edgestack.toml is read. `edgestack serve --proxy` does the same beside files,
     cls=Program,
     program="edgestack",
     lazy={
+        "cache": "edgestack.process.cache_command:cache",
         "certs": "edgestack.certs.commands:certs",
         "check": "edgestack.process.check_command:check",
         "config": "edgestack.process.config_commands:config",
         "explain": "edgestack.process.explain_command:explain",
         "hash-password": "edgestack.process.password_command:hash_password",
+        "precompress": "edgestack.process.precompress_command:precompress",
         "reload": "edgestack.process.reload_command:reload",
     },
     context_settings=HELP,

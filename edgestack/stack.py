@@ -18,6 +18,7 @@ What outlives a plan is kept under the value of its config section, and an uncha
     access log             its open file                  phases/access_logs.py
     limit, and others      their counters                 kept.py
     [upstream.NAME]        peers, idle links, tasks       upstream/service.py
+    [cache.NAME]           stored responses               caching/zone.py
 
 `adopt` first does everything that may fail (an import, a certificate, a bind), and then changes over in one step of the
 loop. Limits and timeouts hold for what begins afterwards.
@@ -27,17 +28,16 @@ from __future__ import annotations
 
 import math
 import os
-import resource
 import select
 import socket
 import ssl
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import trio
 
+from edgestack.caching.zone import Zones
 from edgestack.compose import Plan, Resources
 from edgestack.config.model import App, Config, Listener, Tls
 from edgestack.content.files import PrivateFiles
@@ -50,6 +50,7 @@ from edgestack.phases.access_logs import AccessLogs
 from edgestack.phases.subrequest import CurrentThreads
 from edgestack.upstream.group import GroupStatistics
 from edgestack.upstream.service import Roster, Services
+from edgestack.wire.descriptors import most_connections
 from edgestack.wire.dialing import Dialer
 from edgestack.wire.held_clock import HeldThreads, jumps_by_itself
 from edgestack.wire.lot import Lot
@@ -65,8 +66,6 @@ HANDSHAKE_GRACE = 1.0
 """Seconds that handshakes get beyond that: some round trips; nobody waits for what a silent client might say."""
 LAST_CALL = 1.0
 """Seconds that application threads get after the grace, shielded, before they are named and left behind."""
-CONNECTIONS_SHARE = 0.9
-"""Of RLIMIT_NOFILE; the rest is for files, logs and the application's own sockets (E11)."""
 
 Applications = Mapping[App, Callable[..., Any]]
 SAME: Any = object()
@@ -107,6 +106,8 @@ class Stack:
         self._flush: trio.CancelScope = trio.CancelScope()
         self._kept = Kept()
         self._services = Services(dialer)
+        self.caches = Zones()
+        """The caches, for whoever asks what is in them."""
         server = plan.config.server
         self.threads = AppThreads(server.threads, server.queue)
         self._earlier: list[AppThreads] = []
@@ -121,7 +122,7 @@ class Stack:
     def _gather(self, plan: Plan, applications: Applications, access_log: AccessLog | None, keep: Any) -> Resources:
         ends = (access_log.end,) if access_log is not None else ()
         threads, roster = CurrentThreads(self), Roster(self._services, keep)
-        return Resources(applications, ends, _private(plan.config), keep, threads, access_log, roster)
+        return Resources(applications, ends, _private(plan.config), keep, threads, access_log, roster, self.caches)
 
     @property
     def pool(self) -> AppThreads | HeldThreads:
@@ -183,7 +184,8 @@ class Stack:
             nursery.start_soon(lot.deadlines.run)
         self._driver = driver
         self._services.bind(nursery, driver if isinstance(driver, Lot) else None, self._resources.upstreams)
-        self._system_most = _most_connections()
+        self.caches.bind(nursery)
+        self._system_most = most_connections()
         _alive.add(self)
         self._logs.bind(clock.current_time, self._wake_log, driver.busy)
         nursery.start_soon(self._flush_logs)
@@ -195,6 +197,7 @@ class Stack:
     def _end(self) -> None:
         self._logs.unbind()
         self._services.close()
+        self.caches.close()
         if self._driver is not None:
             self._driver.stop()
             self._driver.dispose()
@@ -266,6 +269,7 @@ class Stack:
         self._applications, self.certificates, self._unknown_host = loaded, certificates, unknown
         self._adopt_threads(before)
         self._services.adopt(resources.upstreams)
+        self.caches.adopt(plan.config.caches)
         change()
         self._adopt_logs(log)
 
@@ -379,14 +383,6 @@ def _close_fresh(pairs: Pairs, standing: Pairs) -> None:
     for _, sock in pairs:
         if id(sock) not in here:
             sock.close()
-
-
-def _most_connections() -> int:
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if soft == resource.RLIM_INFINITY:
-        return sys.maxsize
-    taken = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-    return max(1, int((soft - taken) * CONNECTIONS_SHARE))
 
 
 _alive: weakref.WeakSet[Stack] = weakref.WeakSet()

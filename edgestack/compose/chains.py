@@ -11,25 +11,30 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from edgestack.caching.cached import Cached
+from edgestack.caching.given import with_status
+from edgestack.compose.coding import NOTHING, Coding, coded_pages, coding
 from edgestack.compose.conditions import conditions
 from edgestack.compose.contents import FileFirst, content, error_pages, pages, rewriting
 from edgestack.compose.proxies import Proxies, SlashAdded, slashed
 from edgestack.compose.resources import Resources
-from edgestack.config.model import CONTENT, Config, Route, Site
+from edgestack.config.model import CONTENT, Cache, Config, Route, Site
 from edgestack.config.positions import Origin
 from edgestack.content.trying import Try
 from edgestack.content.wsgi import Wsgi
 from edgestack.errors import EdgeError
 from edgestack.http.messages import Answer, End, Exchange, Handler
-from edgestack.http.variables import Scope, Variable
+from edgestack.http.variables import Scope, Variable, compile_template
 from edgestack.phases.access import access
 from edgestack.phases.auth_request import auth_request
 from edgestack.phases.bandwidth import bandwidth
 from edgestack.phases.basic_auth import basic_auth
 from edgestack.phases.body_limit import body_limit, most_body
 from edgestack.phases.cache_rules import cache_rules
+from edgestack.phases.compression import Undoing
 from edgestack.phases.connection_limit import connection_limit
 from edgestack.phases.header_rules import header_rules, strict_transport
+from edgestack.phases.inflating import inflating
 from edgestack.phases.preflight import preflight
 from edgestack.phases.rate_limit import rate_limit
 from edgestack.phases.timeouts import route_timeouts
@@ -60,18 +65,25 @@ ORDER: tuple[Rule, ...] = (
     Rule("access", "check", ("allow", "deny"), lambda m, r: m.once(access, r.allow, r.deny)),
     Rule("connections", "check", ("limit",), lambda m, r: m.counted(connection_limit, "connections", r)),
     Rule("body", "check", ("limit",), lambda m, r: m.once(body_limit, most_body(r.limit))),
+    Rule("inflate", "check", ("inflate",), lambda m, r: m.once(inflating, r.inflate)),
+    Rule("etags", "check", ("compress",), lambda m, r: m.undoing(r)),
     # wraps, outermost first: they may wait. The rate counts before a password is looked at: guessing is limited too
     Rule("bandwidth", "wrap", ("limit",), lambda m, r: m.once(bandwidth, m.part("bandwidth", r))),
     Rule("rate", "wrap", ("limit",), lambda m, r: m.counted(rate_limit, "rate", r)),
     Rule("basic_auth", "wrap", ("basic_auth",), lambda m, r: m.once(basic_auth, r.basic_auth, m.resources.keep)),
     Rule("auth_request", "wrap", ("auth_request",), lambda m, r: m.asking(r)),
+    Rule("cache", "wrap", ("cache",), lambda m, r: m.caching(r)),  # innermost: whoever may not ask gets nothing stored
     # content stands here; then the filters, innermost first: what rules say wins over what content says
     Rule("cache_control", "filter", ("cache_control", "preset"), lambda m, r: m.once(cache_rules, r.cache_control)),
     Rule("headers", "filter", ("headers", "preset"), lambda m, r: m.once(header_rules, r.headers, scope=m.scope(r))),
     Rule("hsts", "filter", ("hsts",), lambda m, r: m.once(strict_transport, m.site.hsts)),
+    Rule("compress", "filter", ("compress",), lambda m, r: m.coding(r).all),  # it must see what rules say of Vary
 )
 """The order of the links of every chain. Trusted proxies' fields, the site and the route come before it
 (`routing/`); the access log, and the ends that checks add, come after it."""
+
+
+UNDOING = Undoing()
 
 
 class Maker:
@@ -97,6 +109,7 @@ class Maker:
         self._plain = Scope(None, maps, self._name)
         self._scopes: dict[Any, Scope] = {}
         self._made: dict[Hashable, Any] = {}
+        self._codings: dict[Route, Coding] = {}
         self._locations: Locations | None = None
 
     def locations(self) -> Locations:
@@ -122,16 +135,24 @@ class Maker:
         server, scope = self.config.server, self.scope(route)
         links = self._links(route)
         proxied = route.proxy is not None
-        made = self._proxies.handler(route, scope) if proxied else content(route, scope, server, self.resources)
+        coded = self.coding(route)
+        made = (
+            self._proxies.handler(route, scope) if proxied
+            else content(route, scope, server, self.resources, coded.files, UNDOING if coded.threads else None)
+        )  # fmt: skip
         links += _content_links(route, made)
+        if coded.told is not None:
+            links.append(Link("compress", route.origins.get("compress", route.origin), coded.told, "told"))
         by_kind: dict[str, list[Any]] = {}
         for link in links:
             by_kind.setdefault(link.kind, []).append(link.act)
+        told = (with_status,) if route.cache is not None else ()
         return Chain(
             route.match, made,
-            error_pages(route, route.errors, self.site.routes, server.dev),
+            coded_pages(error_pages(route, route.errors, self.site.routes, server.dev), coded.pages),
             rewrite=by_kind.get("rewrite", [None])[0], checks=by_kind.get("check", ()), wraps=by_kind.get("wrap", ()),
-            filters=by_kind.get("filter", ()), ends=self._ends(route), pages=pages(route.errors, scope),
+            filters=(*told, *by_kind.get("filter", ())), ends=self._ends(route), pages=pages(route.errors, scope),
+            last=(coded.threads,) if coded.threads is not None else (),
             recover=self._recover if route.app is not None and route.errors else None,
             holds=conditions(route.match), internal=route.internal, links=links, origin=route.origin,
             site=self._name,
@@ -180,6 +201,19 @@ class Maker:
             self._made[key] = factory(*sections, **more)
         return self._made[key]
 
+    def coding(self, route: Route) -> Coding:
+        """What `compress` puts into a route's chain."""
+        if route not in self._codings:
+            here = any(getattr(route, name) is not None for name in CONTENT)
+            self._codings[route] = coding(route, self.resources) if here else NOTHING
+        return self._codings[route]
+
+    def undoing(self, route: Route) -> Undoing | None:
+        """The check before content that does not know of codings; a folder before an application does."""
+        coded = self.coding(route)
+        behind = route.app is not None or route.proxy is not None
+        return UNDOING if behind and not (route.static and not route.try_) and (coded.all or coded.threads) else None
+
     def part(self, name: str, route: Route) -> tuple[Any, ...]:
         """The limits of a route that limit one thing."""
         return tuple(limit for limit in route.limit if getattr(limit, name) is not None)
@@ -192,6 +226,20 @@ class Maker:
     def asking(self, route: Route) -> Any:
         """The wrap that asks another path of this site."""
         return self.once(auth_request, route.auth_request, self._answer, self.resources.threads)
+
+    def caching(self, route: Route) -> Cached | None:
+        """The wrap that keeps answers."""
+        section = route.cache
+        if section is None:
+            return None
+        caches, resources, scope = self.config.caches, self.resources, self.scope(route)
+        kept = next((one for one in caches if one.name == section.store or not section.store), Cache())
+        key = compile_template(section.key_, "request", scope)
+        bypass = [compile_template(text, "request", scope) for text in section.bypass]
+        apart = repr(route.match) if route.match.conditional else ""
+        judge = self.once(cache_rules, route.cache_control)
+        zone = resources.caches.zone(kept)
+        return Cached(section, zone, key, bypass, judge, resources.threads, apart)
 
     def _answer(self, exchange: Exchange) -> Answer:
         """What the site answers to its own question."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgestack.codecs import Coder
 from edgestack.compose.resources import Resources
 from edgestack.config.matching import choose, compiled
 from edgestack.config.model import Rewrite, Route, Server
@@ -41,15 +42,22 @@ def mount(route: Route) -> str:
     return route.prefix.rstrip("/")
 
 
-def content(route: Route, scope: Scope, server: Server, resources: Resources) -> Handler:
-    """The handler of a route."""
+def content(
+    route: Route, scope: Scope, server: Server, resources: Resources, coder: Coder | None = None,
+    undoing: Check | None = None,
+) -> Handler:  # fmt: skip
+    """The handler of a route.
+
+    :param coder: makes files in content codings.
+    :param undoing: comes before an application that stands behind files.
+    """
     if route.redirect is not None:
         return RedirectTo(compile_template(route.redirect.to, "content", scope, use="url"), route.redirect.status)
     if route.respond is not None:
         return _respond(route, scope)
     files = application = None
     if route.static is not None:
-        files = Static(route.static, mount(route), dev=server.dev, private=resources.private)
+        files = Static(route.static, mount(route), dev=server.dev, private=resources.private, coder=coder)
     if route.app is not None:
         limit = most_body(route.limit)
         application = Wsgi(
@@ -59,7 +67,7 @@ def content(route: Route, scope: Scope, server: Server, resources: Resources) ->
     if files is not None and route.try_:
         return _try(route, files, application, scope)
     if files is not None and application is not None:
-        return FileFirst(files, application)
+        return FileFirst(files, application, undoing)
     return files or application or nothing
 
 
@@ -98,16 +106,24 @@ def _step(text: str, files: Static, mounted: str, scope: Scope) -> Step:
 class FileFirst:
     """C9: a regular file, or a folder with an index, for GET and HEAD; anything else is the application's."""
 
-    __slots__ = ("_find", "application", "files")
+    __slots__ = ("_behind", "_find", "_undoing", "application", "files")
 
-    def __init__(self, files: Static, application: Wsgi) -> None:
+    def __init__(self, files: Static, application: Wsgi, undoing: Check | None = None) -> None:
+        """:param undoing: comes before the application."""
         self.files = files
         self.application = application
         self._find = files.try_
+        self._undoing = undoing
+        self._behind: Handler = application if undoing is None else self._undone
 
     def __call__(self, exchange: Exchange) -> Any:
         """The answer of either."""
-        return self._find(exchange) or self.application(exchange)
+        return self._find(exchange) or self._behind(exchange)
+
+    def _undone(self, exchange: Exchange) -> Any:
+        assert self._undoing is not None
+        self._undoing(exchange)
+        return self.application(exchange)
 
 
 # --- rewriting --------------------------------------------------------------------------------------------------------

@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from edgestack.caching.zone import Zones
 from edgestack.config.model import App
 from edgestack.content.files import PrivateFiles
 from edgestack.http.messages import End
 from edgestack.http.variables import Scope
 from edgestack.kept import anew
 from edgestack.phases.subrequest import Threads
+from edgestack.store import open_nothing
 from edgestack.upstream.service import Roster, Services
 
 __all__ = ["Here", "Resources"]
@@ -59,3 +61,5 @@ class Resources:
     """For routes with lines of another form; None where there is no log."""
     upstreams: Roster = field(default_factory=lambda: Roster(Services(), anew))
     """The groups of servers that the plan leads to."""
+    caches: Zones = field(default_factory=lambda: Zones(open_nothing))
+    """The caches that it keeps answers in; without one, nothing is kept."""

@@ -28,6 +28,7 @@ from edgestack.http.forwarding import TrustedProxies
 from edgestack.http.media_types import media_type
 from edgestack.http.messages import Exchange, Handler, Jump, Response
 from edgestack.http.variables import Scope
+from edgestack.phases.compression import Compression, Undoing
 from edgestack.routing import Chain, Choice, Hosts, Link, Locations, nothing, onward
 from edgestack.upstream.proxy import Proxy, ProxyAnywhere
 
@@ -208,7 +209,7 @@ class Walk:
         exchange = self.exchange
         met = exchange.journey.met if exchange.journey is not None else ()
         for link in chain.links:
-            if link.kind in ("filter", "content") or link.act in met:
+            if link.kind in ("filter", "content", "told") or link.act in met or type(link.act) is Undoing:
                 continue
             yield Step(link.name, _described(link, exchange), link.origin)
             if link.kind == "wrap":
@@ -237,7 +238,11 @@ class Walk:
             before, response = response, apply(self.exchange, response)
             link = names.get(apply)
             if link is not None:
-                yield Step(link.name, _changes(before, response), link.origin)
+                says = apply.describe(self.exchange) if type(apply) is Compression else _changes(before, response)
+                yield Step(link.name, says, link.origin)
+        for link in chain.links:
+            if link.kind == "told" and response.status == 200:
+                yield Step(link.name, _described(link, self.exchange), link.origin)
         return response
 
 

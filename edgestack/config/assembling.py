@@ -5,6 +5,7 @@ each route by itself        route_checks.py     then presets.py and inheriting.p
 routes against each other   reach_checks.py
 sites against each other    site_checks.py
 upstreams, and who proxies  upstream_checks.py, proxy_checks.py
+caches, and who keeps       cache_checks.py
 maps, log formats, tests    map_checks.py
 templates                   reading.py, when all of that is known
 """
@@ -16,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgestack.config.cache_checks import check_caches, settled_caches
 from edgestack.config.inheriting import inherited
 from edgestack.config.listen_checks import certificates, listeners
 from edgestack.config.map_checks import (
@@ -52,6 +54,7 @@ def assemble(file: File, mark: Mark, reading: Reading, files: Sequence[Path]) ->
     found = listeners(file, mark, reading)
     tls = certificates(file, mark, reading, found)
     upstreams = settled_upstreams(file.upstream, mark.child("upstream"), reading)
+    caches = settled_caches(file.cache, mark.child("cache"), reading)
     maps = settled_maps(file.map, mark.child("map"), reading)
     check_formats(file.log_formats, file.server.log.format, mark, reading)
     formats = dict(file.log_formats)
@@ -62,13 +65,15 @@ def assemble(file: File, mark: Mark, reading: Reading, files: Sequence[Path]) ->
     every = sites or [Site(default=True, routes=tuple(routes))]
     placed = [*file.route, *(pair for site, _ in file.site for pair in site.routes)]
     check_proxies(placed, [name for name, _ in file.upstream], reading)
+    check_caches(placed, [name for name, _ in file.cache], reading)
     check_tests(file.test, every, reading)
     check_noted(_rule_marks(file), maps, reading)
     variables = map_variables(maps, parts(mark.child("map"))) | noted_variables(every)
     reading.check_templates(variables, unfit_maps(maps, mark.child("map")))
     tests = tuple(replace(test, origin=place.origin) for test, place in file.test)
     server = replace(file.server, private_paths=_private(file, every, files))
-    return Config(server, found, tls, tuple(routes), tuple(sites), maps, upstreams, file.log_formats, tests)
+    groups = (maps, upstreams, caches, file.log_formats)
+    return Config(server, found, tls, tuple(routes), tuple(sites), *groups, tests)
 
 
 def _check_strays(file: File, mark: Mark, reading: Reading) -> None:

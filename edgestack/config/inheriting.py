@@ -22,7 +22,7 @@ from edgestack.config.rules import HeaderRules, Limit, RouteTimeouts, Rules
 __all__ = ["inherited"]
 
 Pages: TypeAlias = "tuple[tuple[tuple[int, ...], str], ...]"
-PLAIN = ("cache_control", "basic_auth", "auth_request", "log")
+PLAIN = ("cache_control", "basic_auth", "auth_request", "compress", "inflate", "log")
 
 
 def inherited(site: Rules, route: Rules, said: Collection[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
     routes.py     [[route]]: match, and the contents
     rules.py      what sites and routes may both say: headers, cache rules, limits, who may ask
     upstreams.py  [upstream.NAME]: servers behind this one
+    caching.py    [cache.NAME]: stored responses, and what of a route is stored
     listeners.py  one place to listen
     matching.py   when a route is chosen
 
@@ -19,6 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgestack.config.caching import Cache, RouteCache
+from edgestack.config.coding import Compress
 from edgestack.config.http_kinds import MAP_NAME, Template
 from edgestack.config.keys import key, section
 from edgestack.config.kinds import TEXT
@@ -35,10 +38,10 @@ from edgestack.config.upstreams import Upstream, UpstreamServer
 from edgestack.config.values import Rate
 
 __all__ = [
-    "CONTENT", "App", "AuthRequest", "BasicAuth", "CacheRule", "Condition", "Config", "Expect", "File", "HeaderRules",
-    "Limit", "Limits", "Listen", "Listener", "Log", "MapTable", "Match", "Origin", "Rate", "Redirect", "Respond",
-    "Rewrite", "Route", "RouteTimeouts", "Rules", "Server", "Site", "Static", "Test", "Timeouts", "Tls", "TlsTable",
-    "Upstream", "UpstreamServer",
+    "CONTENT", "App", "AuthRequest", "BasicAuth", "Cache", "CacheRule", "Compress", "Condition", "Config", "Expect",
+    "File", "HeaderRules", "Limit", "Limits", "Listen", "Listener", "Log", "MapTable", "Match", "Origin", "Rate",
+    "Redirect", "Respond", "Rewrite", "Route", "RouteCache", "RouteTimeouts", "Rules", "Server", "Site", "Static",
+    "Test", "Timeouts", "Tls", "TlsTable", "Upstream", "UpstreamServer",
 ]  # fmt: skip
 
 
@@ -62,6 +65,10 @@ class File:
     upstream: tuple[tuple[str, Upstream], ...] = key(
         Pairs("a table of upstreams", GROUP_NAME, Table(Upstream), partial=True),
         "Groups of servers to proxy to, each written `[upstream.NAME]`.", default=(), nginx="upstream",
+    )  # fmt: skip
+    cache: tuple[tuple[str, Cache], ...] = key(
+        Pairs("a table of caches", MAP_NAME, Table(Cache), partial=True),
+        "Places for stored responses, each written `[cache.NAME]`.", default=(), nginx="proxy_cache_path",
     )  # fmt: skip
     map: tuple[tuple[str, MapTable], ...] = key(
         Pairs("a table of maps", MAP_NAME, Table(MapTable), partial=True),
@@ -88,6 +95,7 @@ class Config:
     maps: tuple[tuple[str, MapTable], ...] = ()
     """Variables by name, each after those that it looks at."""
     upstreams: tuple[Upstream, ...] = ()
+    caches: tuple[Cache, ...] = ()
     log_formats: tuple[tuple[str, str], ...] = ()
     tests: tuple[Test, ...] = ()
 

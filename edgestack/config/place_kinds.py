@@ -21,7 +21,10 @@ from edgestack.errors import ConfigError
 if TYPE_CHECKING:
     from edgestack.config.reading import Spot
 
-__all__ = ["ADDRESS", "APPLICATION", "FILE", "FILES", "FOLDER", "NEW_FILE", "PASSWORDS", "LogTarget", "find_module"]
+__all__ = [
+    "ADDRESS", "APPLICATION", "FILE", "FILES", "FOLDER", "NEW_FILE", "NEW_FOLDER", "PASSWORDS", "LogTarget",
+    "find_module",
+]  # fmt: skip
 
 
 class FolderPath(Kind):
@@ -93,6 +96,22 @@ class NewFile(Kind):
         if not path.parent.is_dir():
             folder = os.path.dirname(value) or "."
             raise NotHere(f"the folder {folder} does not exist", hint=closest(path.parent, folder, folders=True))
+        return path
+
+
+class NewFolder(Kind):
+    """A folder that is there, or will be made in one that is."""
+
+    words = "a folder"
+
+    def read(self, value: Any, spot: Spot) -> Path:
+        """Its path."""
+        path = resolved(value, spot)
+        if path.exists() and not path.is_dir():
+            raise NotHere(f"{value} is a file, not a folder")
+        if not path.exists() and not path.parent.is_dir():
+            parent = os.path.dirname(value.rstrip("/")) or "."
+            raise NotHere(f"the folder {parent} does not exist", hint=closest(path.parent, parent, folders=True))
         return path
 
 
@@ -207,6 +226,7 @@ FOLDER = FolderPath()
 FILE = FilePath()
 FILES = FilePaths(FILE)
 NEW_FILE = NewFile()
+NEW_FOLDER = NewFolder()
 PASSWORDS = Passwords()
 ADDRESS = Address()
 APPLICATION = Application()

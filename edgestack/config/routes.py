@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgestack.config.caching import VALID_ALONE, RouteCache
 from edgestack.config.field_kinds import FIELD_TEXT
 from edgestack.config.http_kinds import (
     FIELD_CONDITION,
@@ -24,7 +25,7 @@ from edgestack.config.http_kinds import (
     Template,
 )  # fmt: skip
 from edgestack.config.keys import key, section
-from edgestack.config.kinds import SWITCH, TEXT, Choice
+from edgestack.config.kinds import DURATION, SWITCH, TEXT, Choice
 from edgestack.config.matching import Condition, Match
 from edgestack.config.nested_kinds import As, Either, OneOrMany, Pairs, Table
 from edgestack.config.place_kinds import APPLICATION, FOLDER
@@ -163,7 +164,7 @@ def _respond(said: Any) -> Respond:
 
 @section(
     "a route", scoped=True,
-    first=("match", *CONTENT, "try", "rewrite", "strip", "internal", "preset", "cache_control", "headers"),
+    first=("match", *CONTENT, "cache", "try", "rewrite", "strip", "internal", "preset", "cache_control", "headers"),
 )  # fmt: skip
 class Route(Rules):
     """What answers a part of the site."""
@@ -208,6 +209,12 @@ class Route(Rules):
     rewrite: tuple[Rewrite, ...] = key(
         OneOrMany(Table(Rewrite)), "Other paths for some; in order.", default=(), shown="none",
         example='{ from = "^/old/(.*)$", to = "/new/$1" }', nginx="rewrite",
+    )  # fmt: skip
+    cache: RouteCache | None = key(
+        Either(As(DURATION, lambda seconds: RouteCache(valid=((VALID_ALONE, seconds),))), Table(RouteCache)),
+        "Answers of an application or a proxied server are kept and given again; a duration alone is how long those "
+        "of 200, 301 and 302 are fresh that do not say so themselves.",
+        default=None, shown="none", example='"1s"', nginx="proxy_cache, proxy_cache_valid",
     )  # fmt: skip
     strip: bool = key(
         SWITCH, "Whether the content sees the path without the matched prefix; `false` is nginx's `root`.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgestack.config.coding import Compress
 from edgestack.config.field_kinds import CACHE_CONTROL, FIELD_TEXT
 from edgestack.config.host_kinds import NETWORK
 from edgestack.config.http_kinds import (
@@ -225,6 +226,19 @@ class Rules:
     timeouts: RouteTimeouts = key(
         Table(RouteTimeouts), "Where they are not the server's.", default=RouteTimeouts(), shown="the server's",
         example='{ send_gap = "5m" }',
+    )  # fmt: skip
+    compress: Compress = key(
+        Either(
+            As(Choice("on", "off"), lambda word: Compress(off=word == "off")), Table(Compress),
+            words='"on", "off", or a table',
+        ),
+        "Whether text is sent compressed to clients that take it, and how.", default=Compress(), shown='"on"',
+        example='"off"', nginx="gzip",
+    )  # fmt: skip
+    inflate: bool = key(
+        SWITCH,
+        "Whether bodies of requests that come compressed (gzip, br, zstd) are passed on as they were before; beyond "
+        "the largest body, or a hundred times their size, 413.", default=False, example="true", nginx="gunzip",
     )  # fmt: skip
     log: str = key(
         TEXT, "The form of its lines in the access log: `combined`, `json`, one of `[log_formats]`, or `off`.",

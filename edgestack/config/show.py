@@ -43,7 +43,7 @@ def settings(loaded: Loaded) -> list[Setting]:
         kind: Any = section_of(File).keys[name].key.kind
         found += _complete(kind.cls, values.get(name, {}), mark.child(name), name)
     for name, value in values.items():
-        if name == "upstream":
+        if name in ("upstream", "cache"):
             for group, table in value.items():
                 found += _group(table, mark.child(name).child(group), f"{name}.{key_text(group)}")
         elif name not in ("server", "tls"):
@@ -52,7 +52,7 @@ def settings(loaded: Loaded) -> list[Setting]:
 
 
 def _group(value: dict[str, Any], mark: Mark, path: str) -> Iterator[Setting]:
-    """A line for each key of an upstream."""
+    """A line for each key of an upstream, or a cache."""
     for name, one in value.items():
         yield Setting(f"{path}.{key_text(name)}", toml_text(one), str(mark.child(name).origin))
 

@@ -37,8 +37,6 @@ TOLD = {
     "events": "no block is needed: how connections are awaited is not configured",
     "upstream": 'a group is `[upstream.NAME]` at the top of the file, and a route leads to it: `proxy = "http://NAME"`',
     "proxy_http_version": "upstreams are always spoken to in HTTP/1.1",
-    "proxy_cache": "not in this version: no answer is kept",
-    "proxy_cache_path": "not in this version: no answer is kept",
     "resolver": "names are looked up by the system; `resolve` of [upstream.NAME] says how often",
     **dict.fromkeys(("least_conn", "ip_hash", "random", "least_time", "round_robin"), "this is a word of `balance`"),
     "zone": "not needed: there is one process, and its upstreams know all of it",
@@ -110,7 +108,7 @@ def _directives(root: type) -> dict[str, str]:
 
 
 ARRAYS = ("listen", "site", "route", "test")
-NAMED = ("map", "upstream")
+NAMED = ("map", "upstream", "cache")
 """Tables of tables whose names are the user's."""
 
 

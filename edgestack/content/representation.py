@@ -21,11 +21,12 @@ from edgestack.content.files import EXHAUSTED, FORBIDDEN, GONE, Place, Signature
 from edgestack.errors import ClientError, EdgeError, Refused
 from edgestack.http.bodies import FileSegment, OpenFile
 from edgestack.http.conditional import validators
+from edgestack.http.content_coding import coded_fields
 from edgestack.http.dates import http_date
 from edgestack.http.media_types import UNKNOWN
 from edgestack.http.messages import FieldPairs, Response
 
-__all__ = ["KEPT", "SMALL", "Changed", "Representation", "content", "digest", "open_regular", "read"]
+__all__ = ["KEPT", "SMALL", "Changed", "Form", "Representation", "content", "digest", "open_regular", "read"]
 
 SMALL = 32 * 1024
 """Bytes up to which a copy into the socket is cheaper than sendfile; measured on loopback: 16 KiB 3.2 µs against 4.1,
@@ -50,8 +51,8 @@ class Representation:
 
     __slots__ = (
         "__weakref__", "bare", "codings", "content_type", "ctime", "data", "dev", "etag", "fields", "file", "filename",
-        "future", "ino", "modified", "mtime", "neighbours", "not_modified", "offered", "ready", "real", "size", "until",
-        "weight", "whole",
+        "forms", "future", "ino", "made", "modified", "mtime", "neighbours", "not_modified", "offered", "ready", "real",
+        "size", "until", "weight", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +102,10 @@ class Representation:
         self.codings: dict[str, Representation] = {}
         self.offered: tuple[str, ...] = ()
         self.neighbours: dict[str, Signature] = {}
+        self.made: dict[str, Form | None] = {}
+        """In codings that were made here; None where that gains nothing."""
+        self.forms: dict[str, Response] = {}
+        """What a request without conditions gets, by its Accept-Encoding, where that is known and asks for no look."""
         self.weight = len(data or b"") + OVERHEAD
         self.until = 0.0
         """When links and neighbours are to be looked at again, on the serving clock."""
@@ -115,13 +120,21 @@ class Representation:
         """The state of the file that this was made from."""
         return (self.dev, self.ino, self.size, self.mtime, self.ctime)
 
-    def join(self, codings: dict[str, Representation]) -> None:
-        """Take in the same file in other codings, the server's favourite first; while this is made only."""
-        self.codings, self.offered = codings, tuple(codings)
+    def join(self, codings: dict[str, Representation], offered: tuple[str, ...]) -> None:
+        """Take in the same file in other codings; while this is made only.
+
+        :param offered: these, and those that can be made, the server's favourite first.
+        """
+        self.codings, self.offered = codings, offered
         self.neighbours = {coding: coded.signature for coding, coded in codings.items()}
         self.weight += sum(coded.weight for coded in codings.values())
-        if codings:
+        if offered:
             self.ready = None
+
+    def take(self, coding: str, form: Form | None) -> None:
+        """Take in a form that was made here; None where that gains nothing."""
+        self.made[coding] = form
+        self.weight += form.weight if form is not None else 0
 
     def _whole(self) -> Response | None:
         if self.file is not None:
@@ -133,6 +146,23 @@ class Representation:
     def opened(self) -> OpenFile:
         """The file, as it was. Raises as `open_regular` does."""
         return self.file or open_regular(self.real, self.signature)
+
+
+class Form:
+    """The same file in a coding that was made here (`coded.py`), and what follows from it."""
+
+    __slots__ = ("bare", "etag", "modified", "not_modified", "weight", "whole")
+
+    def __init__(self, known: Representation, coding: str, data: bytes) -> None:
+        fields = coded_fields(known.fields, coding)
+        self.etag = next(value for name, value in fields if name == "ETag")
+        self.modified = known.modified
+        self.whole = Response(200, fields, data, len(data))
+        self.bare = Response(200, fields, b"", len(data))
+        self.not_modified = Response(
+            304, tuple((name, self.etag if name == "ETag" else value) for name, value in known.not_modified.fields)
+        )
+        self.weight = len(data)
 
 
 _held: WeakSet[Representation] = WeakSet()

@@ -110,7 +110,7 @@ class ResponseWriter:
         else:
             return self.iterate((data,))
         exchange, outlet = self.exchange, self.outlet
-        for change in exchange.chain.filters:
+        for change in exchange.chain.on_threads:
             response = change(exchange, response)
         self.begun = True
         outlet.whole(response, data)
@@ -193,7 +193,7 @@ class ResponseWriter:
 
     def _send_head(self, response: Response) -> None:
         exchange = self.exchange
-        for change in exchange.chain.filters:
+        for change in exchange.chain.on_threads:
             response = change(exchange, response)
         self.outlet.head(response)
         self.begun = True

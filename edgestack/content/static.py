@@ -27,18 +27,20 @@ from urllib.parse import quote
 
 import trio
 
+from edgestack.codecs import Coder
 from edgestack.content import listing
-from edgestack.content.files import Folder, Place, PrivateFiles, Signature, signature
-from edgestack.content.representation import SMALL, Changed, Representation, content, digest, read
+from edgestack.content.coded import Uncoded, choose, codable, make, merged
+from edgestack.content.files import Folder, Place, PrivateFiles, Signature
+from edgestack.content.parts import in_part
+from edgestack.content.representation import Changed, Form, Representation, content, digest
 from edgestack.errors import ClientError, Refused
-from edgestack.http.bodies import FileSegment, Piece
-from edgestack.http.conditional import CONDITIONAL, evaluate, range_applies, undated
+from edgestack.http.bodies import FileSegment
+from edgestack.http.conditional import CONDITIONAL, evaluate, undated
 from edgestack.http.media_types import media_type
 from edgestack.http.messages import Exchange, FieldPairs, Request, Response
-from edgestack.http.negotiation import choose_coding
-from edgestack.http.ranges import partial_content, read_ranges, unsatisfied
 from edgestack.http.remembered import Remembered
 from edgestack.wire.held_clock import on_thread
+from edgestack.wire.shared_work import SharedWork
 
 if TYPE_CHECKING:
     from edgestack.config import model
@@ -125,12 +127,14 @@ class Static:
         dev: bool = False,
         private: PrivateFiles | None = None,
         types: Mapping[str, str] | None = None,
+        coder: Coder | None = None,
     ) -> None:
         """
         :param prefix: where it is mounted; stripped from the path, as nginx's `alias` does.
         :param dev: development: nothing is to be stored by anybody.
         :param private: what the server itself opens and therefore never serves.
         :param types: extensions (lower case, without a dot) of the user's own, before the table's.
+        :param coder: makes files in the codings that clients take; None where only neighbours do.
         """
         self.folder = Folder(
             section.root, section.index, section.listing, section.follow_symlinks, private or PrivateFiles()
@@ -140,6 +144,8 @@ class Static:
         self._shared: FieldPairs = (("Cache-Control", cache_control),) if cache_control else ()
         self._dev = dev
         self._types = types
+        self._coder = coder
+        self._coding: SharedWork[bytes] = SharedWork()
         self._files: Table[Representation] = Table(MEMORY // 2)
         self._absent: Table[Absent] = Table(ABSENCES // 2)
         self._digests: dict[Signature, str] = {}
@@ -181,7 +187,7 @@ class Static:
                     return None
         return self._remembered(exchange) or self._try_afresh(exchange)
 
-    def _remembered(self, exchange: Exchange) -> Response | None:
+    def _remembered(self, exchange: Exchange) -> Response | Awaitable[Response] | None:
         """The hot path: a known file, unchanged by its stat. None asks for a new look."""
         request = exchange.request
         path = request.path
@@ -197,10 +203,14 @@ class Static:
             return None
         if known.ready is not None and not request.conditional:
             return known.ready
+        if not request.conditional and (form := known.forms.get(request.fields.get("accept-encoding", ""))) is not None:
+            return form
         try:
             return self._answer(known, request)
         except Changed:
             return None
+        except Uncoded as missing:
+            return self._coded(exchange, missing)
 
     def _try_afresh(self, exchange: Exchange) -> Response | Awaitable[Response] | None:
         place = self.plan(exchange)
@@ -228,6 +238,8 @@ class Static:
                 return self._answer(self._entry(request.path.normal, place, exchange.started), request)
             except Undigested as missing:
                 return self._digested(exchange, missing.place)
+            except Uncoded as missing:
+                return self._coded(exchange, missing)
             except Changed:
                 place = self.plan(exchange)
         raise Refused("This file is changing at the moment.", 503, retry_after=1)
@@ -281,10 +293,11 @@ class Static:
     def _represent(self, place: Place, neighbours: dict[str, Place]) -> Representation:
         """Read what is small, and make everything that follows from the file alone."""
         media = media_type(os.fsdecode(place.filename), self._types)
-        shared = (*self._shared, ("Vary", "Accept-Encoding")) if neighbours else self._shared
+        offered = merged(tuple(neighbours), codable(self._coder, media, place.signature[2], self._shared))
+        shared = (*self._shared, ("Vary", "Accept-Encoding")) if offered else self._shared
         made = partial(self._one, media=media, shared=shared, now=time.time_ns())
         identity = made(place, "")
-        identity.join({coding: made(beside, coding) for coding, beside in neighbours.items()})
+        identity.join({coding: made(beside, coding) for coding, beside in neighbours.items()}, offered)
         return identity
 
     def _one(self, place: Place, coding: str, media: str, shared: FieldPairs, now: int) -> Representation:
@@ -314,64 +327,44 @@ class Static:
     def _answer(self, known: Representation, request: Request) -> Response:
         """What one request gets of a file: 200, 206, 304; 412 and 416 are raised (RFC 9110 §13.2.2)."""
         fields = request.fields
+        chosen: Representation | Form = known
         if known.offered:
-            coding = choose_coding(fields.get("accept-encoding", ""), known.offered)
-            if coding is not None:
-                known = unchanged(known.codings[coding])
+            chosen = choose(known, request, self._coder, self._take)
         if not CONDITIONAL.isdisjoint(fields):
-            status = evaluate(request.method, fields, known.etag, known.modified)
+            status = evaluate(request.method, fields, chosen.etag, chosen.modified)
             if status == 304:
-                return known.not_modified
+                return chosen.not_modified
             if status == 412:
                 raise ClientError("This file is not the one that you named.", 412)
             if "range" in fields and request.method == "GET":  # for no other method is it defined (RFC 9110 §14.2)
-                response = in_part(known, fields)
+                response = in_part(chosen, fields) if isinstance(chosen, Representation) else None
                 if response is not None:
                     return response
         if request.method == "HEAD":
-            return known.bare
-        if known.whole is not None:
-            return known.whole
-        return Response(200, known.fields, FileSegment(known.opened(), 0, known.size, known.data), known.size)
+            return chosen.bare
+        if isinstance(chosen, Form):
+            return chosen.whole
+        if chosen.whole is not None:
+            return chosen.whole
+        return Response(200, chosen.fields, FileSegment(chosen.opened(), 0, chosen.size, chosen.data), chosen.size)
 
+    def _take(self, known: Representation, coding: str, form: Form | None, normal: str) -> None:
+        """Keep a form beside its file, and count it with that."""
+        remembered = self._files[normal] is known
+        if remembered:
+            self._files.forget(normal)
+        known.take(coding, form)
+        if remembered:
+            self._files.keep(normal, known)
 
-def unchanged(coded: Representation) -> Representation:
-    """`coded`, after a stat has shown that this neighbour too is what it was.
-
-    :raises Changed: it is not.
-    """
-    try:
-        now = os.stat(coded.filename)
-    except OSError:
-        raise Changed from None
-    if signature(now) != coded.signature:
-        raise Changed
-    return coded
-
-
-def in_part(known: Representation, fields: Mapping[str, str]) -> Response | None:
-    """The parts that Range asks for (206); None where the whole is to be sent.
-
-    :raises ClientError: 416.
-    """
-    if not range_applies(fields, known.etag, known.modified, int(time.time())):
-        return None
-    ranges = read_ranges(fields["range"], known.size)
-    if ranges is None:
-        return None
-    if not ranges:
-        raise ClientError("", 416, fields=(("Content-Range", unsatisfied(known.size)),))
-    return partial_content(known.fields, known.content_type, known.size, ranges, pieces(known, ranges))
-
-
-def pieces(known: Representation, ranges: list[tuple[int, int]]) -> list[Piece]:
-    """The bytes of each range: from memory, read at once where they are few, else to be sent from the file."""
-    if known.data is not None:
-        return [known.data[first : last + 1] for first, last in ranges]
-    if len(ranges) == 1:
-        first, last = ranges[0]
-        return [FileSegment(known.opened(), first, last - first + 1)]
-    file = known.opened()
-    if sum(last - first + 1 for first, last in ranges) <= SMALL:
-        return [read(file.fd, first, last - first + 1) for first, last in ranges]
-    return [FileSegment(file, first, last - first + 1) for first, last in ranges]
+    async def _coded(self, exchange: Exchange, missing: Uncoded) -> Response:
+        """The answer, after a form was made on a thread; those who want the same one wait for it."""
+        known, coding, request = missing.known, missing.codec.coding, exchange.request
+        try:
+            data = await self._coding.result((known.real, known.signature, coding), partial(make, known, missing.codec))
+        except Changed:
+            answer = self._afresh(exchange, self.plan(exchange))
+            return answer if isinstance(answer, Response) else await answer
+        if coding not in known.made:
+            self._take(known, coding, Form(known, coding, data) if data else None, request.path.normal)
+        return self._answer(known, request)

@@ -176,7 +176,7 @@ class WsgiCall(AppCall):
         elif exchange.journey is not None and exchange.journey.error is not None:
             shown = exchange.journey.error  # this was its page
         response = chain.errors(exchange, shown)
-        for change in chain.filters:
+        for change in chain.on_threads:
             response = change(exchange, response)
         outlet.head(response)
         outlet.finish()

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from edgestack.http.messages import Response
 
-__all__ = ["Body", "FileSegment", "OpenFile", "Outlet", "Piece", "Relay", "RequestBody", "Tunnel"]
+__all__ = ["Body", "FileSegment", "OpenFile", "Outlet", "Piece", "Relay", "RequestBody", "Transform", "Tunnel"]
 
 
 class OpenFile:
@@ -88,6 +88,22 @@ class Tunnel(Protocol):
 
     def close(self) -> None:
         """Give it up. On the loop."""
+
+
+class Transform(Protocol):
+    """What happens to the pieces of one body on their way; whoever moves them puts each through it. On any thread.
+
+    Nothing is withheld: what `feed` gives for a piece is enough to make that piece again (criterion D6).
+    """
+
+    plain: Response
+    """The answer that it was put upon: with the fields and the length of the pieces as they come."""
+
+    def feed(self, piece: bytes) -> bytes:
+        """What leaves for a piece."""
+
+    def finish(self, piece: bytes = b"") -> bytes:
+        """What leaves for the last piece, and the end. Not called where the body is broken off."""
 
 
 Piece: TypeAlias = "bytes | FileSegment"

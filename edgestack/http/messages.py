@@ -24,13 +24,13 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Generator, Iterable
+from collections.abc import Awaitable, Callable, Collection, Generator, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from edgestack.errors import Disconnected, EdgeError
 
 if TYPE_CHECKING:
-    from edgestack.http.bodies import Body, Outlet, RequestBody
+    from edgestack.http.bodies import Body, Outlet, RequestBody, Transform
     from edgestack.http.target import Path
 
 __all__ = [
@@ -142,15 +142,26 @@ class Response:
     :param length: bytes of body that Content-Length announces; None when unknown. May be given without a body,
         for the answer to a HEAD.
     :param reason: the reason phrase; "" for the usual one.
+    :param transform: what the pieces of a body that is not at hand go through on their way; `length` is then None.
     """
 
-    __slots__ = ("at_once", "body", "changed", "encoded", "fields", "length", "reason", "status")
+    __slots__ = (
+        "at_once", "body", "changed", "encoded", "fields", "lasting", "length", "reason", "status", "transform",
+    )  # fmt: skip
 
     changed: tuple[object, Response | None]
     """What a link made of this answer; unset until `change_once` keeps it here."""
+    lasting: Hashable
+    """Names the very bytes of the body, for whoever keeps what follows from them; unset where they are given once."""
 
     def __init__(
-        self, status: int, fields: FieldPairs = (), body: Body = b"", length: int | None = None, reason: str = ""
+        self,
+        status: int,
+        fields: FieldPairs = (),
+        body: Body = b"",
+        length: int | None = None,
+        reason: str = "",
+        transform: Transform | None = None,
     ) -> None:
         self.status = status
         self.fields = fields
@@ -158,22 +169,27 @@ class Response:
         size = len(body) if type(body) is bytes else -1
         self.length = size if length is None and size >= 0 else length
         self.reason = reason
+        self.transform = transform
         self.at_once = 0 <= size <= AT_ONCE and size == self.length and (status == 200 or size == 0)
         """Whether it can leave as it is, in one send: a body at hand, as long as announced."""
         self.encoded = b""
         """The head as bytes, kept by the wire after it was first written; derived from the rest."""
 
     def with_(self, **changes: Any) -> Response:
-        """A copy with some of `status`, `fields`, `body`, `length` and `reason` replaced."""
+        """A copy with some of `status`, `fields`, `body`, `length`, `reason` and `transform` replaced."""
         values: dict[str, Any] = {
             "status": self.status,
             "fields": self.fields,
             "body": self.body,
             "length": self.length,
             "reason": self.reason,
+            "transform": self.transform,
         }
         values.update(changes)
-        return Response(**values)
+        made = Response(**values)
+        if hasattr(self, "lasting") and made.body is self.body:
+            made.lasting = self.lasting
+        return made
 
     def field(self, name: str) -> str | None:
         """The first value of the field `name` (any case), or None."""
@@ -263,10 +279,13 @@ class Exchange:
     """
 
     __slots__ = (
-        "attempts", "bytes_out", "chain", "ends", "facts", "flow", "head", "journey", "noted", "request", "serial",
+        "attempts", "bytes_out", "cached", "chain", "ends", "facts", "flow", "head", "journey", "noted", "request", "serial",
         "started", "status", "ticket",
     )  # fmt: skip
 
+    cached: tuple[str, str]
+    """What a cache did for it: a word for the log, and the Cache-Status that the answer still lacks, or "" (RFC 9211);
+    unset where no cache was asked."""
     flow: Flow
     """How the answer is to be sent; unset where no route says so: what is not asked for costs nothing."""
     head: bytes

@@ -282,6 +282,10 @@ VARIABLES: dict[str, Variable] = {
     "ssl_client_v_end": Variable("request", _certified("notAfter"), "until when it is valid"),
     "proxy_host": Variable("request", proxied(lambda x: x.host), "host and port of the target that is proxied to"),
     "proxy_port": Variable("request", proxied(lambda x: str(x.port)), "its port"),
+    "upstream_cache_status": Variable(
+        "upstream", lambda x: x.cached[0] if hasattr(x, "cached") else None,
+        "what the cache did: `HIT`, `MISS`, `EXPIRED`, `REVALIDATED`, `UPDATING`, `STALE`, `BYPASS`",
+    ),
     "upstream_addr": Variable("upstream", listed(lambda x: str(x.address)), "the servers that were asked, in order"),
     "upstream_status": Variable("upstream", listed(lambda x: str(x.status or "-")), "the status of each"),
     "upstream_connect_time": Variable("upstream", seconds("connect_time"), "seconds until connected to each"),

@@ -13,6 +13,9 @@ Each factory takes its section of the configuration, and gives None where that s
     auth_request.py      auth_request(path, handle, threads)              -> Wrap     401, 403, 500
     bandwidth.py         bandwidth(limits)                                -> Wrap     the answer leaves at a rate
     cache_rules.py       cache_rules(rules)                               -> Filter   Cache-Control
+    inflating.py         inflating(wanted)                                -> Check    400, 413, 415; coded bodies (D7)
+    compression.py       Undoing()                                        -> Check    entity-tags without suffixes (D3)
+    compression.py       Compression(coder, forms)                        -> Filter   answers in a coding (D1 to D6)
     header_rules.py      header_rules(rules, scope)                       -> Filter   set, add, remove
     header_rules.py      strict_transport(value)                          -> Filter   HSTS, over TLS only
     access_log.py        AccessLog.end, AccessLog.ending(name, formats, scope) -> End one line per finished exchange

@@ -14,21 +14,18 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import click
 
-from edgestack.config.load import FILE_NAME
 from edgestack.errors import ConfigError
 from edgestack.process.commands import BAD_INPUT
-from edgestack.process.control import ENDING, Message, ask, sockets_here
+from edgestack.process.control import ENDING, sockets_here
 from edgestack.process.markers import living
 from edgestack.process.serve_options import FILE, HELP
+from edgestack.process.servers import asked, of_file
 
 __all__ = ["reload"]
 
-LOOK = 2.0
-"""Seconds to wait for a server to say who it is."""
 RELOAD = 120.0
 """Seconds to wait for a reload: it may have to import an application."""
 
@@ -50,8 +47,8 @@ def reload(file: Path | None, pid: Path | None, control: Path | None) -> int:
         if path is None:
             return 0
     else:
-        path = control or _of_file(file)
-    answer = _asked(path)
+        path = control or of_file(file)
+    answer = asked(path, {"verb": "reload"}, RELOAD)
     for warning in answer.get("warnings", ()):
         click.echo(warning, err=True)
     if answer.get("ok") is not True:
@@ -61,16 +58,6 @@ def reload(file: Path | None, pid: Path | None, control: Path | None) -> int:
         return BAD_INPUT
     click.echo("reloaded")
     return 0
-
-
-def _asked(path: Path) -> Message:
-    try:
-        return ask(path, {"verb": "reload"}, RELOAD)
-    except TimeoutError:
-        raise ConfigError(f"the server behind {path} does not answer", hint="its error log may know why") from None
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(f"nobody answers at {path}: {said}", hint="is the server running?") from None
 
 
 def _of_pid(file: Path) -> Path | None:
@@ -88,44 +75,3 @@ def _of_pid(file: Path) -> Path | None:
         raise ConfigError(f"process {number} cannot be told to reload: {error.strerror}") from None
     click.echo(f"told process {number} to reload; its error log has the outcome")
     return None
-
-
-def _of_file(file: Path | None) -> Path:
-    """The control socket of the server that uses a file; where none is named and none is used here, of the only one."""
-    servers = _servers()
-    wanted = file or Path(FILE_NAME)
-    if file is not None and not file.exists():
-        raise ConfigError(f"the file {file} does not exist")
-    found = [path for path, status in servers if status["file"] is not None and _same(Path(status["file"]), wanted)]
-    if file is None and not found:
-        found = [path for path, _ in servers]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        what = f" that uses {file}" if file is not None else ""
-        hint = "if it is another user's: --control PATH, or --pid FILE"
-        raise ConfigError(f"no server of yours is running{what}", hint=hint)
-    names = [f"process {status['pid']} ({status['file'] or 'no file'})" for path, status in servers if path in found]
-    raise ConfigError(
-        f"there are {len(found)} servers: {', '.join(names)}", hint="name one with -c, --pid or --control"
-    )
-
-
-def _servers() -> list[tuple[Path, dict[str, Any]]]:
-    """The servers of this user that answer, and what they say of themselves."""
-    servers = []
-    for path in sockets_here(os.environ):
-        try:
-            status = ask(path, {"verb": "status"}, LOOK)
-        except (OSError, ValueError):
-            continue  # left over from a server that was killed, or busy with its end
-        if status.get("ok") is True:
-            servers.append((path, status))
-    return servers
-
-
-def _same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return one.absolute() == other.absolute()

@@ -34,6 +34,7 @@ from edgestack.config.model import Config
 from edgestack.content.files import hidden_names
 from edgestack.errors import ConfigError
 from edgestack.process.banner import Scene, banner, friendly, wants_colour
+from edgestack.process.cache_orders import cache_order
 from edgestack.process.checks import check
 from edgestack.process.control import Message
 from edgestack.process.control_server import Control
@@ -106,7 +107,7 @@ class _Process:
             raise
         self.reloader = Reloader(self.stack, generation, self.error_log, self._reloaded)
         at_exit.callback(self._close_generation)
-        self.control = Control({"reload": self._reload, "status": self._status})
+        self.control = Control({"reload": self._reload, "status": self._status, "cache": self._cache})
         self.ready_file: Marker | None = None
         self.started = time.time()
         gc.collect()
@@ -177,6 +178,9 @@ class _Process:
 
     async def _reload(self, request: Message) -> Message:
         return {"warnings": await self.reloader.reload()}
+
+    async def _cache(self, request: Message) -> Message:
+        return await cache_order(self.stack.caches, request)
 
     async def _status(self, request: Message) -> Message:
         return {

@@ -47,8 +47,8 @@ class Chain:
     """What answers one route."""
 
     __slots__ = (
-        "checks", "content", "ends", "errors", "filters", "handle", "holds", "internal", "links", "locations", "match",
-        "origin", "paged", "pages", "recover", "rewrite", "site", "wraps",
+        "checks", "content", "ends", "errors", "filters", "handle", "holds", "internal", "last", "links", "locations",
+        "match", "on_threads", "origin", "paged", "pages", "recover", "rewrite", "site", "unfiltered", "wraps",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,7 @@ class Chain:
         checks: Sequence[Check] = (),
         wraps: Sequence[Wrap] = (),
         filters: Sequence[Filter] = (),
+        last: Sequence[Filter] = (),
         ends: Sequence[End] = (),
         pages: Pages | None = None,
         recover: Recover | None = None,
@@ -74,6 +75,8 @@ class Chain:
         :param match: the paths that it answers; a text is a prefix.
         :param errors: makes the answer for an error raised on this road, on any thread.
         :param rewrite: comes before the checks; what it jumps from was not checked yet.
+        :param last: further filters for what application threads answer; what content answers on the loop has what
+            they do done already.
         :param pages: asked first, on the loop only: a jump to a page of the user's own, or None.
         :param recover: on application threads, for errors there: has the loop go on to such a page, and waits for its
             answer, filtered; None where there is none to be had.
@@ -88,6 +91,8 @@ class Chain:
         self.checks = tuple(checks)
         self.wraps = tuple(wraps)
         self.filters = tuple(filters)
+        self.last = tuple(last)
+        self.on_threads = (*self.filters, *self.last)
         self.ends = tuple(ends)
         self.pages = pages
         self.recover = recover
@@ -100,6 +105,8 @@ class Chain:
         """Where jumps from here lead; set when the chains of a site are put together."""
         self.paged: Chain | None = None
         """The same as a page for an error, once it was needed."""
+        self.unfiltered: Chain | None = None
+        """The same for a cache, which has what content gives, once it was needed."""
         self.handle = self.remaining(())
 
     def remaining(self, met: Collection[object]) -> Handler:
@@ -116,7 +123,7 @@ class Chain:
     def varied(self, **changes: Any) -> Chain:
         """A copy with some of the arguments of `Chain(…)` replaced."""
         names = (
-            "rewrite", "checks", "wraps", "filters", "ends", "pages", "recover", "holds", "internal", "links",
+            "rewrite", "checks", "wraps", "filters", "last", "ends", "pages", "recover", "holds", "internal", "links",
             "origin", "site",
         )  # fmt: skip
         values = {name: getattr(self, name) for name in names} | changes

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgestack.errors import Disconnected, EdgeError
-from edgestack.http.bodies import FileSegment, Piece
+from edgestack.http.bodies import FileSegment, Piece, Transform
 from edgestack.http.messages import AT_ONCE, AppCall, Exchange, Response
 from edgestack.wire.connection import GONE, WOULD_BLOCK, Connection
 from edgestack.wire.h1_answer import LAST_CHUNK, Framed, Tail, chunk, encode, frame
@@ -40,12 +40,13 @@ WHOLE = Framed(b"", chunked=False, keep=True, bare=False)
 class ThreadOutlet(ABC):
     """Frames an answer. See `http.bodies.Outlet` for the contract; all on the application's thread."""
 
-    __slots__ = ("_call", "_exchange", "_framed", "_gone", "_outbox", "_over", "_response")
+    __slots__ = ("_call", "_exchange", "_framed", "_gone", "_outbox", "_over", "_response", "_transform")
 
     def __init__(self, exchange: Exchange, call: AppCall) -> None:
         self._exchange = exchange
         self._call = call
         self._response: Response | None = None
+        self._transform: Transform | None = None
         self._framed: Framed | None = None
         self._outbox: Outbox | None = None
         self._gone = False
@@ -97,11 +98,14 @@ class ThreadOutlet(ABC):
     def head(self, response: Response) -> None:
         """Set status and fields; nothing leaves yet."""
         self._response = response
+        self._transform = response.transform
 
     def piece(self, data: bytes) -> None:
         """Send `data`, with the head before it if that is still here."""
         if not data:
             return
+        if self._transform is not None:
+            data = self._transform.feed(data)
         framed = self._framed
         if framed is None:
             self._write_first(self._begin(data))
@@ -117,7 +121,7 @@ class ThreadOutlet(ABC):
         """Send a run of a file by the road that static files take."""
         head = self._begin(b"") if self._framed is None else b""
         assert self._framed is not None
-        if not (self._framed.bare or self._framed.chunked):
+        if not (self._framed.bare or self._framed.chunked or self._transform is not None):
             self._write_file(head, segment)
             return
         if head:
@@ -125,7 +129,7 @@ class ThreadOutlet(ABC):
         self._copy(segment)
 
     def _copy(self, segment: FileSegment) -> None:
-        """A file where no plain run of bytes may leave: nothing of it for HEAD, chunks without a length."""
+        """A file where no plain run of bytes may leave: none of it for HEAD, chunks without a length, a transform."""
         assert self._framed is not None
         done = 0
         while not self._framed.bare and (data := bytes(segment.read(done, READ_BACK))):
@@ -134,6 +138,10 @@ class ThreadOutlet(ABC):
 
     def whole(self, response: Response, data: bytes) -> None:
         """A complete answer."""
+        if response.transform is not None:
+            data = response.transform.finish(data)
+            self.whole(response.with_(length=len(data), transform=None), data)
+            return
         self.head(response)
         try:
             self.piece(data)
@@ -169,6 +177,9 @@ class ThreadOutlet(ABC):
     def finish(self) -> None:
         """The answer is whole: send what is held back, then let go of the connection."""
         try:
+            if self._transform is not None:
+                transform, self._transform = self._transform, None
+                self.piece(transform.finish())
             if self._framed is None:
                 self._finish_unbegun()
             elif self._framed.chunked:

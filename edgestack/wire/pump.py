@@ -1,6 +1,6 @@
 """Moves a Relay to its client on the lot, by callbacks: no task, whatever the client's pace.
 
-    link readable -> read (up to 256 KiB) -> decode -> (chunk) -> outbox -> Sender: send what goes at once
+    link readable -> read (up to 256 KiB) -> decode -> (transform, chunk) -> outbox -> Sender: send at once
     client full   -> buffering: read on, into 64 KiB of memory and then a spool file, until the spools are full
                      else:      the link is watched no longer until the client has taken what is owed
 
@@ -17,6 +17,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgestack.errors import UpstreamError
+from edgestack.http.bodies import Transform
 from edgestack.http.messages import Exchange, Response
 from edgestack.wire.connection import CLOSING, GONE, READABLE, RECEIVE, WRITABLE, Connection
 from edgestack.wire.h1_answer import LAST_CHUNK, Tail, chunk, frame
@@ -38,10 +39,12 @@ _tail = Tail()
 class Pump(Sender):
     """Holds a connection and a link until the answer is out."""
 
-    __slots__ = ("_chunked", "_held", "_left", "_link", "_most", "_relay")
+    __slots__ = ("_chunked", "_held", "_largest", "_least", "_left", "_link", "_most", "_relay", "_transform", "_turn")
 
     TURN: ClassVar[int] = 1024 * 1024
     """Bytes read in one turn (design: engine, rule 11)."""
+    WORKED: ClassVar[int] = 16 * 1024
+    """The same where each byte costs work: a turn stays within half a millisecond."""
 
     def __init__(self, lot: Lot, connection: Connection, exchange: Exchange, response: Response, relay: Relay) -> None:
         """
@@ -55,11 +58,17 @@ class Pump(Sender):
         self._relay = relay
         self._link = relay.link
         self._chunked = framed.chunked
-        self._left = math.inf if response.length is None else response.length
+        self._transform = transform = response.transform
+        length = response.length if transform is None else transform.plain.length
+        self._left = math.inf if length is None else length
         """Bytes of what was announced that are still to come."""
         self._held = b""
         """What found no room in the outbox, behind everything that is there."""
-        self._most = RECEIVE
+        self._least, self._largest, self._turn = (
+            (RECEIVE, MOST, self.TURN) if transform is None else (self.WORKED, self.WORKED, self.WORKED)
+        )
+        """Bytes of a read at first, once they come fast, and of a turn."""
+        self._most = self._least
         exchange.status = response.status
         self._pass(relay.first, framed.head + _tail.of(exchange))
 
@@ -78,7 +87,7 @@ class Pump(Sender):
 
     def _pull(self) -> None:
         """Read what came, and pass it on; a few pieces a turn."""
-        relay, link, left = self._relay, self._link, self.TURN
+        relay, link, left = self._relay, self._link, self._turn
         try:
             while left > 0 and not relay.over:
                 most = self._most
@@ -90,15 +99,13 @@ class Pump(Sender):
                 left -= size
                 relay.received += size
                 link.deadline = self._lot.now + relay.gap
-                if not data:
-                    relay.body.eof()
-                self._pass(relay.body.feed(data) if data else b"")
+                self._pass(relay.feed(data))
                 if relay.body.complete:
                     self._whole()
                 elif not self._go_on() or (size < most and not link.tls):
                     return  # what a read does not fill leaves nothing behind
                 elif size >= most:
-                    self._most = MOST
+                    self._most = self._largest
         except UpstreamError as error:
             self._broken_off(error)
 
@@ -119,11 +126,23 @@ class Pump(Sender):
         if len(piece) > self._left:
             piece = piece[: int(self._left)]
         self._left -= len(piece)
+        if self._transform is not None:
+            piece = self._transformed(self._transform, piece)
         self._exchange.bytes_out += len(piece)
         data = chunk(piece) if piece and self._chunked else piece
-        if self._chunked and self._relay.body.complete:
+        if self._chunked and self._all_is_here():
             data += LAST_CHUNK
         self._offer(head + data if head else data)
+
+    def _all_is_here(self) -> bool:
+        """Whether the last byte was passed on, and it is not shorter than announced."""
+        return self._relay.body.complete and self._left in (0, math.inf)
+
+    def _transformed(self, transform: Transform, piece: bytes) -> bytes:
+        """What leaves for a piece; with the last one the end, unless the body is shorter than announced."""
+        if self._all_is_here():
+            return transform.finish(piece)
+        return transform.feed(piece) if piece else piece
 
     def _offer(self, data: bytes) -> None:
         if self._held:
@@ -137,7 +156,7 @@ class Pump(Sender):
             self.run()
         if not self._is_waiting():
             return not self._relay.over
-        self._most = RECEIVE
+        self._most = self._least
         if self._held or not self._relay.buffering:
             self._link.deadline = math.inf
             self._lot.watch(self._link, 0)

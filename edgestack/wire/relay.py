@@ -27,7 +27,7 @@ MOST = 256 * 1024
 class Relay:
     """See `http.bodies.Relay`."""
 
-    __slots__ = ("_ended", "body", "buffering", "first", "gap", "link", "received")
+    __slots__ = ("_copy", "_ended", "body", "buffering", "first", "gap", "link", "received")
 
     def __init__(
         self, link: AnyLink, body: Body, ended: Ended, *, first: bytes = b"", gap: float = 60.0, buffering: bool = True
@@ -49,11 +49,42 @@ class Relay:
         self.received = 0
         """Bytes read from the link, not counting what came with the head."""
         self._ended: Ended | None = ended
+        self._copy: Callable[[bytes], None] | None = None
 
     @property
     def over(self) -> bool:
         """Whether the link is no longer ours."""
         return self._ended is None
+
+    def copied(self, copy: Callable[[bytes], None], over: Callable[[bool], None]) -> None:
+        """Have somebody else get the body as well, as it passes. Before anybody moves it.
+
+        :param copy: gets each piece of it, decoded.
+        :param over: told once, when the link is let go: whether that was all of it.
+        """
+        ended, self._copy = self._ended, copy
+
+        def both(relay: Relay, error: EdgeError | None) -> None:
+            if ended is not None:
+                ended(relay, error)
+            over(error is None)
+
+        self._ended = both
+        if self.first:
+            copy(self.first)
+
+    def feed(self, data: bytes) -> bytes:
+        """What of the bytes that arrived is body, decoded; b"" stands for the end of the connection.
+
+        :raises UpstreamError: 502, the framing is malformed, or it ended too soon.
+        """
+        if not data:
+            self.body.eof()
+            return b""
+        piece = self.body.feed(data)
+        if self._copy is not None and piece:
+            self._copy(piece)
+        return piece
 
     def end(self, error: EdgeError | None = None) -> None:
         """The link is no longer needed. Only the first call counts."""
@@ -89,10 +120,7 @@ class Relay:
         with trio.move_on_after(self.gap):
             data = await self.link.receive(MOST)
             self.received += len(data)
-            if data:
-                return self.body.feed(data)
-            self.body.eof()
-            return b""
+            return self.feed(data)
         raise paused(self)
 
 

@@ -29,7 +29,10 @@ from edgestack.wire.pace import pace_of, send_gap
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
 
-__all__ = ["Sender", "begin", "begin_file", "begin_file_on_tls", "pieces_of", "unread"]
+__all__ = ["AT_HAND", "Sender", "begin", "begin_file", "begin_file_on_tls", "given", "pieces_of", "unread"]
+
+AT_HAND = (bytes, tuple, FileSegment)
+"""Bodies that need nobody to make them."""
 
 RECORD = 16 * 1024
 """Bytes of content in one TLS record, at most (RFC 8446 §5.1)."""
@@ -52,10 +55,13 @@ def unread(connection: Connection) -> bool:
 
 
 def begin(lot: Lot, connection: Connection, exchange: Exchange, response: Response) -> bool:
-    """Send any answer whose body is at hand. On the loop.
+    """Send any answer. On the loop; one whose body is not at hand is left to a task.
 
     :returns: True when all of it left and the connection is on the lot; False when somebody holds it, or it closes.
     """
+    if type(response.body) not in AT_HAND:
+        lot.wait(connection, exchange, given(response))
+        return False
     keep = lot.lasting and not unread(connection)
     framed = frame(exchange, response, keep)
     exchange.status = response.status
@@ -67,6 +73,11 @@ def begin(lot: Lot, connection: Connection, exchange: Exchange, response: Respon
         del pieces[0]
     exchange.bytes_out = response.length or 0 if not framed.bare else 0
     return Sender(lot, connection, exchange, Outbox(head, *pieces), framed.keep).run()
+
+
+async def given(response: Response) -> Response:
+    """An answer, for whoever awaits one."""
+    return response
 
 
 def begin_file(lot: Lot, connection: Connection, exchange: Exchange, response: Response, head: bytes) -> bool:

@@ -1,6 +1,6 @@
 """A body made on the loop, as it goes on the wire: chunks or plain bytes, and never more than was announced.
 
-    source -> piece -> (cut at the announced length) -> (chunk) -> send -> counted
+    source -> piece -> (cut at the announced length) -> (transform) -> (chunk) -> send -> counted
 
 Both drivers send streams through here. A source that ends too early breaks the connection, so that the client sees the
 truncation (RFC 9112 §8); whatever happens, the source is closed where it can be.
@@ -31,7 +31,15 @@ async def on_the_wire(
     """
     assert isinstance(response.body, AsyncIterable)
     pieces = response.body.__aiter__()
-    left = math.inf if response.length is None else response.length
+    transform = response.transform
+    announced = response.length if transform is None else transform.plain.length
+    left = math.inf if announced is None else announced
+
+    async def pass_on(data: bytes) -> None:
+        if data:
+            await send(chunk(data) if framed.chunked else data)
+            exchange.bytes_out += len(data)
+
     try:
         while left and not framed.bare:
             try:
@@ -44,15 +52,15 @@ async def on_the_wire(
             if len(piece) > left:
                 piece = piece[: int(left)]
             left -= len(piece)
-            if piece:
-                await send(chunk(piece) if framed.chunked else piece)
-                exchange.bytes_out += len(piece)
+            await pass_on(transform.feed(piece) if transform is not None and piece else piece)
     finally:
         close = getattr(pieces, "aclose", None)
         if close is not None:
             await close()
-    if framed.chunked:
-        await send(LAST_CHUNK)
-    elif left and not framed.bare and response.length is not None:
+    if left and not framed.bare and announced is not None:
         log.warning("%s: a stream ended %d bytes short: the connection is broken", exchange.request_id, left)
         raise Disconnected
+    if transform is not None and not framed.bare:
+        await pass_on(transform.finish())
+    if framed.chunked:
+        await send(LAST_CHUNK)

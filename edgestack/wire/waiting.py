@@ -14,19 +14,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgestack.errors import Disconnected, EdgeError
-from edgestack.http.bodies import FileSegment
 from edgestack.http.messages import Answer, AppCall, Errand, Exchange, Response
 from edgestack.wire.carrying import carry
 from edgestack.wire.connection import CLOSING, GONE, Connection
 from edgestack.wire.relay import Relay
+from edgestack.wire.sending import AT_HAND, given
 from edgestack.wire.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
 
 __all__ = ["Waiting", "see_off"]
-
-AT_HAND = (bytes, tuple, FileSegment)
 
 
 class Waiting:
@@ -124,7 +122,7 @@ def see_off(lot: Lot, connection: Connection, exchange: Exchange, answer: Answer
             if lot.reply(connection, exchange, answer):
                 lot.go_on(connection)
         elif not carry(lot, connection, exchange, answer):
-            lot.wait(connection, exchange, _given(answer))
+            lot.wait(connection, exchange, given(answer))
     elif isinstance(answer, AppCall):
         lot.call(connection, exchange, answer)
         lot.post(lot.hand_over)
@@ -132,7 +130,3 @@ def see_off(lot: Lot, connection: Connection, exchange: Exchange, answer: Answer
         Waiting(lot, connection, exchange, answer).begin()
     else:
         lot.wait(connection, exchange, answer)
-
-
-async def _given(response: Response) -> Response:
-    return response

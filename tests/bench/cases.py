@@ -13,7 +13,17 @@ from dataclasses import dataclass
 
 from load import Load
 from proxies import edgestack_proxy, edgestack_tunnel, nginx_proxy, nginx_tunnel
-from servers import Server, edgestack, granian, nginx, nginx_gunicorn, waitress
+from servers import (
+    Server,
+    edgestack,
+    edgestack_cache,
+    edgestack_proxy_cache,
+    granian,
+    nginx,
+    nginx_gunicorn,
+    nginx_proxy_cache,
+    waitress,
+)
 
 __all__ = [
     "CASES",
@@ -125,6 +135,7 @@ Case = CpuCase | TunnelCase | IdleCase | GilCase | CrowdCase | StartCase | Routi
 STATIC_1K = Load("/1k.html", "1k.html")
 STATIC_100K = Load("/100k.jpg", "100k.jpg", large=True, tries=10)
 STATIC_10M = Load("/10m.bin", "10m.bin", large=True, tries=2)
+STATIC_GZIP = Load("/60k.html", "60k.html", accept="gzip")
 HELLO = Load("/hello", "hello")
 
 
@@ -182,6 +193,27 @@ def websocket(connections: int, size: int) -> TunnelCase:
     return TunnelCase("websocket", title, connections, size, (ours, theirs), (ratio,))
 
 
+def cache_hit() -> CpuCase:
+    """What is stored, from both caches."""
+    ours, theirs = edgestack_proxy_cache(), nginx_proxy_cache()
+    ratio = Ratio("cache hit 1 KiB / nginx proxy_cache", ours, theirs, 1.25, 0.9)
+    return CpuCase("cache-1k", "cache hit 1 KiB", STATIC_1K, (ours, theirs), (ratio,))
+
+
+def cached_application(name: str, title: str, app: str, must: float, aim: float) -> CpuCase:
+    """An application's page, stored and not."""
+    kept, called = edgestack_cache(app), edgestack(app=app)
+    return CpuCase(name, title, HELLO, (kept, called), (Ratio(f"{title}, cached / uncached", kept, called, must, aim),))
+
+
+def coded() -> CpuCase:
+    """A page that is compressed: here its form is made once, there for each request."""
+    ours, theirs = edgestack(static=True, log=True), nginx(log=True, gzip=True)
+    title = "gzip of a 60 KB static text"
+    ratio = Ratio(f"{title} / nginx gzip on, level 1", ours, theirs, 0.15, 0.06)
+    return CpuCase("static-gzip", title, STATIC_GZIP, (ours, theirs), (ratio,))
+
+
 def idle(name: str, title: str, count: int, kibibytes: float, *, tls: bool) -> IdleCase:
     """Held connections; they outlive the measurement, so the idle limit is raised on both sides."""
     ours = edgestack("--keepalive", "300", static=True, tls=tls)
@@ -195,10 +227,14 @@ CASES: tuple[Case, ...] = (
     against_nginx("static-100k-tls", "static 100 KiB, TLS", STATIC_100K, tls=True, log=True, must=1.15, aim=1.0),
     against_nginx("static-10m", "static 10 MiB", STATIC_10M, tls=False, log=True, must=1.15, aim=1.0),
     against_nginx("static-10m-tls", "static 10 MiB, TLS", STATIC_10M, tls=True, log=True, must=1.15, aim=1.0),
+    coded(),
     hello(),
     proxied("proxy-1k", "proxied 1 KiB, log off", STATIC_1K, must=1.7, aim=1.3),
     proxied("proxy-10m", "proxied 10 MiB, log off", STATIC_10M, must=1.3, aim=1.0),
     websocket(32, 64),
+    cache_hit(),
+    cached_application("cache-hello", "WSGI hello", "hello:app", must=0.9, aim=0.75),
+    cached_application("cache-computing", "a page that costs 1 ms", "computing:app", must=0.05, aim=0.03),
     GilCase(
         "gil",
         "static 1 KiB beside 8 computing threads",

@@ -6,6 +6,7 @@ status, Content-Length and every byte of the body; the light way finds the end o
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.client
 import socket
@@ -34,19 +35,19 @@ FIELDS = (
 VARIANTS = 1000
 
 
-def request(address: tuple[str, int], path: str, variant: int = 0) -> bytes:
-    """A GET for `path`; `variant` changes the query and the cookie, as visitors do."""
+def request(address: tuple[str, int], path: str, variant: int = 0, accept: str = "") -> bytes:
+    """A GET for `path`; `variant` changes the query and the cookie, as visitors do, `accept` Accept-Encoding."""
     session = hashlib.sha256(str(variant).encode()).hexdigest()[:32]
     query = "" if "?" in path else f"?v={variant:04d}"
     lines = [f"GET {path}{query} HTTP/1.1", f"Host: {address[0]}:{address[1]}"]
-    lines += [f"{name}: {value}" for name, value in FIELDS]
+    lines += [f"{name}: {accept if accept and name == 'Accept-Encoding' else value}" for name, value in FIELDS]
     lines += [f"Cookie: session={session}; theme=dark; visit={variant}", "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 
-def variants(address: tuple[str, int], path: str) -> list[bytes]:
+def variants(address: tuple[str, int], path: str, accept: str = "") -> list[bytes]:
     """A thousand of them."""
-    return [request(address, path, number) for number in range(VARIANTS)]
+    return [request(address, path, number, accept) for number in range(VARIANTS)]
 
 
 def client_tls(authority: Path) -> ssl.SSLContext:
@@ -62,23 +63,26 @@ def connect(address: tuple[str, int], tls: ssl.SSLContext | None, timeout: float
 
 
 def answer_problem(
-    address: tuple[str, int], path: str, expected: bytes, tls: ssl.SSLContext | None, tries: int
+    address: tuple[str, int], path: str, expected: bytes, tls: ssl.SSLContext | None, tries: int, accept: str = ""
 ) -> tuple[str, str]:
     """Ask `tries` variants on one kept connection.
+
+    :param accept: the one content coding that is asked for, and must come: "gzip"; "" for none.
 
     :returns: what is wrong ("" when nothing is), and the TLS version and cipher ("" on plain).
     """
     with connect(address, tls, 10.0) as sock:
         spoken = " ".join(str(part) for part in (sock.cipher() or ())[:2]) if isinstance(sock, ssl.SSLSocket) else ""
         for number in range(tries):
-            sock.sendall(request(address, path, number * VARIANTS // tries))
+            sock.sendall(request(address, path, number * VARIANTS // tries, accept))
             response = http.client.HTTPResponse(sock)
             try:
                 response.begin()
                 body = response.read()
             except (http.client.HTTPException, OSError) as error:
                 return f"request {number}: {type(error).__name__}: {error}", spoken
-            if problem := difference(response, body, expected):
+            problem = coded_difference(response, body, expected) if accept else difference(response, body, expected)
+            if problem:
                 return f"request {number}: {problem}", spoken
     return "", spoken
 
@@ -93,6 +97,17 @@ def difference(response: http.client.HTTPResponse, body: bytes, expected: bytes)
         return f"Content-Encoding {response.getheader('Content-Encoding')}"
     if body != expected:
         return f"a body of {len(body)} bytes that differs from the expected {len(expected)}"
+    return "the connection is not kept" if response.will_close else ""
+
+
+def coded_difference(response: http.client.HTTPResponse, body: bytes, expected: bytes) -> str:
+    """The same for an answer in gzip; how its length is told is each server's own."""
+    if response.status != 200:
+        return f"status {response.status}"
+    if response.getheader("Content-Encoding") != "gzip":
+        return f"Content-Encoding {response.getheader('Content-Encoding')}"
+    if gzip.decompress(body) != expected:
+        return "a body that is another one when it is decoded"
     return "the connection is not kept" if response.will_close else ""
 
 

@@ -47,6 +47,8 @@ class Load:
     """Answers that take long: count bytes instead of finished answers, or what is on its way at the end is lost."""
     tries: int = 40
     """Requests that check the answer, before and after."""
+    accept: str = ""
+    """The content coding that is asked for; "" for what browsers send."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def drive(address: tuple[str, int], load: Load, seconds: float, folder: Path, *,
     :raises RuntimeError: wrk itself failed.
     """
     script = folder / "requests.lua"
-    texts = (json.dumps(message.decode("latin-1")) for message in variants(address, load.path))
+    texts = (json.dumps(message.decode("latin-1")) for message in variants(address, load.path, load.accept))
     script.write_text(SCRIPT % ",\n".join(texts))
     url = f"{'https' if tls else 'http'}://{address[0]}:{address[1]}{load.path}"
     argv = ["wrk", "-t1", f"-c{load.connections}", f"-d{max(1, round(seconds))}s", "--timeout", "20s"]

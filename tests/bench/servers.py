@@ -22,11 +22,14 @@ __all__ = [
     "Place",
     "Server",
     "edgestack",
+    "edgestack_cache",
+    "edgestack_proxy_cache",
     "granian",
     "missing",
     "nginx",
     "nginx_gunicorn",
     "nginx_launch",
+    "nginx_proxy_cache",
     "waitress",
 ]
 
@@ -130,6 +133,7 @@ http {{
         listen 127.0.0.1:{port}{ssl};
         {tls}
         root {site};
+        {gzip}
         {location}
     }}
 }}
@@ -144,8 +148,9 @@ NGINX_LOCATION = (
 
 
 def nginx_launch(
-    place: Place, *, tls: bool, log: bool, upstream: str = "", location: str = NGINX_LOCATION, aside: bool = False
-) -> Launch:
+    place: Place, *, tls: bool, log: bool, upstream: str = "", location: str = NGINX_LOCATION, aside: bool = False,
+    gzip: bool = False,
+) -> Launch:  # fmt: skip
     """nginx with its configuration in a file; `upstream` is the server that it proxies to, in nginx's words."""
     folder = place.folder
     text = NGINX.format(
@@ -158,16 +163,87 @@ def nginx_launch(
         tls=NGINX_TLS.format(certificate=place.certificate, key=place.key) if tls else "",
         upstream=NGINX_UPSTREAM.format(server=upstream) if upstream else "",
         location=location if upstream else "",
+        gzip="gzip on; gzip_comp_level 1;" if gzip else "",
     )
     conf = folder / "nginx.conf"
     argv = ("nginx", "-e", f"{folder}/error.log", "-p", str(folder), "-c", str(conf))
     return Launch((Command(argv, place.address, aside=aside),), {conf: text})
 
 
-def nginx(*, tls: bool = False, log: bool = False) -> Server:
-    """nginx serving files."""
-    name = f"nginx ({'TLS, ' if tls else ''}{'log on' if log else 'log off'})"
-    return Server(name, ("nginx",), lambda place: nginx_launch(place, tls=tls, log=log), tls)
+CACHED = """\
+[server]
+bind = ["127.0.0.1:{port}"]
+tls = false
+threads = 8
+access_log = "off"
+
+[[route]]
+{content}
+cache = {{ valid = "1h", key = "$uri", cookies = true }}
+"""
+"""The load has a thousand queries and cookies, and one page: so both caches are told that neither means anything."""
+
+NGINX_CACHE = (
+    "proxy_cache_path {folder}/cache keys_zone=bench:8m; server {{ listen unix:{folder}/behind.sock; root {site}; }}"
+)
+NGINX_CACHE_LOCATION = (
+    "location / {{ proxy_pass http://unix:{folder}/behind.sock:; proxy_cache bench; proxy_cache_valid 1h; "
+    "proxy_cache_key $uri; }}"
+)
+
+
+def _cached(place: Place, content: str) -> tuple[Command, dict[Path, str]]:
+    """edgestack with the configuration above."""
+    conf = place.folder / "edgestack.toml"
+    argv = (str(EDGESTACK), "serve", "-c", str(conf))
+    return Command(argv, place.address, APPS), {conf: CACHED.format(port=place.port, content=content)}
+
+
+def edgestack_cache(app: str) -> Server:
+    """edgestack with a cache before an application."""
+
+    def launch(place: Place) -> Launch:
+        command, files = _cached(place, f'app = "{app}"')
+        return Launch((command,), files)
+
+    return Server("edgestack (app, cache, log off)", (str(EDGESTACK),), launch)
+
+
+def edgestack_proxy_cache() -> Server:
+    """edgestack with a cache before an nginx that serves files."""
+
+    def launch(place: Place) -> Launch:
+        behind = nginx_cache_launch(place, f"unix:{place.folder}/front.sock")
+        command, files = _cached(place, f'proxy = "http://unix:{place.folder}/behind.sock:/"')
+        return Launch((*behind.commands, command), behind.files | files)
+
+    return Server("edgestack (proxy, cache, log off)", (str(EDGESTACK), "nginx"), launch)
+
+
+def nginx_cache_launch(place: Place, listen: str) -> Launch:
+    """nginx with a cache before itself; `listen` is where the cache is asked."""
+    made = nginx_launch(place, tls=False, log=False)
+    text = made.files[place.folder / "nginx.conf"]
+    before = NGINX_CACHE.format(folder=place.folder, site=place.site)
+    text = text.replace("    server {", f"    {before}\n    server {{", 1)
+    text = text.replace(f"listen 127.0.0.1:{place.port};", f"listen {listen};", 1)
+    end = text.rindex("    }\n}")
+    text = text[:end] + "        " + NGINX_CACHE_LOCATION.format(folder=place.folder) + "\n" + text[end:]
+    ready: Address = place.address if not listen.startswith("unix:") else f"{place.folder}/behind.sock"
+    return Launch((Command(made.commands[0].argv, ready),), {place.folder / "nginx.conf": text})
+
+
+def nginx_proxy_cache() -> Server:
+    """nginx with proxy_cache, before a server of its own."""
+    return Server(
+        "nginx (proxy_cache, log off)", ("nginx",), lambda place: nginx_cache_launch(place, f"127.0.0.1:{place.port}")
+    )
+
+
+def nginx(*, tls: bool = False, log: bool = False, gzip: bool = False) -> Server:
+    """nginx serving files; with `gzip` it compresses each answer, at its own level, 1."""
+    name = f"nginx ({'TLS, ' if tls else ''}{'gzip, ' if gzip else ''}{'log on' if log else 'log off'})"
+    return Server(name, ("nginx",), lambda place: nginx_launch(place, tls=tls, log=log, gzip=gzip), tls)
 
 
 def nginx_gunicorn(*, log: bool = False) -> Server:

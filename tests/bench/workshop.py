@@ -77,6 +77,9 @@ class Row:
         return "aim" if self.aim is not None and self.value <= self.aim else "must"
 
 
+WORDS = ("<p>", "the", "order", "delivery", "</p>", "of", "and", "account", "price", "<b>", "</b>", "today", "is")
+
+
 @dataclass
 class Workshop:
     """One run of the bench."""
@@ -106,6 +109,7 @@ class Workshop:
         text = ("<!doctype html><title>bench</title><p>" + "one kibibyte of page " * 60)[:1023] + "\n"
         self.bodies = {
             "1k.html": text.encode(),
+            "60k.html": " ".join(f"{draw.choice(WORDS)}{draw.randrange(300)}" for _ in range(8_000)).encode(),
             "100k.jpg": draw.randbytes(100 * 1024),
             "10m.bin": draw.randbytes(10 * 1024 * 1024),
         }
@@ -146,7 +150,9 @@ class Workshop:
         """What is wrong with the answers of `live`; "" when every byte is as expected."""
         tls = self.client_tls(live.server)
         try:
-            problem, spoken = answer_problem(live.address, load.path, self.bodies[load.body], tls, load.tries)
+            problem, spoken = answer_problem(
+                live.address, load.path, self.bodies[load.body], tls, load.tries, load.accept
+            )
         except OSError as error:
             return f"{type(error).__name__}: {error}"
         self.spoken[live.server.name] = spoken

@@ -36,18 +36,21 @@ errors = { "404" = "/pages/sorry.html" }
   rewrite = { from = "^/old/", to = "/app/" }
 """
 
+NO_CODING_SAID = ("no coding, for text of 1400 bytes or more",)
+NO_CODING = "compress: no coding, for text of 1400 bytes or more  (:{})"
+
 EXPLAINED = [
     (
         "GET", "https://example.com/a.txt",
         ["site: example.com, for 'example.com'  (:2)", "route: /  (:6)", "try: $uri: the file {}/site/a.txt  (:9)",
-         "cache_control: + Cache-Control: no-cache  (:10)", "answer: 200"],
+         "cache_control: + Cache-Control: no-cache  (:10)", NO_CODING.format(6), "answer: 200"],
     ),
     (
         "GET", "https://example.com/deep",
         ["site: example.com, for 'example.com'  (:2)", "route: /  (:6)", "try: $uri: not there  (:9)",
          "try: goes on at /index.html  (:9)", "jump: to /index.html", "route: /  (:6)",
          "try: $uri: the file {}/site/index.html  (:9)", "cache_control: + Cache-Control: no-cache  (:10)",
-         "answer: 200"],
+         NO_CODING.format(6), "answer: 200"],
     ),
     (
         "POST", "https://example.com/old/x",
@@ -55,7 +58,8 @@ EXPLAINED = [
          "rewrite: ^/old/ fits: /app/ (last)  (:22)", "jump: to /app/", "route: /app  (:15)",
          "access: 127.0.0.1 is let in: no network has it  (:18)",
          "rate: 1/s by '127.0.0.1': 0 of burst 0 used, passes  (:19)",
-         "content: the application main:app, which is not called: 200 is assumed  (:17)", "answer: 200"],
+         "content: the application main:app, which is not called: 200 is assumed  (:17)",
+         NO_CODING.format(15), "answer: 200"],
     ),
     (
         "GET", "https://example.com/pages/x",
@@ -114,7 +118,7 @@ def test_explain_refuses_who_brings_no_password(tmp_path: Path) -> None:
     assert told() == ["no credentials: refused with 401", "401: no credentials", "401"]
     assert told(("Authorization", "Basic ???"))[1:] == ["401: credentials that cannot be read", "401"]
     sent = told(("Authorization", "Basic YWxpY2U6cGFzc3dvcmQ="))
-    assert sent == ["'alice': the password would be checked", f"the file {tmp_path}/site/a.txt", "200"]
+    assert sent == ["'alice': the password would be checked", f"the file {tmp_path}/site/a.txt", *NO_CODING_SAID, "200"]
 
 
 @pytest.mark.parametrize(("path", "line"), [("/x", 5), ("/tried/x", 9)])

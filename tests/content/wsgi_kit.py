@@ -126,6 +126,10 @@ class FakeChain:
         self.recover = None
         self.shown: list[EdgeError] = []
 
+    @property
+    def on_threads(self) -> tuple[Callable[[Exchange, Response], Response], ...]:
+        return self.filters
+
     def errors(self, exchange: Exchange, error: EdgeError) -> Response:
         self.shown.append(error)
         text = f"{error.status} {error.public}\n{error.traceback_text}"

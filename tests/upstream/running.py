@@ -169,10 +169,13 @@ def written(folder: Path, text: str, running: Running) -> Any:
 
 @asynccontextmanager
 async def edge(
-    folder: Path, text: str, scripts: dict[str, Sequence[Script]], *, portable: bool = False
+    folder: Path, text: str, scripts: dict[str, Sequence[Script]], *, portable: bool = False, patience: float = 20
 ) -> AsyncIterator[Running]:
-    """One edge that serves for the length of a block."""
-    with trio.fail_after(20):
+    """One edge that serves for the length of a block.
+
+    :param patience: seconds, on the test's clock.
+    """
+    with trio.fail_after(patience):
         async with trio.open_nursery() as nursery:
             running = Running(nursery, scripts)
             for name in scripts:

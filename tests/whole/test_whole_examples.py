@@ -236,6 +236,7 @@ def test_no_example_is_forgotten() -> None:
     names = {path.stem for path in EXAMPLES}
     assert names == {
         "one-application", "single-page-site", "several-hosts", "static-site", "development", "proxy", "load-balancer",
+        "proxy-with-cache",
     }  # fmt: skip
     guide = (ROOT / "site" / "guide" / "configuration.html").read_text("utf-8")
     assert all(f"../examples/{name}.toml" in guide for name in names)

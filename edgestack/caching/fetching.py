@@ -1,0 +1,249 @@
+"""One fetch: what becomes of what content answers, for the store, the client, and those who wait.
+
+    judged    a response's head  -> Verdict: stored, or a 304 to our own question, or a failure that a stale one covers
+    seen      what the client gets: the response itself, or what is stored, or a 304 of its own
+    took      both, on the loop, and its body copied on the way
+    failed    no answer at all: a stale one, or the error
+    keep      all of the body is here: into the store
+    left      it will not come
+
+`judged`, `seen` and `keep` run wherever the answer comes, on application threads too; the others on the loop. A fetch
+ends once, by whichever comes first. RFC 9111 §3, §4.3; RFC 5861.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from edgestack.caching.asked import asked, plain
+from edgestack.caching.given import given, not_modified, note, url_of
+from edgestack.caching.zone import Fill, Zone
+from edgestack.errors import EdgeError, UpstreamError
+from edgestack.http.attempts import Attempts
+from edgestack.http.caching import StoredHead, stale_on_error
+from edgestack.http.caching_storing import may_store
+from edgestack.http.caching_validation import merge_304, validation_fields
+from edgestack.http.messages import Exchange, Response
+from edgestack.wire.relay import Relay
+
+if TYPE_CHECKING:
+    from edgestack.caching.cached import Cached
+    from edgestack.store import StoredResponse
+
+__all__ = ["Fetch", "Verdict"]
+
+FAILURES = frozenset((500, 502, 503, 504))
+"""RFC 5861 §4."""
+UPSTREAMS_OWN = frozenset(("x-accel-expires", "date", "age"))
+"""Fields of a proxied server's answer that its client does not see, and that say how long it is fresh."""
+
+
+class Verdict(NamedTuple):
+    """What is known of an answer once its head is here."""
+
+    head: StoredHead | None = None
+    """What is stored; None where nothing is."""
+    validated: bool = False
+    """It says that what is stored is still so."""
+    covered: bool = False
+    """It is a failure, and a stale answer is given in its place."""
+    why: str = ""
+    """Why it is not stored."""
+
+
+class Fetch:
+    """One answer that content is asked for."""
+
+    __slots__ = ("_cached", "_fill", "_fwd", "_key", "_moment", "_stale", "asked", "client", "zone")
+
+    def __init__(
+        self, cached: Cached, client: Exchange, key: str, fill: Fill, fwd: str, stale: StoredResponse | None = None
+    ) -> None:
+        """
+        :param client: the exchange that its answer is for.
+        :param fwd: why it is not answered from the store (RFC 9211 §2.2).
+        :param stale: what is stored, stale or to be validated.
+        """
+        self._cached = cached
+        self._key = key
+        self._fill = fill
+        self._fwd = fwd
+        self._stale = stale
+        self.client = client
+        self.zone: Zone = cached.zone
+        self._moment = cached.zone.store.moment
+        validation = validation_fields(stale.head) if stale is not None and stale.head.validator else ()
+        self.asked = asked(client, validation)
+
+    # -- what comes of it ----------------------------------------------------------------------------------------------
+
+    def judged(self, response: Response) -> Verdict:
+        """What becomes of an answer, by its head.
+
+        :raises UpstreamError: 502, a 304 that is not for what is stored.
+        """
+        zone, rule, stale = self.zone, self._cached.rule, self._stale
+        now = zone.now()
+        if stale is not None:
+            if response.status == 304 and stale.head.validator:
+                merged = merge_304(self.asked.request, stale.head, self._told(response), rule, now)
+                if merged is None:
+                    zone.store.forget(stale.key)  # then it is asked for without a condition
+                    raise UpstreamError(detail="a 304 for another representation than the one that was asked about")
+                return Verdict(merged, validated=True)
+            if response.status in FAILURES and stale_on_error(self.client.request, stale.head, rule, now):
+                return Verdict(covered=True)
+        told, judge = self._told(response), self._cached.judge
+        found = may_store(self.asked.request, told if judge is None else judge(self.asked, told), rule, now)
+        return Verdict(found) if isinstance(found, StoredHead) else Verdict(why=found.value)
+
+    def _told(self, response: Response) -> Response:
+        """The answer with what its client does not see of it, and what says how long it is fresh."""
+        attempts = self.asked.attempts
+        if type(attempts) is Attempts and attempts.head is not None:
+            hidden = [pair for pair in attempts.head.pairs if pair[0] in UPSTREAMS_OWN]
+            if hidden:
+                response = response.with_(fields=(*response.fields, *hidden))
+        return response
+
+    def seen(self, verdict: Verdict, response: Response) -> tuple[Response, bool]:
+        """What the client gets; and whether that is something else than this answer."""
+        stale, now, client = self._stale, self.zone.now(), self.client
+        if verdict.validated and stale is not None and verdict.head is not None:
+            stored = self.zone.store.refresh(stale, verdict.head, self._moment)
+            self._end(stored=True)
+            return given(client, stored, now, "REVALIDATED", fwd=self._fwd, fwd_status=304), True
+        if verdict.covered and stale is not None:
+            self._end(UpstreamError("", response.status, detail=f"content answered {response.status}"))
+            return given(client, stale, now, "STALE", fwd=self._fwd, fwd_status=response.status), True
+        if verdict.head is None:
+            self._end(stored=False)
+        stores = verdict.head is not None
+        note(client, self._word(), fwd=self._fwd, fwd_status=response.status, stored=stores, detail=verdict.why)
+        own = not_modified(client, response)
+        return (own, True) if own is not None else (response, False)
+
+    def _word(self) -> str:
+        return "EXPIRED" if self._fwd == "stale" else "MISS"
+
+    def filtered(self, response: Response) -> Response:
+        """What the filters of the client's route make of it; where a jump led to another route, its own have been."""
+        client = self.client
+        if self.asked.chain is plain(client.chain):
+            for change in client.chain.on_threads:
+                response = change(client, response)
+        return response
+
+    def keep(self, verdict: Verdict, body: bytes) -> None:
+        """All of it is here."""
+        head = verdict.head
+        assert head is not None
+        stored = self.zone.store.put(self._key, head, body, url_of(self.client), head.tags, self._moment)
+        self._end(stored=stored is not None)
+
+    # -- on the loop ---------------------------------------------------------------------------------------------------
+
+    def took(self, response: Response) -> Response:
+        """What the client gets for an answer; what is to be stored of it is copied as it passes.
+
+        :raises UpstreamError: see `judged`.
+        """
+        client, body = self.client, response.body
+        if hasattr(self.asked, "flow"):
+            client.flow = self.asked.flow
+        try:
+            verdict = self.judged(response)
+            shown, instead = self.seen(verdict, response)
+        except BaseException:
+            _close(body)
+            self.left()
+            raise
+        if verdict.head is not None and not verdict.validated:
+            self._copy(verdict, body)
+        if instead and isinstance(body, AsyncIterable):
+            wanted = verdict.head is not None and not verdict.validated
+            if not (wanted and self.zone.start_soon(partial(_drain, body), client)):
+                _close(body)
+        return shown
+
+    def _copy(self, verdict: Verdict, body: Any) -> None:
+        """Have it stored once it is whole."""
+        if type(body) is bytes:
+            self.keep(verdict, body)
+        elif isinstance(body, Relay):
+            copy = _Copy(self, verdict)
+            body.copied(copy.piece, copy.over)
+        else:
+            self._end(stored=False)
+
+    def failed(self, error: EdgeError) -> Response:
+        """What the client gets where there was no answer.
+
+        :raises EdgeError: nothing but the error.
+        """
+        stale, client, now = self._stale, self.client, self.zone.now()
+        self._end(error if error.status >= 500 else None)
+        if (
+            stale is not None
+            and error.status in FAILURES
+            and stale_on_error(client.request, stale.head, self._cached.rule, now)
+        ):
+            return given(client, stale, now, "STALE", fwd=self._fwd, fwd_status=error.status)
+        note(client, self._word(), fwd=self._fwd)
+        raise error
+
+    def left(self) -> None:
+        """Nobody asks for it any more; who waits may ask himself. Counts only where it has not ended."""
+        self.zone.end(self._key, self._fill)
+
+    def _end(self, error: EdgeError | None = None, *, stored: bool | None = None) -> None:
+        self.zone.end(self._key, self._fill, error, stored=stored)
+
+    async def taken(self, response: Response) -> None:
+        """Take an answer in the background: all of it."""
+        self.took(response)
+        if isinstance(response.body, AsyncIterable):
+            await _drain(response.body)
+
+
+class _Copy:
+    """Collects the pieces of a body as they pass."""
+
+    __slots__ = ("_fetch", "_pieces", "_room", "_verdict")
+
+    def __init__(self, fetch: Fetch, verdict: Verdict) -> None:
+        self._fetch = fetch
+        self._verdict = verdict
+        self._pieces: list[bytes] | None = []
+        self._room = fetch.zone.store.largest
+
+    def piece(self, data: bytes) -> None:
+        """One more."""
+        if self._pieces is None:
+            return
+        self._pieces.append(data)
+        self._room -= len(data)
+        if self._room < 0:
+            self._pieces = None
+            self._fetch._end(stored=False)
+
+    def over(self, complete: bool) -> None:
+        """Whether those were all."""
+        pieces, self._pieces = self._pieces, None
+        if complete and pieces is not None:
+            self._fetch.keep(self._verdict, b"".join(pieces))
+        else:
+            self._fetch.left()
+
+
+async def _drain(body: AsyncIterable[bytes]) -> None:
+    async for _ in body:
+        pass
+
+
+def _close(body: Any) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,128 @@
+"""`edgestack cache`: what a running server has stored, and letting go of it.
+
+    edgestack cache purge https://example.com/news/1        one URL; `/news/1` for every host
+    edgestack cache purge --prefix /news/                   all below
+    edgestack cache purge --tag news                        what its Cache-Tag or Surrogate-Key names so
+    edgestack cache list [PREFIX]
+    edgestack cache stats
+
+The server is found as `edgestack reload` finds it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgestack.process.commands import BAD_INPUT
+from edgestack.process.control import Message
+from edgestack.process.serve_options import FILE, HELP
+from edgestack.process.servers import asked, of_file
+
+__all__ = ["cache"]
+
+PATIENCE = 30.0
+"""Seconds to wait: a folder may be large."""
+
+UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+@click.group(context_settings=HELP)
+@click.option("-c", "--config", "file", **FILE, help="The server that uses this file.")
+@click.option("--control", type=click.Path(path_type=Path), metavar="PATH", help="The server with this control socket.")
+@click.option("--store", metavar="NAME", help="The cache [cache.NAME] alone; without it, all of them.")
+@click.pass_context
+def cache(context: click.Context, file: Path | None, control: Path | None, store: str | None) -> None:
+    """See and purge what a running server has stored.
+
+    Without an option it is the server that uses ./edgestack.toml, or the only one there is.
+    """
+    if file is not None and control is not None:
+        raise click.UsageError("-c and --control each name a server: give one of them")
+
+    def order(**said: Any) -> Message:
+        request: Message = {"verb": "cache", **said} | ({"store": store} if store is not None else {})
+        return asked(control or of_file(file), request, PATIENCE)
+
+    context.obj = order
+
+
+@cache.command()
+@click.argument("urls", nargs=-1, metavar="[URL]...")
+@click.option("--prefix", multiple=True, metavar="URL", help="Everything whose URL, or path, begins so.")
+@click.option("--tag", multiple=True, metavar="TAG", help="Everything whose Cache-Tag or Surrogate-Key names this.")
+@click.option("--all", "everything", is_flag=True, help="Everything.")
+@click.pass_context
+def purge(
+    context: click.Context, urls: tuple[str, ...], prefix: tuple[str, ...], tag: tuple[str, ...], everything: bool
+) -> int:
+    """Let go of stored responses.
+
+    A URL is written whole, or as a path, which is purged for every host. What is being fetched at this moment is not
+    stored afterwards under the old content: the next request asks anew.
+    """
+    named = {"url": urls, "prefix": prefix, "tag": tag}
+    wanted: list[tuple[str, str | bool]] = [(by, what) for by, words in named.items() for what in words]
+    if everything:
+        wanted = [("everything", True)]
+    if not wanted:
+        raise click.UsageError("name a URL, --prefix, --tag, or --all")
+    gone = 0
+    for by, what in wanted:
+        answer = context.obj(do="purge", by=by, what=what)
+        if _failed(answer):
+            return BAD_INPUT
+        gone += answer["purged"]
+    click.echo(f"purged {gone} stored response{'' if gone == 1 else 's'}")
+    return 0
+
+
+@cache.command("list")
+@click.argument("prefix", default="")
+@click.pass_context
+def list_(context: click.Context, prefix: str) -> int:
+    """List what is stored, by URL; of those that begin with PREFIX."""
+    answer = context.obj(do="list", prefix=prefix)
+    if _failed(answer):
+        return BAD_INPUT
+    for url, tags, size, place in answer["stored"]:
+        click.echo(f"{_size(size):>8}  {place:<6}  {url}" + (f"  ({' '.join(tags)})" if tags else ""))
+    return 0
+
+
+@cache.command()
+@click.pass_context
+def stats(context: click.Context) -> int:
+    """Tell how full each cache is."""
+    answer = context.obj(do="stats")
+    if _failed(answer):
+        return BAD_INPUT
+    for name, one in answer["caches"].items():
+        click.echo(f"[cache.{name}]" if name else "the cache without a name")
+        click.echo(f"  memory  {_size(one['memory'])} of {_size(one['memory_most'])}, {one['entries']} responses")
+        if one["disk_most"]:
+            reading = ", still being read" if one["loading"] else ""
+            click.echo(f"  disk    {_size(one['disk'])} of {_size(one['disk_most'])}, {one['files']} files{reading}")
+        click.echo(f"  let go for want of room: {one['evicted']}")
+        for what, count in (("not whole on disk", one["broken"]), ("not written", one["unwritten"])):
+            if count:
+                click.echo(f"  {what}: {count}")
+    return 0
+
+
+def _failed(answer: Message) -> bool:
+    """Tell what went wrong."""
+    if answer.get("ok") is True:
+        return False
+    for error in answer.get("errors", ["the server gave no reason"]):
+        click.echo(f"edgestack: {error}", err=True)
+    return True
+
+
+def _size(size: float) -> str:
+    unit = 0
+    while size >= 1000 and unit < len(UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.0f} {UNITS[unit]}" if unit == 0 or size >= 10 else f"{size:.1f} {UNITS[unit]}"
