@@ -6,7 +6,7 @@ this table as data and fails when an import climbs.
     8  process/  cli.py  certs/        who starts it      signals, logs, the development CA (click, trustme)
     7  stack.py  explaining.py         what runs          the nursery, listeners, adopt, drain | [[test]] in memory
     6  compose/                        Config -> Plan     pure; the only room that sees all wings; `explain`
-    5  routing/  caching/              which chain        the spine: site, match, checks, content, filters, errors | the cache
+    5  routing/  caching/              which chain        the spine: site, match, checks, content, errors | the cache
     4  content/  upstream/  phases/    what answers       files, applications | servers behind | error pages, access log
        store/                          what is kept       responses, in memory and in a folder (cache.py is its door)
     3  wire/                           what moves bytes   sockets, TLS, h11, the lot, the portable driver

@@ -279,8 +279,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "attempts", "bytes_out", "cached", "chain", "ends", "facts", "flow", "head", "journey", "noted", "request", "serial",
-        "started", "status", "ticket",
+        "attempts", "bytes_out", "cached", "chain", "ends", "facts", "flow", "head", "journey", "noted", "request",
+        "serial", "started", "status", "ticket",
     )  # fmt: skip
 
     cached: tuple[str, str]

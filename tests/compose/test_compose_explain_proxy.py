@@ -68,6 +68,7 @@ def test_the_request_the_group_and_its_peers(tmp_path: Path) -> None:
         "+ Host: backend, + X-Forwarded-For: 127.0.0.1, + X-Forwarded-Proto: https, + X-Forwarded-Host: example.com",
         "response: Location http://backend/v1/… becomes /api/…; X-Powered-By is hidden",
         "headers: + X-Frame-Options: DENY",
+        "compress: no coding, for text of 1400 bytes or more",
         "answer: 200",
         "log: combined to standard output",
     ]
@@ -76,7 +77,7 @@ def test_the_request_the_group_and_its_peers(tmp_path: Path) -> None:
 def test_places(tmp_path: Path) -> None:
     steps = plan(tmp_path, TEXT).explain("GET", "/api/")
     places = {step.name: str(step.origin).rpartition(":")[2] for step in steps if step.origin is not None}
-    assert places == {"route": "18", "content": "21", "upstream": "2", "headers": "20"}
+    assert places == {"route": "18", "content": "21", "upstream": "2", "headers": "20", "compress": "18"}
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,10 @@ def test_httpx2(bare: Server, httpx2: Any) -> None:
 
 
 def test_httpx2_reads_a_stream_as_it_comes(bare: Server, httpx2: Any) -> None:
-    """D6."""
+    """D6: compressed, and not withheld."""
     client = httpx2.Client(verify=bare.tls(), base_url=bare.url, trust_env=False)
     with client, client.stream("GET", "/stream/httpx2") as response:
-        pieces = response.iter_raw()
+        pieces = response.iter_bytes()
         assert next(pieces) == b"first "
         assert client.get("/open/httpx2").status_code == 200
         assert b"".join(pieces) == b"second"
