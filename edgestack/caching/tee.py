@@ -2,7 +2,8 @@
 
     application -> Tee.head      judged (fetching.py): is it stored? does the client see it, or what is stored?
                 -> Tee.piece     to the client's outlet, and copied
-                -> Tee.finish    stored first, then finished: who has seen its end finds it stored
+                -> Tee.finish    stored first, then finished: who has seen its end finds it stored; where a length was
+                                 announced, the piece that completes it is that end
 
 A client that leaves ends the application, as always, and what was copied is dropped. One that asked with conditions may
 be done at the head, with 304; the rest then is for the store alone.
@@ -80,7 +81,7 @@ class FetchCall(AppCall):
 class Tee:
     """See `http.bodies.Outlet`."""
 
-    __slots__ = ("_fetch", "_outlet", "_pieces", "_room", "_shown", "_verdict")
+    __slots__ = ("_announced", "_fetch", "_outlet", "_pieces", "_room", "_shown", "_verdict")
 
     def __init__(self, fetch: Fetching, outlet: Outlet | None) -> None:
         """:param outlet: the client's; None in the background."""
@@ -90,6 +91,9 @@ class Tee:
         self._pieces: list[bytes] | None = None
         """What is copied; None where nothing is."""
         self._room = 0
+        """Bytes that may be copied yet."""
+        self._announced = -1
+        """What will be left of that when the announced length is here; negative without one."""
         self._shown = outlet is not None
         """Whether the client gets what the application says from here on."""
 
@@ -105,6 +109,7 @@ class Tee:
         shown, instead = fetch.seen(verdict, response)
         if verdict.head is not None and not verdict.validated:
             self._pieces, self._room = [], fetch.zone.store.largest
+            self._announced = -1 if response.length is None else self._room - response.length
             if type(response.body) is bytes:
                 self._copy(response.body)
         if outlet is None or not self._shown:
@@ -120,6 +125,7 @@ class Tee:
     def piece(self, data: bytes) -> None:
         """A piece of the body."""
         self._copy(data)
+        self._store_announced()
         if self._shown and self._outlet is not None:
             self._outlet.piece(data)
 
@@ -136,6 +142,7 @@ class Tee:
         while self._pieces is not None and (data := bytes(segment.read(done, PIECE))):
             done += len(data)
             self._copy(data)
+        self._store_announced()
         if self._shown and self._outlet is not None:
             self._outlet.file(segment)
 
@@ -147,11 +154,18 @@ class Tee:
 
     def finish(self) -> None:
         """The answer is whole."""
+        self._store()
+        if self._shown and self._outlet is not None:
+            self._outlet.finish()
+
+    def _store_announced(self) -> None:
+        if self._room == self._announced:
+            self._store()
+
+    def _store(self) -> None:
         pieces, self._pieces = self._pieces, None
         if pieces is not None and self._verdict is not None:
             self._fetch.keep(self._verdict, b"".join(pieces))
-        if self._shown and self._outlet is not None:
-            self._outlet.finish()
 
     def broken(self, why: str = "") -> None:
         """It is not."""
