@@ -82,7 +82,8 @@ def test_one_connection_for_all(app: Server, road: str) -> None:
             assert (head.status, head.body, head["ETag"]) == (200, b"", '"a-page-of-the-application"')
             again = exchange(connection, "GET", f"/{road}/validated", fields={"If-None-Match": head["ETag"]})
             assert (again.status, again.body) == (304, b"")
-            assert exchange(connection, "POST", f"/{road}/page/unread", b"x" * 1000).status == 200
+            if road != "passed":  # there the answer may overtake the body, and what is unread then closes (E4)
+                assert exchange(connection, "POST", f"/{road}/page/unread", b"x" * 1000).status == 200
         assert connection.sock is socket_used
 
 
