@@ -35,7 +35,6 @@ def test_what_is_installed_is_offered_in_the_servers_order() -> None:
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@settings(deadline=None)
 @given(data=st.binary(max_size=3000))
 def test_whole(coding: str, data: bytes) -> None:
     assert WHOLE[coding](codec(coding).whole(data)) == data
@@ -43,7 +42,7 @@ def test_whole(coding: str, data: bytes) -> None:
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("best", [False, True])
-@settings(max_examples=40, deadline=None)  # the highest levels take their time
+@settings(max_examples=40)  # the highest levels take their time
 @given(pieces=st.lists(st.binary(min_size=1, max_size=500), max_size=8))
 def test_d6_each_piece_can_be_decoded_at_once(coding: str, best: bool, pieces: list[bytes]) -> None:
     """D6: nothing of a piece waits for the next one."""

@@ -73,7 +73,7 @@ def check(document: dict[str, Any]) -> None:
     assert all(kind is Problem and line and why and shown for kind, line, why, shown in found)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(documents())
 @example({"route": [{"match": {"path": "~ ^/("}, "respond": "$1"}]})
 @example({"site": [{"route": [{}]}, {}], "route": [{}]})

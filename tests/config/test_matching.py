@@ -182,7 +182,7 @@ written = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(written, min_size=1, max_size=6), st.lists(paths, min_size=20, max_size=60))
 def test_what_can_never_match_never_does(texts: list[str], asked: list[str]) -> None:
     """Held to the rule itself: a route that is called unreachable is chosen for no path."""

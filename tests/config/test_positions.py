@@ -100,7 +100,7 @@ def source(text: str) -> Source:
     return Source("x.toml", text.replace("\r\n", "\n"), Path())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(documents())
 def test_it_agrees_with_tomllib(text: str) -> None:
     try:

@@ -72,7 +72,7 @@ def test_a_known_path_is_the_same_object() -> None:
 
 
 @given(st.text(alphabet="/.a%2eFfcC3%b", max_size=24))
-@settings(max_examples=300, derandomize=True, database=None, deadline=None)
+@settings(max_examples=300)
 def test_the_two_forms_differ_in_slashes_only(tail: str) -> None:
     """What is accepted never leaves the root, and merging the slashes of path_info gives normal."""
     try:

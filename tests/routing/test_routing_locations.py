@@ -59,7 +59,7 @@ MATCHES = st.one_of(
 
 
 @given(st.lists(MATCHES, max_size=12), st.lists(PATHS, min_size=1, max_size=6), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_table_chooses_as_the_rule_does(matches: list[Match], paths: list[str], data: st.DataObject) -> None:
     """B4 with conditions: a route whose conditions do not hold is as if it were not there."""
     holding = data.draw(st.lists(st.sampled_from([None, True, False]), min_size=len(matches), max_size=len(matches)))

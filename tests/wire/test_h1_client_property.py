@@ -28,9 +28,6 @@ LONG = bool(os.environ.get("EDGESTACK_LONG"))
 pytestmark = pytest.mark.timeout(900 if LONG else 60)
 PROFILE = settings(
     max_examples=20_000 if LONG else 600,
-    derandomize=not LONG,
-    database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 import trustme
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
@@ -106,7 +106,6 @@ def test_what_is_none(name: str) -> None:
     assert caught.value.status == 400
 
 
-@settings(derandomize=True, database=None, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([b"", b"PROXY ", b"PROXY TCP6 ", SIGNATURE, SIGNATURE + b"\x21\x11"]))
 def test_anything_at_all(data: bytes, beginning: bytes) -> None:
     """Nothing but a `ClientError`, and never more taken than is there."""
