@@ -17,6 +17,7 @@ from edgestack.config.host_kinds import parts_of
 from edgestack.config.kinds import Kind
 from edgestack.config.matching import Condition, Match, compiled, parse_match
 from edgestack.config.problems import did_you_mean
+from edgestack.config.slow_regexes import warn_slow
 from edgestack.errors import ConfigError
 from edgestack.http.fields import is_field_value, is_token
 from edgestack.http.forwarding import tells_of_forwarding
@@ -231,7 +232,8 @@ class Pattern(Kind):
 
     def read(self, value: Any, spot: Spot) -> str:
         """The text, when it compiles."""
-        spot.reading.cell.pattern = compiled(value, False)
+        spot.reading.cell.pattern = pattern = compiled(value, False)
+        warn_slow(pattern, spot.reading, spot.mark, spot.name)
         return str(value)
 
 
@@ -244,6 +246,8 @@ class MatchText(Kind):
         """The Match; a regex's groups are $1 … $9 for the whole route."""
         match = parse_match(value)
         spot.reading.cell.pattern = match.regex
+        if match.regex is not None:
+            warn_slow(match.regex, spot.reading, spot.mark, spot.name)
         return match
 
 
@@ -269,7 +273,7 @@ class ConditionKind(Kind):
         ignore_case = value.startswith("~*")
         pattern = value[1 + ignore_case :].lstrip()
         try:
-            compiled(pattern, ignore_case)
+            warn_slow(compiled(pattern, ignore_case), spot.reading, spot.mark, spot.name)
         except re.error as error:
             error.pos = None if error.pos is None else error.pos + value.index(pattern)
             raise

@@ -15,6 +15,7 @@ from edgestack.config.positions import Mark
 from edgestack.config.problems import did_you_mean
 from edgestack.config.reading import Reading
 from edgestack.config.route_checks import parts
+from edgestack.config.slow_regexes import warn_slow
 from edgestack.errors import ConfigError
 from edgestack.http.fields import is_field_value
 from edgestack.http.messages import Exchange
@@ -144,7 +145,8 @@ def _check_regex(key: str, place: Mark, reading: Reading) -> None:
     if key.startswith("~"):
         ignore_case = key.startswith("~*")
         try:
-            compile_pattern(key[1 + ignore_case :].lstrip(), ignore_case=ignore_case)
+            pattern = compile_pattern(key[1 + ignore_case :].lstrip(), ignore_case=ignore_case)
+            warn_slow(pattern, reading, place, key, on_key=True)
         except re.error as error:
             reading.key_problem(place, f"this regex is not valid: {error.msg}", key=key)
 

@@ -1,4 +1,4 @@
-"""Golden files: `golden/NAME.toml` in, `golden/NAME.errors` or `NAME.shown` out, to the letter (issue 3, "Its errors").
+"""Golden files: `golden/NAME.toml` in, `golden/NAME.errors` or `NAME.shown` out, to the letter.
 
 After a change that is meant: `EDGESTACK_GOLDEN=write pytest tests/config/test_golden.py`, and read the difference.
 """
