@@ -356,20 +356,18 @@ class Errand:
 
     `done` is never called from within `begin`, and always on the loop. Any other exception given to it is a bug, which
     ends that connection only.
+
+    Without slots: an errand lives no longer than its request, and what most of them never say stands in the class once.
     """
 
-    __slots__ = ("exchange", "interim", "settle")
-
-    interim: Callable[[bytes], Awaitable[None]] | None
+    interim: Callable[[bytes], Awaitable[None]] | None = None
     """Sends an interim response (1xx) to the client, while a task awaits; None where nobody could."""
-    settle: Callable[[Exchange, Response | Jump | EdgeError], Answer] | None
+    settle: Callable[[Exchange, Response | Jump | EdgeError], Answer] | None = None
     """What the spine makes of what came (filters, error pages). None where a wrap asks: then errors are raised, and
     responses given as they are."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.interim = None
-        self.settle = None
 
     @abstractmethod
     async def fetch(self) -> Response:

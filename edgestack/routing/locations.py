@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from edgestack.errors import ClientError, EdgeError
-from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Response
+from edgestack.http.messages import Answer, AppCall, Errand, Exchange, Handler, Response
 from edgestack.http.remembered import Remembered
 from edgestack.http.target import Path
 from edgestack.routing.chain import Chain, nothing
-from edgestack.routing.road import answered, enter, failed, filtered
+from edgestack.routing.road import answered, enter, failed, filtered, settle
 
 __all__ = ["Locations", "spine"]
 
@@ -212,6 +212,9 @@ def road(locations: Locations) -> Handler:
         if type(answer) is Response:
             return filtered(exchange, chain, answer) if chain.filters else answer
         if isinstance(answer, AppCall):
+            return answer
+        if isinstance(answer, Errand):
+            answer.settle = settle
             return answer
         return answered(exchange, chain, answer)
 

@@ -31,37 +31,38 @@ log = logging.getLogger("edgestack.error")
 class Attempting(Errand):
     """An errand, as far as it knows what was tried. Its `fetch` is `ProxyErrand`'s."""
 
-    __slots__ = (
-        "_began", "_first", "attempt", "attempts", "backend", "error", "fresh", "link", "now", "peer", "tried", "tries",
-        "way",
-    )  # fmt: skip
-
     attempt: Attempt
+    tries = 0
+    """Attempts that count."""
+    peer: Peer | None = None
+    """Picked, and not released yet."""
+    link: AnyLink | None = None
+    """Ours, while an attempt lasts."""
+    fresh = False
+    """A kept link was dead (A20): from now on only fresh ones are used."""
+    error: UpstreamError | None = None
+    """Of the last attempt that failed."""
+    _began = _first = 0.0
 
-    def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend) -> None:
-        """:param host, port: of the target."""
+    def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend, uri: str) -> None:
+        """
+        :param host, port: of the target, as `$proxy_host` and `$proxy_port` have them.
+        :param uri: the request-target that is sent.
+        """
         self.exchange = exchange  # as Errand has it, and without the call
-        self.interim = self.settle = None
         self.way = way
         self.backend = backend
-        self.now = backend.keeper.clock
-        """The serving clock, in seconds."""
+        self.target = uri
         self.tried = Tried()
-        self.tries = 0
-        """Attempts that count."""
-        self.peer: Peer | None = None
-        """Picked, and not released yet."""
-        self.link: AnyLink | None = None
-        """Ours, while an attempt lasts."""
-        self.fresh = False
-        """A kept link was dead (A20): from now on only fresh ones are used."""
-        self.error: UpstreamError | None = None
-        """Of the last attempt that failed."""
-        self._began = self._first = 0.0
-        self.attempts = Attempts(host, port)
+        self.attempts = attempts = Attempts()
+        attempts.host, attempts.port = host, port
         if exchange.attempts:  # of a route that led here
-            self.attempts.extend(exchange.attempts)
-        exchange.attempts = self.attempts
+            attempts.extend(exchange.attempts)
+        exchange.attempts = attempts
+
+    def now(self) -> float:
+        """The serving clock, in seconds."""
+        return self.backend.keeper.clock()
 
     # -- choosing ------------------------------------------------------------------------------------------------------
 
@@ -83,10 +84,12 @@ class Attempting(Errand):
     def began(self, peer: Peer, now: float) -> None:
         """An attempt at a peer begins."""
         self._began = now
-        if not self.attempts:
+        attempts = self.attempts
+        if not attempts:
             self._first = now
-        self.attempt = Attempt(peer.address)
-        self.attempts.append(self.attempt)
+        self.attempt = attempt = Attempt()
+        attempt.address = peer.address
+        attempts.append(attempt)
 
     def connected(self, link: AnyLink) -> None:
         """Its link is there."""

@@ -17,15 +17,13 @@ from collections.abc import Callable
 from typing import Any
 
 from edgestack.errors import Disconnected, EdgeError, UpstreamError
-from edgestack.http.messages import AppCall, Exchange, Jump, Response, settled
+from edgestack.http.messages import AppCall, Jump, Response, settled
 from edgestack.upstream.answering import Elsewhere, respond, respond_whole
 from edgestack.upstream.attempting import Attempting
-from edgestack.upstream.backend import Backend
 from edgestack.upstream.payload import Payload, payload, payload_nowait
 from edgestack.upstream.peers import Peer
 from edgestack.upstream.talk import Talk, too_slow
 from edgestack.upstream.upgrade import asked_for, upgrade_fields
-from edgestack.upstream.way import Way
 from edgestack.wire.h1_client import ResponseReader, UpstreamHead, read_whole
 from edgestack.wire.link import AnyLink, Link
 from edgestack.wire.proxy_protocol import encode
@@ -43,22 +41,12 @@ Done = Callable[[Any], None]
 class ProxyErrand(Attempting):
     """What an upstream answers to one exchange."""
 
-    __slots__ = ("_came", "_done", "_elsewhere", "_host", "_payload", "_reader", "_target")
-
-    def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend, uri: str) -> None:
-        """
-        :param host, port: of the target, as `$proxy_host` and `$proxy_port` have them.
-        :param uri: the request-target that is sent.
-        """
-        super().__init__(exchange, way, host, port, backend)
-        self._target = uri
-        self._host = host
-        self._payload: Payload | None = None
-        self._reader: ResponseReader | None = None
-        self._came: UpstreamHead | None = None
-        """A head that the callback road has read, and whose status another peer may better."""
-        self._elsewhere: Elsewhere | None = None
-        self._done: Done | None = None
+    _payload: Payload | None = None
+    _reader: ResponseReader | None = None
+    _came: UpstreamHead | None = None
+    """A head that the callback road has read, and whose status another peer may better."""
+    _elsewhere: Elsewhere | None = None
+    _done: Done | None = None
 
     # -- the task road -------------------------------------------------------------------------------------------------
 
@@ -155,7 +143,7 @@ class ProxyErrand(Attempting):
         request = self.exchange.request
         wanted = asked_for(request) if "upgrade" in request.fields else ""
         connection = upgrade_fields(wanted) if wanted else b"" if self.backend.keeps else CLOSE
-        return self.way.head.encode(self.exchange, self._target, self._host, framing, connection)
+        return self.way.head.encode(self.exchange, self.target, self.attempts.host, framing, connection)
 
     # -- the callback road ---------------------------------------------------------------------------------------------
 
@@ -169,12 +157,12 @@ class ProxyErrand(Attempting):
         connection = b"" if backend.keeps else CLOSE
         try:
             if request.body is None:
-                data = way.head.encode(exchange, self._target, self._host, b"", connection)
+                data = way.head.encode(exchange, self.target, self.attempts.host, b"", connection)
             else:
                 body = self._payload = payload_nowait(exchange, way.limit)
                 if body is None or body.whole is None:
                     return False
-                data = way.head.encode(exchange, self._target, self._host, body.framing, connection) + body.whole
+                data = way.head.encode(exchange, self.target, self.attempts.host, body.framing, connection) + body.whole
             peer = self.peer = backend.group.pick(exchange, self.tried, now)
         except EdgeError:
             return False  # the task road meets it again, and says so
@@ -229,13 +217,14 @@ class ProxyErrand(Attempting):
         """Take what came. True: the final head was among it."""
         reader = self._reader
         if reader is None:
-            whole = read_whole(data) if self.exchange.request.method != "HEAD" else None
+            method = self.exchange.request.method
+            whole = read_whole(data) if method != "HEAD" else None
             if whole is not None and whole[0].status not in self.way.rules.statuses:
                 now = self.backend.keeper.now
                 self.answered(whole[0], now)
                 self._give(respond_whole, self, *whole, now)
                 return True
-            reader = self._reader = ResponseReader(self.exchange.request.method)
+            reader = self._reader = ResponseReader(method)
         reader.feed(data) if data else reader.eof()
         while (head := reader.next_head()) is not None:
             if head.status >= 200 or head.status == 101:
@@ -263,7 +252,9 @@ class ProxyErrand(Attempting):
             came = error
         if type(came) is Elsewhere:
             self._elsewhere, came = came, self
-        self._call(came)
+        done, self._done = self._done, None
+        if done is not None:
+            done(came)
 
     def _failed(self, error: UpstreamError) -> None:
         """The attempt failed: a task goes on, or there is no more to try."""

@@ -92,7 +92,7 @@ class Group:
         """
         only = self._only
         if only is not None and not (tried.peers or only.ill or only.max_conns):
-            tried.peers.append(only)
+            tried.peers = (only,)
             only.picked(now)
             return only
         waiting = self._waiting
@@ -140,7 +140,7 @@ class Group:
             if tried.backups:
                 peer = self._balancing.pick(self.backups, now, tried)
         if peer is not None:
-            tried.peers.append(peer)
+            tried.peers = (*tried.peers, peer)
             peer.picked(now)
         return peer
 

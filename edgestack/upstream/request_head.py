@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from edgestack.errors import ClientError
 from edgestack.http.fields import is_field_value, tokens
 from edgestack.http.forwarding import ForwardedFacts, tells_of_forwarding
-from edgestack.http.messages import Exchange, Request
+from edgestack.http.messages import Exchange, Facts, Request
 from edgestack.http.variables import VARIABLES, Template
 from edgestack.upstream.spelling import spelled
 
@@ -91,10 +91,17 @@ class RequestHead:
         cookie = request.fields.get("cookie") if cookies else None
         if cookie:
             passed = f"{passed}Cookie: {cookie}\r\n"
-        forwarded = self._told(exchange) if self._forwarded != "off" else ""
+        facts = exchange.facts
+        if self._plain and request.host and type(facts) is Facts:  # as it nearly always is
+            forwarded = (
+                f"X-Forwarded-For: {facts.remote_addr}\r\nX-Forwarded-Proto: {facts.scheme}\r\n"
+                f"X-Forwarded-Host: {request.host}\r\n"
+            )
+        else:
+            forwarded = self._told(exchange) if self._forwarded != "off" else ""
         own = self._own(exchange) if self._set else ""
-        head = f"{request.method} {target} HTTP/1.1\r\n{named}{passed}{forwarded}{own}"
-        return b"%b%b%b\r\n" % (head.encode("latin-1"), connection, framing)
+        head = f"{request.method} {target} HTTP/1.1\r\n{named}{passed}{forwarded}{own}".encode("latin-1")
+        return b"%b%b%b\r\n" % (head, connection, framing) if connection or framing else head + b"\r\n"
 
     # -- what the client sent ------------------------------------------------------------------------------------------
 
@@ -133,11 +140,6 @@ class RequestHead:
     def _told(self, exchange: Exchange) -> str:
         """Who asks, as far as it is believed."""
         facts, decided = exchange.facts, self._decided
-        if self._plain and type(facts) is not ForwardedFacts and exchange.request.host:
-            return (
-                f"X-Forwarded-For: {facts.remote_addr}\r\nX-Forwarded-Proto: {facts.scheme}\r\n"
-                f"X-Forwarded-Host: {exchange.request.host}\r\n"
-            )
         trusted = facts if type(facts) is ForwardedFacts else None
         host = (trusted.host if trusted is not None else "") or exchange.request.host
         said: dict[str, str] = {}

@@ -57,13 +57,9 @@ class Waiting:
         """What came of it; and the boundary for what fails with it."""
         lot, connection, exchange = self._lot, self._connection, self._exchange
         try:
-            if isinstance(came, Errand):
-                lot.wait(connection, exchange, came)
-            elif isinstance(came, Disconnected):
-                self._end(499)
-                lot.close(connection, hard=True)
-            elif isinstance(came, Response | EdgeError):
+            if type(came) is Response or (isinstance(came, EdgeError) and not isinstance(came, Disconnected)):
                 settle = self._errand.settle
+                answer: Answer
                 if settle is not None:
                     answer = settle(exchange, came)
                 else:
@@ -73,7 +69,13 @@ class Waiting:
                     lot.leave_together(self._leave, answer)
                 else:
                     see_off(lot, connection, exchange, answer)
+            elif isinstance(came, Errand):
+                lot.wait(connection, exchange, came)
+            elif isinstance(came, Disconnected):
+                self._end(499)
+                lot.close(connection, hard=True)
             else:
+                assert isinstance(came, Exception)
                 raise came
         except Exception as error:
             if isinstance(came, Response) and isinstance(came.body, Relay | Tunnel):
@@ -82,11 +84,14 @@ class Waiting:
 
     def _leave(self, answer: Response) -> None:
         """At the end of the batch; and the boundary. The client may have left meanwhile."""
-        if not self._connection.closed:
+        lot, connection = self._lot, self._connection
+        if not connection.closed:
             try:
-                see_off(self._lot, self._connection, self._exchange, answer)
+                connection.holder = None
+                if lot.reply(connection, self._exchange, answer):
+                    lot.go_on(connection)
             except Exception as error:
-                self._lot.failed(self._connection, error, self._exchange)
+                lot.failed(connection, error, self._exchange)
 
     def event(self, connection: Connection, mask: int) -> None:
         """The client left, or sends its next request."""

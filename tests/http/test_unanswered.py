@@ -13,9 +13,10 @@ from edgestack.http.unanswered import CHECKS, OTHERWISE, unanswered
 
 def tried(*said: tuple[str, str, float, int]) -> Attempts:
     """Attempts: address, error, seconds, status."""
-    attempts = Attempts("backend", 80)
+    attempts = Attempts()
     for address, error, seconds, status in said:
-        attempt = Attempt(address)
+        attempt = Attempt()
+        attempt.address = address
         attempt.error, attempt.response_time, attempt.status = error, seconds, status
         attempts.append(attempt)
     return attempts
@@ -62,7 +63,7 @@ def test_text_says_the_same() -> None:
     assert lines[-1] == "Request id: id7"
 
 
-@pytest.mark.parametrize("attempts", [None, Attempts("backend", 80)])
+@pytest.mark.parametrize("attempts", [None, Attempts()])
 def test_where_nobody_could_be_asked_there_is_no_table(attempts: Attempts | None) -> None:
     text = page("html", attempts, 'no live upstreams in "backend": 127.0.0.1:1: down')
     assert "What was tried" not in text
