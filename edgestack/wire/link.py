@@ -155,6 +155,8 @@ class Link(_Books):
         except WOULD_BLOCK as blocked:
             self.owing = isinstance(blocked, ssl.SSLWantWriteError)
             return None
+        except ssl.SSLZeroReturnError:  # the end, after ours was said
+            return b""
         except OSError as error:
             raise upstream_error(error, self.peer, "receiving") from error
 
@@ -186,6 +188,8 @@ class Link(_Books):
                 return self.sock.recv(most)
             except WOULD_BLOCK as blocked:
                 await self._wait(trio.lowlevel.wait_readable, blocked, ssl.SSLWantWriteError, "receiving")
+            except ssl.SSLZeroReturnError:
+                return b""
             except OSError as error:
                 raise upstream_error(error, self.peer, "receiving") from error
 

@@ -118,6 +118,7 @@ async def pass_both_ways(client: Client, early: bytes, tunnel: Tunnel, count: Ca
     :raises Disconnected: a side broke, or nothing passed for the gap.
     """
     link = tunnel.link
+    server = _ServersEnd(link)
     failed: Disconnected | None = None
 
     async def copy(
@@ -138,15 +139,12 @@ async def pass_both_ways(client: Client, early: bytes, tunnel: Tunnel, count: Ca
             failed = Disconnected(detail=str(error))
             nursery.cancel_scope.cancel()
 
-    async def from_link() -> bytes:
-        return await link.receive(RECEIVE)
-
     error: EdgeError | None = Disconnected(detail="the tunnel was broken off")
     try:
         with trio.CancelScope(deadline=trio.current_time() + tunnel.gap) as idle:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(copy, early, client.receive, link.send, lambda: _end_of(link), False)
-                nursery.start_soon(copy, tunnel.first, from_link, client.send, client.send_eof, True)
+                nursery.start_soon(copy, early, client.receive, link.send, server.send_eof, False)
+                nursery.start_soon(copy, tunnel.first, server.receive, client.send, client.send_eof, True)
         if idle.cancelled_caught:
             failed = Disconnected(detail=f"nothing passed for {tunnel.gap:g} s")
         if failed is not None:
@@ -156,15 +154,59 @@ async def pass_both_ways(client: Client, early: bytes, tunnel: Tunnel, count: Ca
         tunnel.end(error)
 
 
-async def _end_of(link: AnyLink) -> bool:
-    """Tell a server that nothing more comes; False: its stream cannot say that by halves, and it goes."""
-    if isinstance(link, Link):
-        say_the_end(link.sock)
+class _ServersEnd:
+    """The server's side of a tunnel. That nothing more comes it is told, on TLS, by whoever reads, once nothing is
+    unread: OpenSSL would throw that away (`tunnel.py`).
+    """
+
+    __slots__ = ("_due", "_ended", "_link", "_reading")
+
+    def __init__(self, link: AnyLink) -> None:
+        self._link = link
+        self._due = False
+        """It is to be told that nothing more comes."""
+        self._ended = False
+        """It sends no more itself."""
+        self._reading = trio.CancelScope()
+
+    async def receive(self) -> bytes:
+        """Some bytes; b"" at the end. :raises UpstreamError, OSError: broken."""
+        link, data = self._link, None
+        while data is None:
+            with trio.CancelScope() as self._reading:
+                if not self._due:
+                    data = await link.receive(RECEIVE)
+            if data is None:
+                assert isinstance(link, Link)
+                data = link.receive_nowait(RECEIVE)
+                if data is None and not self._tell():
+                    await trio.lowlevel.wait_writable(link.sock)
+        if not data:
+            self._ended = True
+            if self._due:
+                self._tell()
+        return data
+
+    async def send_eof(self) -> bool:
+        """False: its stream cannot say that by halves, and it goes. :raises OSError: broken."""
+        link = self._link
+        if isinstance(link, Link):
+            self._due = True
+            if link.tls and not self._ended:
+                self._reading.cancel()
+            else:
+                self._tell()
+            return True
+        if not isinstance(link.stream, trio.abc.HalfCloseableStream):
+            return False
+        await link.stream.send_eof()
         return True
-    if not isinstance(link.stream, trio.abc.HalfCloseableStream):
-        return False
-    await link.stream.send_eof()
-    return True
+
+    def _tell(self) -> bool:
+        """False: the socket is full. When it has ended itself nobody waits for that."""
+        assert isinstance(self._link, Link)
+        self._due = not say_the_end(self._link.sock)
+        return not self._due
 
 
 def _nobody() -> None:

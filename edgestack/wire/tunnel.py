@@ -6,6 +6,9 @@
 What either side had sent too early goes first. A side that ends is told to the other one (half-close), and goes on
 receiving; when both have ended the tunnel has. It also ends when nothing passes for `gap` seconds either way. A reload
 leaves it alone, a drain waits for it as for any connection. RFC 9110 §7.8; nginx: ngx_http_upstream_process_upgraded.
+
+A half-close on TLS is a close_notify, and OpenSSL, told to send one, looks for the peer's own at once: application data
+that it finds there are thrown away, and the session with them. So a side is told only when it has nothing unread.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Passage", "Tunnel", "head_of", "say_the_end"]
 
 _tail = Tail()
+
+READS = 16
+"""Reads of one side before it is told of an end, in one turn; what has more to say is reported again."""
 
 
 class Tunnel:
@@ -61,7 +67,7 @@ class Tunnel:
 class Way:
     """One direction of a tunnel."""
 
-    __slots__ = ("ended", "owed", "shut", "sink", "source")
+    __slots__ = ("ended", "owed", "shut", "sink", "source", "stuck")
 
     def __init__(self, source: Connection | Link, sink: Connection | Link, owed: bytes) -> None:
         """:param owed: what the sink must get before anything else."""
@@ -72,17 +78,19 @@ class Way:
         """The source sends no more."""
         self.shut = False
         """The sink was told so."""
+        self.stuck = False
+        """It was not, because its socket is full."""
 
     def mask(self, back: Way) -> int:
         """What to wait for at the source; `back` leads to it. Never 0: a reset is to be seen while nothing is read."""
         reading = READABLE if not (self.ended or self.owed) else 0
-        return (reading | WRITABLE if back.owed else reading) or GONE
+        return (reading | WRITABLE if back.owed or back.stuck else reading) or GONE
 
 
 class Passage:
     """Holds a connection and a link for as long as a tunnel lasts."""
 
-    __slots__ = ("_connection", "_down", "_exchange", "_gap", "_lot", "_tunnel", "_up")
+    __slots__ = ("_connection", "_down", "_exchange", "_gap", "_lot", "_over", "_tunnel", "_up")
 
     def __init__(
         self, lot: Lot, connection: Connection, exchange: Exchange, response: Response, tunnel: Tunnel
@@ -93,6 +101,7 @@ class Passage:
         self._exchange = exchange
         self._tunnel = tunnel
         self._gap = tunnel.gap
+        self._over = False
         early, connection.h1.buffer = connection.h1.buffer, b""
         self._up = Way(connection, tunnel.link, early)
         self._down = Way(tunnel.link, connection, head_of(exchange, response) + tunnel.first)
@@ -112,19 +121,20 @@ class Passage:
     def event(self, party: Any, mask: int) -> None:
         """One side has moved."""
         way, back = (self._up, self._down) if party is self._connection else (self._down, self._up)
-        if back.owed and mask & WRITABLE:
-            if not self._flush(back):
+        if (back.owed or back.stuck) and mask & WRITABLE:
+            if not self._flush(back) or (way.ended and not self._flush(way)):
                 return
             self._rearrange()
             if mask == WRITABLE:
                 return
-        if not way.owed:
-            self._pass(way)
-        elif mask & GONE:  # it would be reported until what is owed to the other side has left
-            self._lot.watch(party, 0)
+        if way.owed:
+            if mask & GONE:  # it would be reported until what is owed to the other side has left
+                self._lot.watch(party, 0)
+        elif self._pass(way) and back.ended and self._flush(back):
+            self._rearrange()
 
-    def _pass(self, way: Way) -> None:
-        """One read, one write."""
+    def _pass(self, way: Way) -> bool:
+        """One read, one write. True: something passed, and there may be more."""
         try:
             data = way.source.sock.recv(RECEIVE)
         except WOULD_BLOCK as blocked:
@@ -132,15 +142,17 @@ class Passage:
                 self._lot.watch(way.source, READABLE | WRITABLE)
             else:
                 self._rearrange()
-            return
+            return False
+        except ssl.SSLZeroReturnError:  # its end, after ours was said
+            data = b""
         except OSError:
             self._end(Disconnected())
-            return
+            return False
         if not data:
             way.ended = True
             if self._flush(way):
                 self._rearrange()
-            return
+            return False
         self._connection.deadline = self._lot.now + self._gap
         if way is self._down:
             self._exchange.bytes_out += len(data)
@@ -150,10 +162,11 @@ class Passage:
             sent = 0
         except OSError:
             self._end(Disconnected())
-            return
+            return False
         if sent < len(data):
             way.owed = data[sent:]
             self._rearrange()
+        return True
 
     def _flush(self, way: Way) -> bool:
         """Send what is owed, and the end behind it. False: that was the end of the tunnel."""
@@ -161,9 +174,9 @@ class Passage:
             if way.owed:
                 way.owed = way.owed[way.sink.sock.send(way.owed) :]
                 self._connection.deadline = self._lot.now + self._gap
-            if way.ended and not (way.owed or way.shut):
-                way.shut = True
-                say_the_end(way.sink.sock)
+            if way.ended and not (way.owed or way.shut) and self._has_read_all(way.sink):
+                way.shut = say_the_end(way.sink.sock)
+                way.stuck = not way.shut
         except WOULD_BLOCK:
             return True
         except OSError:
@@ -171,8 +184,19 @@ class Passage:
             return False
         if self._up.shut and self._down.shut:
             self._end(None)
-            return False
-        return True
+        return not self._over
+
+    def _has_read_all(self, party: Connection | Link) -> bool:
+        """Whether nothing that this side has sent is unread, where that matters: on TLS."""
+        if not party.tls:
+            return True
+        way = self._up if party is self._connection else self._down
+        for _ in range(READS):
+            if way.owed or self._over:
+                return False
+            if way.ended or not self._pass(way):
+                return not (way.owed or self._over)
+        return False
 
     def _rearrange(self) -> None:
         """Wait for what each side can do now."""
@@ -181,6 +205,7 @@ class Passage:
         self._lot.watch(down.source, down.mask(up))
 
     def _end(self, error: EdgeError | None) -> None:
+        self._over = True
         self._exchange.finish()
         self._lot.close(self._connection, hard=error is not None)
         self._tunnel.end(error)
@@ -206,15 +231,23 @@ def head_of(exchange: Exchange, response: Response) -> bytes:
     return encode(response) + _tail.of(exchange)
 
 
-def say_the_end(sock: socket.socket) -> None:
-    """Nothing more will be sent; reading goes on. On TLS close_notify (RFC 8446 §6.1), and no FIN beneath it yet."""
-    if isinstance(sock, ssl.SSLSocket):
-        try:
-            sock._sslobj.shutdown()  # type: ignore[attr-defined] # `unwrap` forgets TLS where the peer's own came before
-        except ssl.SSLError:
-            pass  # ours is on its way; the peer's own comes when it has ended
-    else:
+def say_the_end(sock: socket.socket) -> bool:
+    """Nothing more will be sent; reading goes on. On TLS close_notify (RFC 8446 §6.1), and no FIN beneath it yet: to be
+    called when a read has just found nothing.
+
+    :returns: False where the socket is full: call again when it takes more.
+    :raises OSError: the connection is broken; or data came in the very moment, and are lost.
+    """
+    if not isinstance(sock, ssl.SSLSocket):
         sock.shutdown(socket.SHUT_WR)
+        return True
+    try:
+        sock._sslobj.shutdown()  # type: ignore[attr-defined] # `unwrap` forgets TLS where the peer's own came before
+    except ssl.SSLWantWriteError:
+        return False
+    except ssl.SSLWantReadError:
+        pass  # ours is on its way; the peer's own comes when it has ended
+    return True
 
 
 Ended: TypeAlias = "Callable[[Tunnel, EdgeError | None], None]"

@@ -159,18 +159,33 @@ class Peer:
 
     def hear(self, size: int) -> bytes:
         heard = b""
-        while len(heard) < size and (data := self.sock.recv(65536)):
-            heard += data
+        try:
+            while len(heard) < size and (data := self.sock.recv(65536)):
+                heard += data
+        except ssl.SSLZeroReturnError:
+            pass  # the end, after ours was said
         return heard
 
+    def end(self) -> None:
+        """Half-close, while nothing has come that is unread."""
+        self.sock.setblocking(False)
+        try:
+            self.sock._sslobj.shutdown()  # type: ignore[attr-defined] # as `tunnel.say_the_end` does
+        except ssl.SSLWantReadError:
+            pass
+        self.sock.settimeout(PATIENCE)
 
-async def tls_pair(ours_is_server: bool) -> tuple[ssl.SSLSocket, Peer]:
+
+async def tls_pair(
+    ours_is_server: bool, version: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+) -> tuple[ssl.SSLSocket, Peer]:
     """Ours, non-blocking, and the peer's, which blocks with a timeout."""
     authority = trustme.CA()
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(server_side)
     client_side = ssl.create_default_context()
     authority.configure_trust(client_side)
+    client_side.maximum_version = version
     plain = socket.socketpair()
     for sock in plain:
         sock.settimeout(PATIENCE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from typing import Any
@@ -18,10 +19,13 @@ from edgestack.config.peer_addresses import PeerAddress
 from edgestack.errors import Disconnected
 from edgestack.http.messages import Facts, Response
 from edgestack.wire.link import Link
-from edgestack.wire.tunnel import Passage
+from edgestack.wire.portable_relay import pass_both_ways
+from edgestack.wire.tunnel import Passage, Tunnel
 
 UPGRADE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
 BIG = os.urandom(2_000_000)
+LETTER = os.urandom(50_000)
+"""Several records, which a socket's buffer holds."""
 
 
 async def soon() -> None:
@@ -317,3 +321,90 @@ async def test_through_tls_on_both_sides(size: int) -> None:
             assert kit.lot.table == {}
             assert kit.lot.links == {}
             assert kit.lot.statistics.failures == 0
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("first", ["client", "server"])
+async def test_a_half_close_on_tls_loses_nothing(first: str, version: ssl.TLSVersion) -> None:
+    """B17: one side ends while what the other one has sent is unread; each hears all, and then the end."""
+    to_client, client = await tls_pair(ours_is_server=True, version=version)
+    to_server, server = await tls_pair(ours_is_server=False, version=version)
+    one, other = (client, server) if first == "client" else (server, client)
+    kit: Kit
+    link = Server()
+    link.link.close()
+    link.link = Link(to_server, PeerAddress("127.0.0.1", 9))
+    thread: Any = trio.to_thread.run_sync
+
+    def handle(exchange: Any) -> Any:
+        return Asked(exchange, kit.lot, link, lambda errand, data: errand.tunnel(data[1:]))
+
+    with closing(link), closing(client.sock), closing(server.sock):
+        async with open_lot(handle) as kit:
+            kit.lot.admit(to_client, Facts(scheme="https"), kit.door)
+            await thread(client.sock.sendall, UPGRADE)
+            await soon()
+            await thread(server.sock.sendall, b"!")
+            assert (await thread(client.hear, 1)).endswith(b"\r\n\r\n")
+            await soon()
+            other.sock.sendall(LETTER)  # ours reads none of it before all of this has happened
+            one.sock.sendall(LETTER[::-1])
+            one.end()
+            assert await thread(other.hear, len(LETTER) + 1) == LETTER[::-1]
+            await thread(other.sock.sendall, b"and then")
+            assert await thread(one.hear, len(LETTER) + 8) == LETTER + b"and then"
+            other.end()
+            await soon()
+            assert kit.lot.table == {}
+            assert kit.lot.statistics.failures == 0
+            assert link.ended == [None]
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+async def test_nor_does_it_on_tasks(first: str) -> None:
+    """B17, on the portable driver: a client that ends while what a server on TLS has sent is unread; and later."""
+    to_server, server = await tls_pair(ours_is_server=False)
+    ends = socket.socketpair()
+    near, far = [trio.SocketStream(trio.socket.from_stdlib_socket(one)) for one in ends]
+    link = Link(to_server, PeerAddress("127.0.0.1", 9))
+    ended: list[Any] = []
+    thread: Any = trio.to_thread.run_sync
+    with closing(link), closing(server.sock):
+        async with near, far, trio.open_nursery() as nursery:
+            tunnel = Tunnel(link, lambda _, error: ended.append(error))
+            server.sock.sendall(LETTER)
+            if first == "client":
+                await far.send_all(b"bye")
+                await far.send_eof()
+            else:
+                server.end()
+            nursery.start_soon(pass_both_ways, PlainClient(near), b"", tunnel, lambda size: None)
+            if first == "server":
+                await soon()
+                await far.send_all(b"bye")
+                await far.send_eof()
+            assert await thread(server.hear, 4) == b"bye"
+            if first == "client":
+                server.end()
+            heard = b""
+            while piece := await far.receive_some():
+                heard += piece
+            assert heard == LETTER
+    assert ended == [None]
+
+
+class PlainClient:
+    """A client of the portable driver, as a tunnel sees it."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+
+    async def receive(self) -> bytes:
+        return bytes(await self.stream.receive_some())
+
+    async def send(self, data: bytes) -> None:
+        await self.stream.send_all(data)
+
+    async def send_eof(self) -> bool:
+        await self.stream.send_eof()
+        return True
