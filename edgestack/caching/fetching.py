@@ -5,6 +5,7 @@
     took      both, on the loop, and its body copied on the way
     failed    no answer at all: a stale one, or the error
     keep      all of the body is here: into the store
+    given_up  it is too large
     left      it will not come
 
 `judged`, `seen` and `keep` run wherever the answer comes, on application threads too; the others on the loop. A fetch
@@ -18,7 +19,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgestack.caching.asked import asked, plain
-from edgestack.caching.given import given, not_modified, note, url_of
+from edgestack.caching.given import given, not_modified, note
+from edgestack.caching.keys import url_of
 from edgestack.caching.zone import Fill, Zone
 from edgestack.errors import EdgeError, UpstreamError
 from edgestack.http.attempts import Attempts
@@ -97,7 +99,11 @@ class Fetch:
                 return Verdict(covered=True)
         told, judge = self._told(response), self._cached.judge
         found = may_store(self.asked.request, told if judge is None else judge(self.asked, told), rule, now)
-        return Verdict(found) if isinstance(found, StoredHead) else Verdict(why=found.value)
+        if not isinstance(found, StoredHead):
+            return Verdict(why=found.value)
+        if response.length is not None and response.length > zone.store.largest:
+            return Verdict(why="too large")
+        return Verdict(found)
 
     def _told(self, response: Response) -> Response:
         """The answer with what its client does not see of it, and what says how long it is fresh."""
@@ -142,6 +148,10 @@ class Fetch:
         assert head is not None
         stored = self.zone.store.put(self._key, head, body, url_of(self.client), head.tags, self._moment)
         self._end(stored=stored is not None)
+
+    def given_up(self) -> None:
+        """It is larger than what is stored: nobody is to wait for its end."""
+        self._end(stored=False)
 
     # -- on the loop ---------------------------------------------------------------------------------------------------
 
@@ -227,7 +237,7 @@ class _Copy:
         self._room -= len(data)
         if self._room < 0:
             self._pieces = None
-            self._fetch._end(stored=False)
+            self._fetch.given_up()
 
     def over(self, complete: bool) -> None:
         """Whether those were all."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from edgestack.caching.fetching import Verdict
-from edgestack.caching.given import url_of
+from edgestack.caching.keys import url_of
 from edgestack.caching.zone import Zone
 from edgestack.errors import EdgeError
 from edgestack.http.caching_invalidation import invalidated
@@ -56,6 +56,9 @@ class Passing:
         raise error
 
     def keep(self, verdict: Verdict, body: bytes) -> None:
+        """There is nothing to be kept."""
+
+    def given_up(self) -> None:
         """There is nothing to be kept."""
 
     def left(self) -> None:

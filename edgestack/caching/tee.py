@@ -45,6 +45,9 @@ class Fetching(Protocol):
     def keep(self, verdict: Verdict, body: bytes) -> None:
         """All of it is here."""
 
+    def given_up(self) -> None:
+        """It is larger than what is stored."""
+
     def took(self, response: Response) -> Response:
         """What the client gets for an answer, on the loop."""
 
@@ -105,6 +108,7 @@ class Tee:
     def head(self, response: Response) -> None:
         """Status and fields, before the filters."""
         fetch, outlet = self._fetch, self._outlet
+        self._pieces = None  # of a head before this one, which nobody has seen
         self._verdict = verdict = fetch.judged(response)
         shown, instead = fetch.seen(verdict, response)
         if verdict.head is not None and not verdict.validated:
@@ -135,6 +139,7 @@ class Tee:
             self._pieces.append(data)
             if self._room < 0:
                 self._pieces = None
+                self._fetch.given_up()
 
     def file(self, segment: FileSegment) -> None:
         """A file as the body."""

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from edgestack.caching.cached import Cached
 from edgestack.caching.given import with_status
+from edgestack.caching.keys import parted
 from edgestack.compose.coding import NOTHING, Coding, coded_pages, coding
 from edgestack.compose.conditions import conditions
-from edgestack.compose.contents import FileFirst, content, error_pages, pages, rewriting
+from edgestack.compose.contents import Behind, FileFirst, content, error_pages, pages, rewriting
 from edgestack.compose.proxies import Proxies, SlashAdded, slashed
 from edgestack.compose.resources import Resources
 from edgestack.config.model import CONTENT, Cache, Config, Route, Site
@@ -138,7 +139,10 @@ class Maker:
         coded = self.coding(route)
         made = (
             self._proxies.handler(route, scope) if proxied
-            else content(route, scope, server, self.resources, coded.files, UNDOING if coded.threads else None)
+            else content(
+                route, scope, server, self.resources, coded.files, UNDOING if coded.threads or coded.all else None,
+                next((link.act for link in links if link.kind == "behind"), None),
+            )
         )  # fmt: skip
         links += _content_links(route, made)
         if coded.told is not None:
@@ -174,7 +178,11 @@ class Maker:
 
     def _links(self, route: Route) -> list[Link]:
         made = ((rule, rule.make(self, route)) for rule in ORDER)
-        return [Link(rule.name, self._origin(rule, route), act, rule.kind) for rule, act in made if act is not None]
+        return [
+            Link(rule.name, self._origin(rule, route), act, _place(rule, route))
+            for rule, act in made
+            if act is not None
+        ]
 
     def _ends(self, route: Route) -> tuple[End, ...]:
         """The access log in the route's own form, or none."""
@@ -234,12 +242,12 @@ class Maker:
             return None
         caches, resources, scope = self.config.caches, self.resources, self.scope(route)
         kept = next((one for one in caches if one.name == section.store or not section.store), Cache())
-        key = compile_template(section.key_, "request", scope)
+        key = compile_template(parted(section.key_), "request", scope) if section.key_ else None
         bypass = [compile_template(text, "request", scope) for text in section.bypass]
         apart = repr(route.match) if route.match.conditional else ""
         judge = self.once(cache_rules, route.cache_control)
         zone = resources.caches.zone(kept)
-        return Cached(section, zone, key, bypass, judge, resources.threads, apart)
+        return Cached(section, zone, key, bypass, judge, resources.threads, apart, _hidden(route))
 
     def _answer(self, exchange: Exchange) -> Answer:
         """What the site answers to its own question."""
@@ -256,11 +264,30 @@ class Maker:
         return written or (route.origin if hasattr(route, rule.key[0]) else self.site.origin)
 
 
+def _hidden(route: Route) -> frozenset[str]:
+    """Request fields that a proxied server sees otherwise than the client sent them, and that the key does not hold."""
+    section = route.proxy
+    if section is None or route.cache is None:
+        return frozenset()
+    own = {name.lower() for name, value in section.set_headers if "$" in value}
+    told = {"x-forwarded-for", "forwarded"}
+    if route.cache.key_:  # the URL has scheme and host; who knows what another key has
+        told |= {"x-forwarded-proto", "x-forwarded-host"}
+    return frozenset(own | told)
+
+
+def _place(rule: Rule, route: Route) -> str:
+    """Where a link stands: the cache of a route with files, behind them."""
+    return "behind" if rule.name == "cache" and route.static is not None else rule.kind
+
+
 def _content_links(route: Route, made: Handler) -> list[Link]:
     """The content, and the application behind the folder: each knows its own line."""
     where = next((route.origins[key] for key in ("try", *CONTENT) if key in route.origins), route.origin)
     links = [Link("content", where, made, "content")]
-    behind = made.application if isinstance(made, FileFirst) else made.last if isinstance(made, Try) else None
+    behind = made.behind if isinstance(made, FileFirst) else made.last if isinstance(made, Try) else None
+    if isinstance(behind, Behind):
+        behind = behind.application
     if isinstance(behind, Wsgi):
         links.append(Link("content", route.origins.get("app", where), behind, "content"))
     return links

@@ -41,6 +41,7 @@ class Reason(Enum):
     COOKIE = "Cookie, and no freshness of its own"
     VARY = "Vary"
     SILENT = "no freshness"
+    STREAM = "a stream of events"
     EXPIRED = "already stale"
 
 
@@ -55,6 +56,8 @@ UNSTORED = HOP_BY_HOP | {
     "x-accel-expires",
 }  # fmt: skip
 """Fields of one connection, one client, or one moment (§3.1)."""
+ENDLESS = frozenset(["text/event-stream", "multipart/x-mixed-replace"])
+"""Types of answers that have no end: whoever waited for it would wait for nothing."""
 GUESSED = frozenset(["valid", "heuristic"])
 """Sources of freshness that are not the response's own word."""
 MOST_VARY = 16
@@ -77,7 +80,7 @@ def may_store(
     said = control(fields, rule.ignore, now)
     vary = () if "vary" in rule.ignore else _vary(fields.get("vary", ""))
     reason = _reason(request, response.status, fields, said, rule)
-    if reason is not None or vary is None:
+    if reason is not None or vary is None or not rule.hidden.isdisjoint(vary):
         return reason or Reason.VARY
     born = now - age_on_arrival(fields, now if asked is None else asked, now)
     directives = said.directives
@@ -118,6 +121,8 @@ def _reason(
         return Reason.AUTHORIZATION
     if ("set-cookie" in fields or "set-cookie2" in fields) and "set-cookie" not in rule.ignore:
         return Reason.SET_COOKIE
+    if fields.get("content-type", "").partition(";")[0].strip(" \t").lower() in ENDLESS:
+        return Reason.STREAM
     return None
 
 

@@ -75,6 +75,8 @@ class Compression:
         """The answer, coded if it may be and its client takes it."""
         if response.status == 304:
             return _told_again(exchange, response)
+        if response.status == 206 and self._policy.fits(response.field("content-type") or ""):
+            return change_once(response, self, _varied)
         if not may_code(self._policy, response):
             return response
         coding = choose_coding(exchange.request.fields.get("accept-encoding", ""), self._policy.offered)
@@ -212,7 +214,8 @@ class Apart:
 
 
 def _told_again(exchange: Exchange, response: Response) -> Response:
-    fields = retagged(response.fields, exchange.request.fields)
+    """A 304 does not say its type: where its 200 says Vary, it must too (RFC 9110 §15.4.5), and so each does."""
+    fields = with_vary(retagged(response.fields, exchange.request.fields))
     return response if fields is response.fields else response.with_(fields=fields)
 
 

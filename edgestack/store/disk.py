@@ -73,16 +73,22 @@ class Disk:
         """What is stored under a key and known to be right."""
         with self.lock:
             names = self.index.of_key(key)
-        return tuple(one for one in map(self._read, names) if one is not None)
+        found, left = [], INLINE
+        for name in names:
+            one = self._read(name, left)
+            if one is not None:
+                found.append(one)
+                left = max(0, left - one.size)
+        return tuple(found)
 
-    def _read(self, name: str) -> StoredResponse | None:
+    def _read(self, name: str, inline: int) -> StoredResponse | None:
         with self.lock:
             known, waiting = self.index.files.get(name), self.pending.get(name)
             if known is None or waiting is not None:
                 return waiting
             self.index.files.move_to_end(name)
         try:
-            found = open_record(f"{self.folder}/{name}", name, known.seal, INLINE)
+            found = open_record(f"{self.folder}/{name}", name, known.seal, inline)
         except FileNotFoundError:
             self.forget(name)
             return None
@@ -143,6 +149,16 @@ class Disk:
             if self.index.drop(name):  # what it was to replace must not come up again
                 self._writer.remove([name])
 
+    def drop(self, stored: StoredResponse) -> None:
+        """Let go of one that was put."""
+        name = name_of(stored.key, stored.head.variant)
+        with self.lock:
+            self.changes += 1
+            self.pending.pop(name, None)
+            self.index.drop(name)
+            self.weigh()
+            self._writer.remove([name])
+
     def purge(self, purge: Purge) -> list[str]:
         """Let go of what is meant, here and in the other processes; the names of what is known of it here."""
         with self.lock:  # what is put next is written behind this
@@ -196,6 +212,7 @@ class Disk:
             case ["gone", str(name)]:
                 self.index.drop(name)
             case ["purge", str(by), str(what)]:
+                self.memory.announce(Purge(by, what))
                 self.drop_meant(Purge(by, what))
                 self.memory.purge(Purge(by, what))
             case _:

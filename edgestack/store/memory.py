@@ -14,7 +14,8 @@ from edgestack.store.stored import Purge, StoredResponse, covers
 __all__ = ["VARIANTS", "Groups", "Memory"]
 
 VARIANTS = 64
-"""Responses under one key; beyond that the oldest goes. Our number: a request compares itself with each of them."""
+"""Responses under one key, in either tier; beyond that the oldest goes. Our number: a request compares itself with each
+of them, and one that memory has forgotten reads them all."""
 PURGES = 256
 """Purges that are remembered for the sake of responses on their way; what was asked for before them is not kept."""
 
@@ -27,26 +28,26 @@ class Groups:
     __slots__ = ("_table",)
 
     def __init__(self) -> None:
-        self._table: dict[str, str | set[str]] = {}
+        self._table: dict[str, str | dict[str, None]] = {}
 
     def of(self, group: str) -> list[str]:
-        """The names that belong to it."""
+        """The names that belong to it, in the order in which they came."""
         found = self._table.get(group, ())
         return [found] if isinstance(found, str) else list(found)
 
     def add(self, group: str, name: str) -> None:
         """One more."""
         found = self._table.setdefault(group, name)
-        if isinstance(found, set):
-            found.add(name)
+        if isinstance(found, dict):
+            found[name] = None
         elif found != name:
-            self._table[group] = {found, name}
+            self._table[group] = {found: None, name: None}
 
     def drop(self, group: str, name: str) -> None:
         """One less."""
         found = self._table.get(group)
-        if isinstance(found, set):
-            found.discard(name)
+        if isinstance(found, dict):
+            found.pop(name, None)
         if not found or found == name:
             self._table.pop(group, None)
 
@@ -123,11 +124,20 @@ class Memory:
             self._urls.clear()
             self.weight = 0
 
-    def purge(self, purge: Purge) -> list[StoredResponse]:
-        """Let go of what is meant."""
+    def announce(self, purge: Purge) -> None:
+        """From now on nothing is kept that is meant and was asked for before."""
         with self._lock:
             self.moment += 1
             self._purges.append(purge)
+
+    def is_purged(self, stored: StoredResponse, moment: int) -> bool:
+        """Whether what it belongs to was purged since it was asked for."""
+        with self._lock:
+            return self._is_purged(stored, moment)
+
+    def purge(self, purge: Purge) -> list[StoredResponse]:
+        """Let go of what is meant, which was announced."""
+        with self._lock:
             keys = self._keys(purge)
         return [one for key in keys for one in self._purge_key(key, purge)]
 

@@ -135,7 +135,7 @@ def open_record(path: str, name: str, known: Seal | None, inline: int) -> tuple[
     else:
         _check_body(file.fd, prefix)
         body = FileSegment(file, prefix.start, prefix.body)
-    return StoredResponse(label.key, head, body, label.url, label.tags), now
+    return StoredResponse(label.key, head, body, label.url, label.tags, (path, now)), now
 
 
 def sound(path: str) -> Seal:

@@ -94,7 +94,7 @@ class Store:
 
     def refresh(self, stored: StoredResponse, head: StoredHead, moment: int | None = None) -> StoredResponse:
         """The same body under another head, stored in its place unless it was purged since `moment`. On any thread."""
-        renewed = StoredResponse(stored.key, head, stored.body, stored.url, stored.tags)
+        renewed = StoredResponse(stored.key, head, stored.body, stored.url, stored.tags, stored.mark)
         self._put(renewed, moment)
         return renewed
 
@@ -106,9 +106,16 @@ class Store:
         if not self.memory.put(stored, moment):
             return False
         disk.put(stored)
+        if moment is not None and self.memory.is_purged(stored, moment):  # since memory looked: not seen by the purge
+            self._let_go(disk, stored)
+            return False
         if not isinstance(stored.body, bytes):
             self.memory.drop(stored.key)  # it holds a file open, and they are few
         return True
+
+    def _let_go(self, disk: Disk, stored: StoredResponse) -> None:
+        self.memory.drop(stored.key)
+        disk.drop(stored)
 
     # -- letting go ----------------------------------------------------------------------------------------------------
 
@@ -133,6 +140,7 @@ class Store:
         return self._purge(given[0])
 
     def _purge(self, purge: Purge) -> int:
+        self.memory.announce(purge)  # first: what is put from here on knows of it
         on_disk = self._disk.purge(purge) if self._disk is not None else []
         gone = self.memory.purge(purge)
         return len({*on_disk, *(name_of(one.key, one.head.variant) for one in gone)})

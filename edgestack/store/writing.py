@@ -21,6 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgestack.store.index import Index, Known, group_of
+from edgestack.store.memory import VARIANTS
 from edgestack.store.record import Broken, name_of, read_label, seal, sound, to_bytes
 from edgestack.store.stored import Purge, StoredResponse, covers
 
@@ -159,6 +160,9 @@ class Writer:
                 disk.weigh()
         if not wanted:
             self._unlink_told(name)  # purged, or replaced, while it was written
+            return
+        for old in disk.index.of_key(stored.key)[:-VARIANTS]:
+            self._let_go(old)
 
     def _drop_old(self, name: str, stored: StoredResponse) -> None:
         """What it was to replace must not come up again."""
@@ -178,10 +182,13 @@ class Writer:
                 if not index.files or (index.size + size <= disk.limit and not disk.is_over):
                     return
                 name = next(iter(index.files))
-                index.drop(name)
-                disk.weigh()
-            disk.evicted += 1
-            self._unlink_told(name)
+            self._let_go(name)
+
+    def _let_go(self, name: str) -> None:
+        """For want of room. With the folder's lock."""
+        self._disk.evicted += 1
+        self._disk.forget(name)
+        self._unlink_told(name)
 
     def _unlink_told(self, name: str) -> None:
         _unlink(self._path(name))

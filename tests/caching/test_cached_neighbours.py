@@ -156,7 +156,7 @@ def test_explain_tells_of_it(tmp_path: Path) -> None:
         steps = plan.explain(method, "http://example.com/x?y", fields)
         return next(step.says for step in steps if step.name == "cache")
 
-    assert told("GET") == "looked up in memory as httpexample.com/x?y; valid: 200 301 302 for 60 s"
+    assert told("GET") == "looked up in memory as http://example.com/x?y; valid: 200 301 302 for 60 s"
     assert "bypass" in told("GET", ("Cookie", "session=1"))
     assert "passed on" in told("POST")
 
