@@ -55,11 +55,12 @@ class Passing:
         """
         raise error
 
-    def keep(self, verdict: Verdict, body: bytes) -> None:
-        """There is nothing to be kept."""
+    def copy(self, verdict: Verdict) -> NoReturn:
+        """Nothing is: no verdict says so.
 
-    def given_up(self) -> None:
-        """There is nothing to be kept."""
+        :raises AssertionError: always.
+        """
+        raise AssertionError(verdict)
 
     def left(self) -> None:
         """Nobody waits for it."""

@@ -27,6 +27,12 @@ PATIENCE = 30.0
 """Seconds to wait: a folder may be large."""
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
+TROUBLES = (
+    ("files that were not whole, and were removed", "broken"),
+    ("not written, the disk was full or too slow", "unwritten"),
+    ("not stored, too much was on its way at once", "refused"),
+)
+"""What `stats` says where it happened."""
 
 
 @click.group(context_settings=HELP)
@@ -106,9 +112,9 @@ def stats(context: click.Context) -> int:
             reading = ", still being read" if one["loading"] else ""
             click.echo(f"  disk    {_size(one['disk'])} of {_size(one['disk_most'])}, {one['files']} files{reading}")
         click.echo(f"  let go for want of room: {one['evicted']}")
-        for what, count in (("not whole on disk", one["broken"]), ("not written", one["unwritten"])):
-            if count:
-                click.echo(f"  {what}: {count}")
+        for what, word in TROUBLES:
+            if one[word]:
+                click.echo(f"  {what}: {one[word]}")
     return 0
 
 

@@ -3,6 +3,7 @@ the writer's thread (writing.py), which alone changes anything in the folder.
 
     find     the index says where; read and checked; into memory where it is small, else a run of the file
     put      promised now, written soon: what waits is bounded, and what finds no room is not written
+    drafts   long bodies, written as they come
     purge    forgotten at once; the files go, and other processes are told, soon
 
 A file is trusted when its body was read once and found right; one that is too large to be read on the loop is checked
@@ -15,14 +16,18 @@ import logging
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from edgestack.store.draft_file import DraftFile
 from edgestack.store.index import Index, Known
 from edgestack.store.journal import Journal
 from edgestack.store.memory import Memory
 from edgestack.store.record import Broken, name_of, open_record
 from edgestack.store.stored import Purge, StoredResponse, covers
 from edgestack.store.writing import Writer
+
+if TYPE_CHECKING:
+    from edgestack.store.draft import Draft
 
 __all__ = ["Disk"]
 
@@ -57,6 +62,10 @@ class Disk:
         """By name, what is to be written."""
         self.waiting = 0
         """Bytes of it, with what is being written though nobody wants it any more."""
+        self.drafts: set[DraftFile] = set()
+        """Files that grow. The writer's alone, as is `drafted`."""
+        self.drafted = 0
+        """Bytes of the disk that they have."""
         self.changes = 0
         """How often something was changed here by anybody."""
         self.evicted = self.broken = self.unwritten = 0
@@ -148,6 +157,10 @@ class Disk:
             self.pending.pop(name, None)
             if self.index.drop(name):  # what it was to replace must not come up again
                 self._writer.remove([name])
+
+    def draft_file(self, draft: Draft) -> DraftFile:
+        """A file for a body that is on its way."""
+        return DraftFile(self, self._writer, draft)
 
     def drop(self, stored: StoredResponse) -> None:
         """Let go of one that was put."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 
-from edgestack.store.stored import Purge, StoredResponse, covers
+from edgestack.store.stored import Purge, Purgeable, StoredResponse, covers
 
 __all__ = ["VARIANTS", "Groups", "Memory"]
 
 VARIANTS = 64
 """Responses under one key, in either tier; beyond that the oldest goes. Our number: a request compares itself with each
 of them, and one that memory has forgotten reads them all."""
+DRAFTS = 4
+"""Of the memory, a quarter may be bodies that are still on their way. Our number: 16 MB, as a rule."""
 PURGES = 256
 """Purges that are remembered for the sake of responses on their way; what was asked for before them is not kept."""
 
@@ -66,6 +68,10 @@ class Memory:
         """Bytes in use, without what is reserved."""
         self.held = 0
         """Bytes that others reserved."""
+        self.lent = 0
+        """Bytes of those that bodies on their way have."""
+        self.refused = 0
+        """How often that was too much, and a body was given up."""
         self.evicted = 0
         self.moment = 0
         """How often something was purged: a response that was asked for before may be what the purge was meant for."""
@@ -130,7 +136,7 @@ class Memory:
             self.moment += 1
             self._purges.append(purge)
 
-    def is_purged(self, stored: StoredResponse, moment: int) -> bool:
+    def is_purged(self, stored: Purgeable, moment: int) -> bool:
         """Whether what it belongs to was purged since it was asked for."""
         with self._lock:
             return self._is_purged(stored, moment)
@@ -165,6 +171,17 @@ class Memory:
             self._make_room()
             return True
 
+    def lend(self, size: int) -> bool:
+        """The same for bodies on their way, which together have no more than their share."""
+        with self._lock:
+            if size > 0 and self.lent + size > self.limit // DRAFTS:
+                self.refused += 1
+                return False
+            self.lent += size
+            self.held += size
+            self._make_room()
+            return True
+
     def reserve_known(self, size: int) -> None:
         """Hold bytes that are in use already, and bounded elsewhere."""
         with self._lock:
@@ -173,7 +190,7 @@ class Memory:
 
     # -- with the lock -------------------------------------------------------------------------------------------------
 
-    def _is_purged(self, stored: StoredResponse, moment: int) -> bool:
+    def _is_purged(self, stored: Purgeable, moment: int) -> bool:
         missed = self.moment - moment
         recent = list(self._purges)[-missed:] if missed else []
         return missed > len(recent) or any(covers(purge)(stored) for purge in recent)

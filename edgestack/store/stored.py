@@ -117,6 +117,8 @@ class StoreStatistics(NamedTuple):
     """Files that were not whole, and so were not used."""
     unwritten: int = 0
     """Responses that did not get to the disk: it was full, failing, or too slow."""
+    refused: int = 0
+    """Responses that were not stored, because too much was on its way at once."""
 
 
 def covers(purge: Purge) -> Callable[[Purgeable], bool]:
