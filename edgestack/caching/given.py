@@ -67,9 +67,13 @@ def note(exchange: Exchange, word: str, **said: Any) -> None:
 
 
 def with_status(exchange: Exchange, response: Response) -> Response:
-    """The filter of every route with a cache: its answer with the Cache-Status that it still lacks."""
+    """The filter of every route with a cache: its answer with the Cache-Status that it still lacks; what an application
+    told the edge alone goes (a proxied server's was taken out before, and is not stored either)."""
     said = getattr(exchange, "cached", HIT)[1]
-    return response.with_(fields=(*response.fields, ("Cache-Status", said))) if said else response
+    if not said:
+        return response
+    fields = tuple(pair for pair in response.fields if pair[0].lower() != "x-accel-expires")
+    return response.with_(fields=(*fields, ("Cache-Status", said)))
 
 
 def not_modified(exchange: Exchange, response: Response) -> Response | None:

@@ -239,7 +239,7 @@ RULES = [
     ('"max-age=60"', ("X-Accel-Expires: 0",), False, "max-age=60"),
     ('"no-store"', ("CDN-Cache-Control: max-age=60",), True, "no-store"),
     ('[{ type = "text/css", value = "max-age=60" }, { value = "no-store" }]', (), False, "no-store"),
-    ('[{ path = "/x", value = "max-age=9, no-transform" }, { value = "no-store" }]', (), True, "max-age=9, no-transform"),
+    ('[{ path = "/x", value = "max-age=9, no-transform" }]', (), True, "max-age=9, no-transform"),
 ]  # fmt: skip
 
 
