@@ -39,15 +39,18 @@ PARTIAL = ("range", "if-match", "if-unmodified-since")
 """Request fields by which a client wants a part, or one certain representation: what is not stored is asked for so."""
 
 
-def caching_rule(section: RouteCache, hidden: frozenset[str] = frozenset()) -> CachingRule:
+def caching_rule(
+    section: RouteCache, hidden: frozenset[str] = frozenset(), identified: bool = False
+) -> CachingRule:  # fmt: skip
     """A route's section as the rules want it.
 
-    :param hidden: see `CachingRule.hidden`.
+    :param hidden: see `CachingRule.hidden`; and so for `identified`.
     """
     valid = {status: seconds for statuses, seconds in section.valid for status in statuses}
     return CachingRule(
         valid, frozenset(section.methods), section.stale_if_error, section.stale_while_revalidate,
         ignore=frozenset(("set-cookie",)) if section.cookies else frozenset(), cookies=section.cookies, hidden=hidden,
+        identified=identified,
     )  # fmt: skip
 
 
@@ -58,17 +61,17 @@ class Cached:
 
     def __init__(
         self, section: RouteCache, zone: Zone, key: Template | None, bypass: Sequence[Template], judge: Filter | None,
-        threads: Pool, apart: str = "", hidden: frozenset[str] = frozenset(),
+        rule: CachingRule, threads: Pool, apart: str = "",
     ) -> None:  # fmt: skip
         """
         :param key: the template that makes the key; None for the URL.
         :param judge: the route's `cache_control`, which is applied before it is decided what is stored.
+        :param rule: `caching_rule` of the section.
         :param threads: where applications are called in the background.
         :param apart: what tells the keys of a route with conditions from those of another one for the same URLs.
-        :param hidden: request fields that content sees otherwise than they came.
         """
         self.section = section
-        self.rule = caching_rule(section, hidden)
+        self.rule = rule
         self.zone = zone
         self.template: Template = url_of if key is None else key
         self.bypass = tuple(bypass)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from edgestack.caching.cached import Cached
+from edgestack.caching.cached import Cached, caching_rule
 from edgestack.caching.given import with_status
 from edgestack.caching.keys import parted
 from edgestack.compose.coding import NOTHING, Coding, coded_pages, coding
@@ -41,7 +41,7 @@ from edgestack.phases.rate_limit import rate_limit
 from edgestack.phases.timeouts import route_timeouts
 from edgestack.routing import Chain, Link, Locations, nothing, recovered, run
 
-__all__ = ["ORDER", "Maker"]
+__all__ = ["ORDER", "Maker", "hidden_fields", "tells_who"]
 
 
 class Rule(NamedTuple):
@@ -247,7 +247,8 @@ class Maker:
         apart = repr(route.match) if route.match.conditional else ""
         judge = self.once(cache_rules, route.cache_control)
         zone = resources.caches.zone(kept)
-        return Cached(section, zone, key, bypass, judge, resources.threads, apart, _hidden(route))
+        rule = caching_rule(section, hidden_fields(route), tells_who(route))
+        return Cached(section, zone, key, bypass, judge, rule, resources.threads, apart)
 
     def _answer(self, exchange: Exchange) -> Answer:
         """What the site answers to its own question."""
@@ -264,7 +265,7 @@ class Maker:
         return written or (route.origin if hasattr(route, rule.key[0]) else self.site.origin)
 
 
-def _hidden(route: Route) -> frozenset[str]:
+def hidden_fields(route: Route) -> frozenset[str]:
     """Request fields that a proxied server sees otherwise than the client sent them, and that the key does not hold."""
     section = route.proxy
     if section is None or route.cache is None:
@@ -274,6 +275,13 @@ def _hidden(route: Route) -> frozenset[str]:
     if route.cache.key_:  # the URL has scheme and host; who knows what another key has
         told |= {"x-forwarded-proto", "x-forwarded-host"}
     return frozenset(own | told)
+
+
+def tells_who(route: Route) -> bool:
+    """Whether content is told who asks: by what `auth_request` found out, or by a client's certificate."""
+    told = [value for _, value in (route.proxy.set_headers if route.proxy is not None else ())]
+    copied = route.auth_request is not None and bool(route.auth_request.copy)
+    return copied or any("$ssl_client_" in value or "${ssl_client_" in value for value in told)
 
 
 def _place(rule: Rule, route: Route) -> str:

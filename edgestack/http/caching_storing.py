@@ -50,7 +50,7 @@ NEVER = frozenset([206, 304, 412, 416, 417])
 UNDERSTOOD = HEURISTIC | {302, 303, 307, 400, 403, 409, 421, 422, 451, 500, 502, 503, 504}
 """Statuses whose meaning for a cache is all known here (§5.2.2.3, must-understand)."""
 PERMISSIONS = frozenset(["public", "s-maxage", "must-revalidate"])
-"""What allows to store the answer to a request with Authorization (§3.5)."""
+"""What allows to store the answer to a request with Authorization, or whose sender is known otherwise (§3.5)."""
 UNSTORED = HOP_BY_HOP | {
     "age", "authentication-info", "content-length", "date", "proxy-authentication-info", "set-cookie", "set-cookie2",
     "x-accel-expires",
@@ -117,7 +117,7 @@ def _reason(
             return Reason.NO_STORE
         if "private" in directives:
             return Reason.PRIVATE
-    if "authorization" in request.fields and PERMISSIONS.isdisjoint(directives):
+    if ("authorization" in request.fields or rule.identified) and PERMISSIONS.isdisjoint(directives):
         return Reason.AUTHORIZATION
     if ("set-cookie" in fields or "set-cookie2" in fields) and "set-cookie" not in rule.ignore:
         return Reason.SET_COOKIE

@@ -126,6 +126,34 @@ async def test_vary_on_what_the_proxy_writes_itself(portable: bool, tmp_path: Pa
         assert [said(one) for one in answers] == ['edgestack; fwd=uri-miss; fwd-status=200; detail="Vary"'] * 4
 
 
+async def test_who_is_known_by_a_subrequest_gets_no_page_of_another_one(portable: bool, tmp_path: Path) -> None:
+    """As with Authorization (RFC 9111 §3.5): the server behind is told who asks, and the key does not say it."""
+
+    async def knows(wire: Wire) -> None:
+        while request := await wire.request():
+            await wire.send(whole(200, b"", f"X-User: {'a' if b'X-Token: a' in request else 'b'}"))
+
+    async def greets(wire: Wire) -> None:
+        while request := await wire.request():
+            await wire.send(whole(200, b"a" if b"X-User: a" in request else b"b"))
+
+    text = """
+    [[route]]
+    match = "/"
+    auth_request = { path = "/who", copy = ["X-User"] }
+    proxy = "http://{one}"
+    cache = { valid = "1h" }
+
+    [[route]]
+    match = "/who"
+    proxy = "http://{who}"
+    internal = true
+    """
+    async with edge(tmp_path, text, {"one": [greets], "who": [knows]}, portable=portable) as running:
+        bodies = [(await running.get("/x", f"X-Token: {token}")).body for token in "abab"]
+        assert bodies == [b"a", b"b", b"a", b"b"]
+
+
 async def test_a_vary_that_changes(portable: bool, tmp_path: Path) -> None:
     """Each stored answer is judged by its own Vary; the one that came last goes before."""
     async with application(tmp_path, portable) as running:

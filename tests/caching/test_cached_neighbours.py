@@ -13,6 +13,7 @@ from scripted import Wire, says, whole
 
 import edgestack.cache
 from edgestack.compose import compose
+from edgestack.compose.chains import hidden_fields, tells_who
 from edgestack.config.load import load
 
 FRESH = "Cache-Control: public, max-age=60"
@@ -142,6 +143,21 @@ async def test_a_range_of_what_is_not_stored_is_passed_and_the_whole_fetched_bes
             while "hit" not in ((answer := await running.get("/x", "Range: bytes=2-3")).field("cache-status") or ""):
                 pass
         assert (answer.status, answer.body) == (206, b"cd")
+
+
+@pytest.mark.parametrize(
+    ("told", "identified"), [("$ssl_client_s_dn", True), ("x-${ssl_client_serial}", True), ("$http_user_agent", False)]
+)
+def test_who_has_a_certificate_is_known_to_the_server_behind(tmp_path: Path, told: str, identified: bool) -> None:
+    """What it answers is then as to Authorization (RFC 9111 §3.5), and varies on nothing that the edge writes itself."""
+    file = tmp_path / "edgestack.toml"
+    file.write_text(
+        '[server]\ntls = false\n[[route]]\nproxy = { to = "http://127.0.0.1:1", '
+        f'set_headers = {{ X-Who = "{told}" }} }}\ncache = "1m"\n'
+    )
+    (route,) = compose(load(file).config).sites[0].routes
+    assert tells_who(route) is identified
+    assert hidden_fields(route) == {"x-who", "x-forwarded-for", "forwarded"}
 
 
 def test_explain_tells_of_it(tmp_path: Path) -> None:
