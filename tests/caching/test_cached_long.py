@@ -127,6 +127,7 @@ async def test_a_long_answer_of_an_application(portable: bool, tmp_path: Path) -
     app.says("Cache-Control: max-age=60", 'ETag: "v1"', "Content-Type: text/html", pieces=pieces)
     async with kept(tmp_path, portable, 'app = "cached_apps:app"') as running:
         assert (await running.get("/x")).body == BODY
+        assert await trio.to_thread.run_sync(store_of(running).flush, 20)
         assert "hit" in said(hit := await running.get("/x"))
         assert hit.body == BODY
         checked = await running.get("/x", "Cache-Control: no-cache")

@@ -149,7 +149,7 @@ async def test_a_range_of_what_is_not_stored_is_passed_and_the_whole_fetched_bes
     ("told", "identified"), [("$ssl_client_s_dn", True), ("x-${ssl_client_serial}", True), ("$http_user_agent", False)]
 )
 def test_who_has_a_certificate_is_known_to_the_server_behind(tmp_path: Path, told: str, identified: bool) -> None:
-    """What it answers is then as to Authorization (RFC 9111 §3.5), and varies on nothing that the edge writes itself."""
+    """What it answers is then as to Authorization (RFC 9111 §3.5), and varies on nothing that the edge writes."""
     file = tmp_path / "edgestack.toml"
     file.write_text(
         '[server]\ntls = false\n[[route]]\nproxy = { to = "http://127.0.0.1:1", '

@@ -330,3 +330,40 @@ def test_damage_within_a_long_body_is_seen(tmp_path: Path) -> None:
     assert again.statistics().broken == 1
     forget_memory(again)
     again.close()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from store_kit import *
+from test_drafts import *
+store = open_disk(Path(sys.argv[1]), memory=64 * MIB)
+print("ready", flush=True)
+for number in range(1_000_000):
+    draft = begun(store, f"k{number % 4}")
+    if filled(draft, body(f"k{number % 4}", 2 * MIB + number % 4 * MIB), 300_000) and ended(draft) and number == 3:
+        print("busy", flush=True)
+"""
+
+
+def test_d11_killed_while_a_long_body_is_written(tmp_path: Path) -> None:
+    """D11: kill -9 at whatever moment: what is found afterwards is whole, and no half of one is left."""
+    for _ in range(4):
+        child = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", KILLED, str(tmp_path)],
+            cwd=Path(__file__).parent, env={**os.environ, "PYTHONPATH": f".{os.pathsep}../.."},
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        with child:
+            assert child.stdout is not None
+            assert [child.stdout.readline() for _ in range(2)] == ["ready\n", "busy\n"]
+            child.kill()
+        store = open_disk(tmp_path)
+        for number in range(4):
+            store.find(f"k{number}")  # the writer looks at each, and
+        assert store.flush(30)
+        assert [found(store, f"k{number}") == [body(f"k{number}", (2 + number) * MIB)] for number in range(4)] == [
+            True
+        ] * 4
+        assert (growing(tmp_path), store.statistics().broken) == ([], 0)
+        store.close()
