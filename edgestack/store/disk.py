@@ -217,10 +217,10 @@ class Disk:
     def _take_in(self, line: list[Any]) -> None:
         self.changes += 1
         match line:
-            case ["put", str(key), str(variant), int(size), str(url), [*tags]]:
+            case ["put", str(key), str(variant), int(size), str(url), [*tags], [int(), int(), int(), int()] as seal]:
                 name = name_of(key, variant)
                 self.pending.pop(name, None)
-                self.index.add(name, Known(size, url, tuple(map(str, tags)), None))
+                self.index.add(name, Known(size, url, tuple(map(str, tags)), (seal[0], seal[1], seal[2], seal[3])))
                 self.memory.drop(key)
             case ["gone", str(name)]:
                 self.index.drop(name)

@@ -170,7 +170,7 @@ class Writer:
         _rename(side, path)
         known.seal = seal(fd)
         try:
-            disk.journal.tell("put", stored.key, stored.head.variant, size, stored.url, stored.tags)
+            disk.journal.tell("put", stored.key, stored.head.variant, size, stored.url, stored.tags, known.seal)
         except OSError:
             _unlink(path)  # the others would never know of it
             raise
