@@ -214,6 +214,7 @@ class Road:
 
         def again(fill: Fill | None, left: float) -> Answer:
             if fill is None:
+                self._zone.give_up(self._key(exchange))
                 return self._past(exchange, fwd)
             if fill.error is None:
                 return self._looked_up(exchange, left, True)

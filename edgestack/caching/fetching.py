@@ -152,7 +152,7 @@ class Fetch:
 
     def keeping(self) -> None:
         """All of it is here."""
-        self._kept = True
+        self._kept = self._fill.whole = True
 
     def kept(self, stored: bool) -> None:
         """It is stored, or it cannot be: then nobody is to wait for its end. On any thread."""

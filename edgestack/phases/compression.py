@@ -75,10 +75,9 @@ class Compression:
         """The answer, coded if it may be and its client takes it."""
         if response.status == 304:
             return _told_again(exchange, response)
-        if response.status == 206 and self._policy.fits(response.field("content-type") or ""):
-            return change_once(response, self, _varied)
         if not may_code(self._policy, response):
-            return response
+            part = response.status == 206 and self._policy.fits(response.field("content-type") or "")
+            return change_once(response, self, _varied) if part else response
         coding = choose_coding(exchange.request.fields.get("accept-encoding", ""), self._policy.offered)
         made = self._coded(exchange, response, self._codecs[coding]) if coding is not None else None
         return change_once(response, self, _varied) if made is None else made

@@ -14,6 +14,8 @@ from cached_apps import app
 from running import Answer, Running, edge
 from scripted import Script, Wire
 
+from edgestack.store.journal import Journal
+
 pytestmark = pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
 
 MIB = 1024 * 1024
@@ -119,6 +121,25 @@ async def test_a_client_that_leaves_within_a_long_answer_leaves_nothing(portable
         assert await trio.to_thread.run_sync(store.flush, 20)
         assert (store.memory.lent, store.statistics().files) == (0, 1)
         assert list((tmp_path / "kept").glob("draft-*")) == []
+
+
+async def test_a_store_that_hangs_stops_nobody(portable: bool, tmp_path: Path) -> None:
+    """Another process was stopped while it had the folder: one client waits for the file in vain, and no other one."""
+    app.says("Cache-Control: max-age=60", pieces=[BODY[:9], BODY[9:]])
+    text = STORE.replace("kept", f"{tmp_path}/kept")
+    text += '[[route]]\nmatch = "/"\napp = "cached_apps:app"\ncache = { lock_timeout = "0.2s" }\n'
+    async with edge(tmp_path, text, {}, portable=portable, patience=30) as running:
+        store = store_of(running)
+        assert await trio.to_thread.run_sync(store.flush, 20)
+        with Journal(tmp_path / "kept" / "journal").locked():
+            assert [(await running.get("/x")).body == BODY for _ in range(2)] == [True, True]
+            (zone,) = running.stack.caches.all()
+            assert zone.fills == {}
+            assert (await running.get("/x")).body == BODY
+        assert len(app.asked) == 3
+        assert await trio.to_thread.run_sync(store.flush, 20)
+        assert "hit" in said(await running.get("/x"))
+        assert store.memory.lent == 0
 
 
 async def test_a_long_answer_of_an_application(portable: bool, tmp_path: Path) -> None:
