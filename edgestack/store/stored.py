@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from edgestack.http.bodies import FileSegment
 from edgestack.http.caching import StoredHead
 
-__all__ = ["Listed", "Purge", "Purgeable", "StoreStatistics", "StoredResponse", "covers"]
+__all__ = ["Headed", "Listed", "Purge", "Purgeable", "StoreStatistics", "StoredResponse", "covers"]
 
 ENTRY = 2000
 """Bytes that one entry takes beside what is counted, with its place in the tables and the answer that is made of it
@@ -83,6 +83,14 @@ class Purgeable(Protocol):
     @property
     def tags(self) -> tuple[str, ...]:
         """Its groups."""
+
+
+class Headed(Purgeable, Protocol):
+    """What is told of a file that is written."""
+
+    @property
+    def head(self) -> StoredHead:
+        """Its head."""
 
 
 class Listed(NamedTuple):

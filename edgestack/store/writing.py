@@ -20,16 +20,15 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from edgestack.store.draft_file import sweep
 from edgestack.store.index import Index, Known, group_of
 from edgestack.store.memory import VARIANTS
 from edgestack.store.record import Broken, Opening, name_of, read_label, seal, sound, write_at
-from edgestack.store.stored import Purge, StoredResponse, covers
+from edgestack.store.stored import Headed, Purge, StoredResponse, covers
 
 if TYPE_CHECKING:
-    from edgestack.http.caching import StoredHead
     from edgestack.store.disk import Disk
 
 __all__ = ["Writer"]
@@ -160,7 +159,7 @@ class Writer:
         finally:
             os.close(fd)
 
-    def publish(self, fd: int, side: str, name: str, stored: Named, known: Known, wanted: Callable[[], bool]) -> bool:
+    def publish(self, fd: int, side: str, name: str, stored: Headed, known: Known, wanted: Callable[[], bool]) -> bool:
         """Give a whole file its name, and tell everybody. With the folder's lock.
 
         :param wanted: whether it is wanted still; asked with the disk's lock.
@@ -281,26 +280,6 @@ class Writer:
                 self._disk.weigh()
                 return
         _unlink(self._path(name))
-
-
-class Named(Protocol):
-    """What is told of a file."""
-
-    @property
-    def key(self) -> str:
-        """Its primary key."""
-
-    @property
-    def head(self) -> StoredHead:
-        """Its head."""
-
-    @property
-    def url(self) -> str:
-        """What was asked for."""
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Its groups."""
 
 
 def _write_body(fd: int, place: int, stored: StoredResponse) -> int:

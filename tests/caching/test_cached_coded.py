@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import threading
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,6 @@ FRESH = "Cache-Control: max-age=60"
 HTML = "Content-Type: text/html"
 SMALL, LARGE = b"a short line\n" * 300, b"".join(b"<p>paragraph %06d</p>\n" % at for at in range(9000))
 CODED = "Accept-Encoding: gzip"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_app() -> Iterator[None]:
-    app.reset()
-    yield
-    app.gate.set()
 
 
 @pytest.fixture

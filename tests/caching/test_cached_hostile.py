@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,13 +18,6 @@ pytestmark = pytest.mark.parametrize("portable", [False, True], ids=["lot", "por
 FRESH = "Cache-Control: max-age=60"
 APPLICATION = '[[route]]\nmatch = "/"\napp = "cached_apps:app"\ncache = CACHE\n'
 PROXIED = '[[route]]\nmatch = "/"\nproxy = { to = "http://{one}" SET }\ncache = CACHE\n'
-
-
-@pytest.fixture(autouse=True)
-def _fresh_app() -> Iterator[None]:
-    app.reset()
-    yield
-    app.gate.set()
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,6 @@ BODY = b"".join(b"<p>line %07d of something long</p>\n" % at for at in range(90_
 """3.4 MB of text, no two parts of it the same."""
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nCache-Control: max-age=60\r\nETag: \"v1\"\r\n"  # fmt: skip
 STORE = '[cache.main]\nmemory = "32MB"\ndisk = "kept"\ndisk_size = "64MB"\n'
-
-
-@pytest.fixture(autouse=True)
-def _fresh_app() -> Iterator[None]:
-    app.reset()
-    yield
-    app.gate.set()
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from edgestack.compose.chains import hidden_fields, tells_who
 from edgestack.config.load import load
 
 FRESH = "Cache-Control: public, max-age=60"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_app() -> Iterator[None]:
-    app.reset()
-    yield
-    app.gate.set()
 
 
 async def test_who_may_not_ask_gets_nothing_stored(tmp_path: Path) -> None:
