@@ -153,6 +153,7 @@ class DraftFile:
             self._give_back()
             self._writer.make_room(known.size)
             stored = self._writer.publish(self._fd, self._path, name, draft, known, self._is_wanted)
+        self._writer.works()
         if stored:
             disk.memory.drop(draft.key)  # it may hold an older one
         return stored

@@ -110,7 +110,8 @@ class Writer:
             why = error.strerror or error
             errors.error("the cache in %s cannot be written (%s): memory is used alone", self._disk.folder, why)
 
-    def _works(self) -> None:
+    def works(self) -> None:
+        """Something was written."""
         if self._failing:
             self._failing = False
             errors.warning("the cache in %s can be written again", self._disk.folder)
@@ -127,7 +128,7 @@ class Writer:
                 disk.catch_up()
                 if disk.pending.get(name) is stored:
                     self._write_now(name, stored)
-            self._works()
+            self.works()
         except OSError as error:
             disk.unwritten += 1
             self._drop_old(name, stored)

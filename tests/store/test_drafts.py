@@ -310,6 +310,7 @@ def test_d11_the_disk_becomes_full_within_a_body(tmp_path: Path) -> None:
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.count("cannot be written") == 1
+    assert ran.stderr.count("can be written again") == 1
 
 
 def test_damage_within_a_long_body_is_seen(tmp_path: Path) -> None:
