@@ -33,6 +33,8 @@ QUICK = {"gzip": 3, "br": 4, "zstd": 3}
 
 PIECE = 64 * 1024
 """Bytes of an inflated piece."""
+WINDOW = 23
+"""A frame of zstd may ask for a window of 2 ** 31 bytes; one that is sent over HTTP needs 2 ** 23 (RFC 9659 §3)."""
 GZIP = 31
 """zlib's wbits for gzip's format, with its largest window."""
 
@@ -244,7 +246,7 @@ def _unbrotli() -> Steps:
 
 def _unzstd() -> Steps:
     library = _module("zstd")
-    made = library.ZstdDecompressor()
+    made = library.ZstdDecompressor(options={library.DecompressionParameter.window_log_max: WINDOW})
 
     def step(data: bytes) -> bytes:
         piece: bytes = made.decompress(data, PIECE)

@@ -92,3 +92,16 @@ def test_d7_what_cannot_be_decoded(coding: str) -> None:
 
 def test_levels_are_those_that_may_be_said() -> None:
     assert all(LEVELS[coding] <= MOST[coding] for coding in CODINGS)
+
+
+@pytest.mark.parametrize(("window", "taken"), [(23, True), (24, False)])
+def test_d7_a_window_is_bounded(window: int, taken: bool) -> None:
+    """D7: a frame of zstd that asks for more memory than RFC 9659 §3 lets it is refused before it gets any."""
+    options = {zstd.CompressionParameter.window_log: window, zstd.CompressionParameter.content_size_flag: 0}
+    made = zstd.ZstdCompressor(options=options)
+    data = made.compress(b"hello") + made.flush()
+    if taken:
+        assert b"".join(Inflater("zstd").feed(data)) == b"hello"
+    else:
+        with pytest.raises(ValueError, match="too much memory"):
+            list(Inflater("zstd").feed(data))

@@ -5,6 +5,7 @@
                   wait     collapsed with another request for the same
                   lead     content is asked, and its answer stored on its way to the client
                   pass     content answers, and nothing is stored
+    keys.py       what an answer is stored under
     asked.py      the exchange in which content is asked
     fetching.py   one fetch: what becomes of what content answers, for the store, the client, and those who wait
     roads.py      the same for each way in which content answers: an errand, an application, later

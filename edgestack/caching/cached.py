@@ -20,6 +20,7 @@ from edgestack.caching.asked import asked
 from edgestack.caching.background import Pool, call_for_nobody
 from edgestack.caching.fetching import Fetch
 from edgestack.caching.given import given, note, plain_hit
+from edgestack.caching.keys import BETWEEN, STEERING, url_of
 from edgestack.caching.passing import Passing
 from edgestack.caching.roads import Wait, on_the_road
 from edgestack.caching.tee import Tee
@@ -38,12 +39,18 @@ PARTIAL = ("range", "if-match", "if-unmodified-since")
 """Request fields by which a client wants a part, or one certain representation: what is not stored is asked for so."""
 
 
-def caching_rule(section: RouteCache) -> CachingRule:
-    """A route's section as the rules want it."""
+def caching_rule(
+    section: RouteCache, hidden: frozenset[str] = frozenset(), identified: bool = False
+) -> CachingRule:  # fmt: skip
+    """A route's section as the rules want it.
+
+    :param hidden: see `CachingRule.hidden`; and so for `identified`.
+    """
     valid = {status: seconds for statuses, seconds in section.valid for status in statuses}
     return CachingRule(
         valid, frozenset(section.methods), section.stale_if_error, section.stale_while_revalidate,
-        ignore=frozenset(("set-cookie",)) if section.cookies else frozenset(), cookies=section.cookies,
+        ignore=frozenset(("set-cookie",)) if section.cookies else frozenset(), cookies=section.cookies, hidden=hidden,
+        identified=identified,
     )  # fmt: skip
 
 
@@ -53,19 +60,20 @@ class Cached:
     __slots__ = ("apart", "bypass", "judge", "rule", "section", "template", "threads", "zone")
 
     def __init__(
-        self, section: RouteCache, zone: Zone, key: Template, bypass: Sequence[Template], judge: Filter | None,
-        threads: Pool, apart: str = "",
+        self, section: RouteCache, zone: Zone, key: Template | None, bypass: Sequence[Template], judge: Filter | None,
+        rule: CachingRule, threads: Pool, apart: str = "",
     ) -> None:  # fmt: skip
         """
-        :param key: the template that makes the key.
+        :param key: the template that makes the key; None for the URL.
         :param judge: the route's `cache_control`, which is applied before it is decided what is stored.
+        :param rule: `caching_rule` of the section.
         :param threads: where applications are called in the background.
         :param apart: what tells the keys of a route with conditions from those of another one for the same URLs.
         """
         self.section = section
-        self.rule = caching_rule(section)
+        self.rule = rule
         self.zone = zone
-        self.template = key
+        self.template: Template = url_of if key is None else key
         self.bypass = tuple(bypass)
         self.judge = judge
         self.threads = threads
@@ -114,7 +122,9 @@ class Cached:
             for statuses, seconds in section.valid
         )
         name = f"[cache.{self.zone.section.name}]" if self.zone.section.name else "memory"
-        return f"looked up in {name} as {self.key(exchange)}" + (f"; valid: {valid}" if valid else "")
+        return f"looked up in {name} as {self.key(exchange).replace(BETWEEN, '')}" + (
+            f"; valid: {valid}" if valid else ""
+        )
 
 
 class Road:
@@ -169,6 +179,8 @@ class Road:
     ) -> Answer:
         """Content is asked: by this request, by another one that it waits for, or past the store."""
         zone, section, request = self._zone, self._cached.section, exchange.request
+        if not STEERING.isdisjoint(request.fields):
+            return self._past(exchange, "bypass")
         if isinstance(decision, Miss) and not decision.fills:
             return self._past(exchange, decision.fwd)
         if not zone.is_asked_often(key, section.min_uses) or request.method != "GET":
@@ -202,6 +214,7 @@ class Road:
 
         def again(fill: Fill | None, left: float) -> Answer:
             if fill is None:
+                self._zone.give_up(self._key(exchange))
                 return self._past(exchange, fwd)
             if fill.error is None:
                 return self._looked_up(exchange, left, True)
@@ -210,7 +223,7 @@ class Road:
                 if stale_on_error(exchange.request, stored.head, self._rule, now):
                     return given(exchange, stored, now, "STALE", hit=True)
             note(exchange, "MISS", fwd=fwd, collapsed=True)
-            raise fill.error
+            raise fill.error.with_traceback(None)  # one error for all who waited: it would grow with each
 
         return again
 
@@ -225,7 +238,7 @@ class Road:
 
     def _refresh(self, exchange: Exchange, key: str, stored: StoredResponse) -> None:
         """Fetch it anew, beside the client's answer; once at a time (RFC 5861 §3)."""
-        fill = self._zone.begin(key)
+        fill = self._zone.begin(key) if STEERING.isdisjoint(exchange.request.fields) else None
         if fill is not None:
             self._beside(exchange, key, fill, stored)
 

@@ -4,10 +4,10 @@
     seen      what the client gets: the response itself, or what is stored, or a 304 of its own
     took      both, on the loop, and its body copied on the way
     failed    no answer at all: a stale one, or the error
-    keep      all of the body is here: into the store
+    copy      what takes the body as it comes; its end decides whether it is stored
     left      it will not come
 
-`judged`, `seen` and `keep` run wherever the answer comes, on application threads too; the others on the loop. A fetch
+`judged`, `seen` and a copy run wherever the answer comes, on application threads too; the others on the loop. A fetch
 ends once, by whichever comes first. RFC 9111 §3, §4.3; RFC 5861.
 """
 
@@ -18,10 +18,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgestack.caching.asked import asked, plain
-from edgestack.caching.given import given, not_modified, note, url_of
+from edgestack.caching.given import given, not_modified, note
+from edgestack.caching.keys import url_of
 from edgestack.caching.zone import Fill, Zone
 from edgestack.errors import EdgeError, UpstreamError
 from edgestack.http.attempts import Attempts
+from edgestack.http.bodies import FileSegment
 from edgestack.http.caching import StoredHead, stale_on_error
 from edgestack.http.caching_storing import may_store
 from edgestack.http.caching_validation import merge_304, validation_fields
@@ -30,9 +32,9 @@ from edgestack.wire.relay import Relay
 
 if TYPE_CHECKING:
     from edgestack.caching.cached import Cached
-    from edgestack.store import StoredResponse
+    from edgestack.store import Draft, StoredResponse
 
-__all__ = ["Fetch", "Verdict"]
+__all__ = ["Copy", "Fetch", "Verdict"]
 
 FAILURES = frozenset((500, 502, 503, 504))
 """RFC 5861 §4."""
@@ -56,7 +58,7 @@ class Verdict(NamedTuple):
 class Fetch:
     """One answer that content is asked for."""
 
-    __slots__ = ("_cached", "_fill", "_fwd", "_key", "_moment", "_stale", "asked", "client", "zone")
+    __slots__ = ("_cached", "_fill", "_fwd", "_kept", "_key", "_moment", "_stale", "asked", "client", "zone")
 
     def __init__(
         self, cached: Cached, client: Exchange, key: str, fill: Fill, fwd: str, stale: StoredResponse | None = None
@@ -71,6 +73,8 @@ class Fetch:
         self._fill = fill
         self._fwd = fwd
         self._stale = stale
+        self._kept = False
+        """Whether all of it is here, and the store has it or is about to."""
         self.client = client
         self.zone: Zone = cached.zone
         self._moment = cached.zone.store.moment
@@ -97,7 +101,11 @@ class Fetch:
                 return Verdict(covered=True)
         told, judge = self._told(response), self._cached.judge
         found = may_store(self.asked.request, told if judge is None else judge(self.asked, told), rule, now)
-        return Verdict(found) if isinstance(found, StoredHead) else Verdict(why=found.value)
+        if not isinstance(found, StoredHead):
+            return Verdict(why=found.value)
+        if response.length is not None and response.length > zone.store.largest:
+            return Verdict(why="too large")
+        return Verdict(found)
 
     def _told(self, response: Response) -> Response:
         """The answer with what its client does not see of it, and what says how long it is fresh."""
@@ -136,12 +144,19 @@ class Fetch:
                 response = change(client, response)
         return response
 
-    def keep(self, verdict: Verdict, body: bytes) -> None:
-        """All of it is here."""
+    def copy(self, verdict: Verdict) -> Copy:
+        """Takes the body of an answer that is to be stored."""
         head = verdict.head
         assert head is not None
-        stored = self.zone.store.put(self._key, head, body, url_of(self.client), head.tags, self._moment)
-        self._end(stored=stored is not None)
+        return Copy(self, self.zone.store.draft(self._key, head, url_of(self.client), head.tags, self._moment))
+
+    def keeping(self) -> None:
+        """All of it is here."""
+        self._kept = self._fill.whole = True
+
+    def kept(self, stored: bool) -> None:
+        """It is stored, or it cannot be: then nobody is to wait for its end. On any thread."""
+        self._end(stored=stored)
 
     # -- on the loop ---------------------------------------------------------------------------------------------------
 
@@ -161,19 +176,19 @@ class Fetch:
             self.left()
             raise
         if verdict.head is not None and not verdict.validated:
-            self._copy(verdict, body)
+            self._take(verdict, body)
         if instead and isinstance(body, AsyncIterable):
             wanted = verdict.head is not None and not verdict.validated
             if not (wanted and self.zone.start_soon(partial(_drain, body), client)):
                 _close(body)
         return shown
 
-    def _copy(self, verdict: Verdict, body: Any) -> None:
+    def _take(self, verdict: Verdict, body: Any) -> None:
         """Have it stored once it is whole."""
         if type(body) is bytes:
-            self.keep(verdict, body)
+            self.copy(verdict).whole(body)
         elif isinstance(body, Relay):
-            copy = _Copy(self, verdict)
+            copy = self.copy(verdict)
             body.copied(copy.piece, copy.over)
         else:
             self._end(stored=False)
@@ -196,7 +211,8 @@ class Fetch:
 
     def left(self) -> None:
         """Nobody asks for it any more; who waits may ask himself. Counts only where it has not ended."""
-        self.zone.end(self._key, self._fill)
+        if not self._kept:
+            self.zone.end(self._key, self._fill)
 
     def _end(self, error: EdgeError | None = None, *, stored: bool | None = None) -> None:
         self.zone.end(self._key, self._fill, error, stored=stored)
@@ -208,33 +224,49 @@ class Fetch:
             await _drain(response.body)
 
 
-class _Copy:
-    """Collects the pieces of a body as they pass."""
+class Copy:
+    """What of a body is stored, as it passes."""
 
-    __slots__ = ("_fetch", "_pieces", "_room", "_verdict")
+    __slots__ = ("_draft", "_fetch")
 
-    def __init__(self, fetch: Fetch, verdict: Verdict) -> None:
+    def __init__(self, fetch: Fetch, draft: Draft) -> None:
         self._fetch = fetch
-        self._verdict = verdict
-        self._pieces: list[bytes] | None = []
-        self._room = fetch.zone.store.largest
+        self._draft: Draft | None = draft
 
     def piece(self, data: bytes) -> None:
         """One more."""
-        if self._pieces is None:
+        if self._draft is not None and data and not self._draft.add(data):
+            self._draft = None
+            self._fetch.kept(False)
+
+    def file(self, segment: FileSegment) -> None:
+        """A run of a file as one more."""
+        if self._draft is not None and not self._draft.file(segment):
+            self._draft = None
+            self._fetch.kept(False)
+
+    def whole(self, data: bytes) -> None:
+        """All that there is."""
+        draft, self._draft = self._draft, None
+        if draft is None:
             return
-        self._pieces.append(data)
-        self._room -= len(data)
-        if self._room < 0:
-            self._pieces = None
-            self._fetch._end(stored=False)
+        self._fetch.keeping()
+        if draft.size:
+            draft.add(data)
+            draft.finish(self._fetch.kept)
+        else:
+            draft.whole(data, self._fetch.kept)
 
     def over(self, complete: bool) -> None:
-        """Whether those were all."""
-        pieces, self._pieces = self._pieces, None
-        if complete and pieces is not None:
-            self._fetch.keep(self._verdict, b"".join(pieces))
+        """Whether those were all. Only the first call counts."""
+        draft, self._draft = self._draft, None
+        if draft is None:
+            return
+        if complete:
+            self._fetch.keeping()
+            draft.finish(self._fetch.kept)
         else:
+            draft.drop()
             self._fetch.left()
 
 

@@ -16,11 +16,10 @@ from edgestack.http.messages import Exchange, Response
 if TYPE_CHECKING:
     from edgestack.store import StoredResponse
 
-__all__ = ["HIT", "given", "not_modified", "note", "plain_hit", "url_of", "with_status"]
+__all__ = ["HIT", "given", "not_modified", "note", "plain_hit", "with_status"]
 
 HIT = ("HIT", "")
 """What is noted of a hit: its answer has its Cache-Status already."""
-PORTS = {"http": ":80", "https": ":443"}
 ABOUT_CONTENT = ("content-type", "content-encoding", "content-language", "content-range", "transfer-encoding")
 """Fields that a 304 does not repeat (RFC 9110 §15.4.5)."""
 CONDITIONS = ("if-none-match", "if-modified-since")
@@ -58,7 +57,7 @@ def _answer(exchange: Exchange, stored: StoredResponse, now: float, status: str)
     response = stored_answer(exchange.request, stored.head, stored.body, now)
     response = response.with_(fields=(*response.fields, ("Cache-Status", status)))
     if response.status == stored.head.status:
-        response.lasting = (stored.key, stored.head.variant, stored.head.came)
+        response.lasting = stored.mark
     return response
 
 
@@ -68,9 +67,13 @@ def note(exchange: Exchange, word: str, **said: Any) -> None:
 
 
 def with_status(exchange: Exchange, response: Response) -> Response:
-    """The filter of every route with a cache: its answer with the Cache-Status that it still lacks."""
+    """The filter of every route with a cache: its answer with the Cache-Status that it still lacks; what an application
+    told the edge alone goes (a proxied server's was taken out before, and is not stored either)."""
     said = getattr(exchange, "cached", HIT)[1]
-    return response.with_(fields=(*response.fields, ("Cache-Status", said))) if said else response
+    if not said:
+        return response
+    fields = tuple(pair for pair in response.fields if pair[0].lower() != "x-accel-expires")
+    return response.with_(fields=(*fields, ("Cache-Status", said)))
 
 
 def not_modified(exchange: Exchange, response: Response) -> Response | None:
@@ -85,13 +88,3 @@ def not_modified(exchange: Exchange, response: Response) -> Response | None:
         return None
     kept = tuple(pair for pair in response.fields if pair[0].lower() not in ABOUT_CONTENT)
     return Response(304, kept)
-
-
-def url_of(exchange: Exchange) -> str:
-    """The URL that was asked for, as it is purged by: scheme, host and port in lower case, path and query as sent."""
-    request, scheme = exchange.request, exchange.facts.scheme
-    host = request.host.lower().removesuffix(PORTS.get(scheme, ""))
-    target = request.target
-    if not target.startswith("/"):  # absolute-form (RFC 9112 §3.2.2)
-        target = request.path.raw + (f"?{request.query}" if request.query else "")
-    return f"{scheme}://{host}{target}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from edgestack.caching.fetching import Verdict
-from edgestack.caching.given import url_of
+from edgestack.caching.keys import url_of
 from edgestack.caching.zone import Zone
 from edgestack.errors import EdgeError
 from edgestack.http.caching_invalidation import invalidated
@@ -55,8 +55,12 @@ class Passing:
         """
         raise error
 
-    def keep(self, verdict: Verdict, body: bytes) -> None:
-        """There is nothing to be kept."""
+    def copy(self, verdict: Verdict) -> NoReturn:
+        """Nothing is: no verdict says so.
+
+        :raises AssertionError: always.
+        """
+        raise AssertionError(verdict)
 
     def left(self) -> None:
         """Nobody waits for it."""

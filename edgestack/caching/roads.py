@@ -111,8 +111,9 @@ class FetchErrand(Errand):
         inner.settle = self._took
         try:
             return await inner
-        finally:
-            self._fetch.left()  # counts only where nothing came
+        except BaseException:
+            self._fetch.left()
+            raise
 
     def _took(self, _: Exchange, came: Response | Jump | EdgeError) -> Answer:
         """What becomes of what the errand inside brought, on the task road."""
@@ -124,6 +125,7 @@ class FetchErrand(Errand):
             elif isinstance(came, EdgeError):
                 given = fetch.failed(came)
             else:
+                fetch.left()
                 given = came
         except EdgeError as error:
             given = error

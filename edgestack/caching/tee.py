@@ -19,12 +19,9 @@ from edgestack.http.bodies import FileSegment, Outlet
 from edgestack.http.messages import AppCall, Exchange, Response
 
 if TYPE_CHECKING:
-    from edgestack.caching.fetching import Verdict
+    from edgestack.caching.fetching import Copy, Verdict
 
 __all__ = ["FetchCall", "Fetching", "Tee"]
-
-PIECE = 256 * 1024
-"""Bytes of a file that are read at a time."""
 
 
 class Fetching(Protocol):
@@ -42,8 +39,8 @@ class Fetching(Protocol):
     def filtered(self, response: Response) -> Response:
         """The answer after the filters of the client's route."""
 
-    def keep(self, verdict: Verdict, body: bytes) -> None:
-        """All of it is here."""
+    def copy(self, verdict: Verdict) -> Copy:
+        """Takes the body of an answer that is to be stored."""
 
     def took(self, response: Response) -> Response:
         """What the client gets for an answer, on the loop."""
@@ -67,9 +64,11 @@ class FetchCall(AppCall):
 
     def run(self, outlet: Outlet) -> None:
         """Call it, on its thread."""
+        tee = Tee(self._fetch, outlet)
         try:
-            self._call.run(Tee(self._fetch, outlet))
+            self._call.run(tee)
         finally:
+            tee.closed()
             self._fetch.zone.post(self._fetch.left)  # counts only where nothing was stored
 
     def discard(self) -> None:
@@ -81,19 +80,16 @@ class FetchCall(AppCall):
 class Tee:
     """See `http.bodies.Outlet`."""
 
-    __slots__ = ("_announced", "_fetch", "_outlet", "_pieces", "_room", "_shown", "_verdict")
+    __slots__ = ("_announced", "_copy", "_fetch", "_outlet", "_shown")
 
     def __init__(self, fetch: Fetching, outlet: Outlet | None) -> None:
         """:param outlet: the client's; None in the background."""
         self._fetch = fetch
         self._outlet = outlet
-        self._verdict: Verdict | None = None
-        self._pieces: list[bytes] | None = None
-        """What is copied; None where nothing is."""
-        self._room = 0
-        """Bytes that may be copied yet."""
+        self._copy: Copy | None = None
+        """Takes what is to be stored; None where nothing is."""
         self._announced = -1
-        """What will be left of that when the announced length is here; negative without one."""
+        """Bytes of the announced length that are missing yet; negative without one."""
         self._shown = outlet is not None
         """Whether the client gets what the application says from here on."""
 
@@ -105,13 +101,14 @@ class Tee:
     def head(self, response: Response) -> None:
         """Status and fields, before the filters."""
         fetch, outlet = self._fetch, self._outlet
-        self._verdict = verdict = fetch.judged(response)
+        self.closed()  # of a head before this one, which nobody has seen
+        verdict = fetch.judged(response)
         shown, instead = fetch.seen(verdict, response)
         if verdict.head is not None and not verdict.validated:
-            self._pieces, self._room = [], fetch.zone.store.largest
-            self._announced = -1 if response.length is None else self._room - response.length
+            self._copy = fetch.copy(verdict)
+            self._announced = -1 if response.length is None else response.length
             if type(response.body) is bytes:
-                self._copy(response.body)
+                self._take(response.body)
         if outlet is None or not self._shown:
             return
         shown = fetch.filtered(shown)
@@ -124,55 +121,56 @@ class Tee:
 
     def piece(self, data: bytes) -> None:
         """A piece of the body."""
-        self._copy(data)
-        self._store_announced()
+        self._take(data)
         if self._shown and self._outlet is not None:
             self._outlet.piece(data)
 
-    def _copy(self, data: bytes) -> None:
-        if self._pieces is not None and data:
-            self._room -= len(data)
-            self._pieces.append(data)
-            if self._room < 0:
-                self._pieces = None
+    def _take(self, data: bytes) -> None:
+        if self._copy is not None and data:
+            self._copy.piece(data)
+            self._missing(len(data))
+
+    def _missing(self, size: int) -> None:
+        """So many bytes are missing no more."""
+        self._announced -= size
+        if not self._announced and self._copy is not None:
+            self._copy.over(True)
 
     def file(self, segment: FileSegment) -> None:
         """A file as the body."""
-        done = 0
-        while self._pieces is not None and (data := bytes(segment.read(done, PIECE))):
-            done += len(data)
-            self._copy(data)
-        self._store_announced()
+        if self._copy is not None:
+            self._copy.file(segment)
+            self._missing(segment.length)
         if self._shown and self._outlet is not None:
             self._outlet.file(segment)
 
     def whole(self, response: Response, data: bytes) -> None:
         """All of it at once."""
         self.head(response)
-        self.piece(data)
-        self.finish()
+        if self._copy is not None:
+            self._copy.whole(data)
+        if self._shown and self._outlet is not None:
+            self._outlet.piece(data)
+            self._outlet.finish()
 
     def finish(self) -> None:
         """The answer is whole."""
-        self._store()
+        if self._copy is not None:
+            self._copy.over(True)
         if self._shown and self._outlet is not None:
             self._outlet.finish()
 
-    def _store_announced(self) -> None:
-        if self._room == self._announced:
-            self._store()
-
-    def _store(self) -> None:
-        pieces, self._pieces = self._pieces, None
-        if pieces is not None and self._verdict is not None:
-            self._fetch.keep(self._verdict, b"".join(pieces))
-
     def broken(self, why: str = "") -> None:
         """It is not."""
-        self._pieces = None
+        self.closed()
         if self._shown and self._outlet is not None:
             self._outlet.broken(why)
 
     def left(self) -> bool:
         """Whether the client is known to have gone."""
         return self._shown and self._outlet is not None and self._outlet.left()
+
+    def closed(self) -> None:
+        """Whatever was not whole by now is not stored."""
+        if self._copy is not None:
+            self._copy.over(False)

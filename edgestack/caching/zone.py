@@ -38,11 +38,13 @@ log = logging.getLogger("edgestack.error")
 class Fill:
     """One answer on its way to the store."""
 
-    __slots__ = ("error", "over")
+    __slots__ = ("error", "over", "whole")
 
     def __init__(self) -> None:
         self.over = trio.Event()
         """Set when it is stored, or is known not to be."""
+        self.whole = False
+        """Whether all of it has come, and it is only the store's to be done with it."""
         self.error: EdgeError | None = None
         """Why there was no answer at all: those who waited have the same."""
 
@@ -92,6 +94,12 @@ class Zone:
         elif stored is not None:
             _bounded(self._unworthy)[key] = self.now() + NOT_WORTH_WAITING
         fill.over.set()
+
+    def give_up(self, key: str) -> None:
+        """Somebody has waited in vain. Where all of the answer has come, the store hangs, and nobody else need wait."""
+        fill = self.fills.get(key)
+        if fill is not None and fill.whole:
+            self.end(key, fill, stored=False)
 
     def is_worth_waiting(self, key: str) -> bool:
         """Whether what comes for this key will probably be stored."""

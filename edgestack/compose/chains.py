@@ -11,11 +11,12 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from edgestack.caching.cached import Cached
+from edgestack.caching.cached import Cached, caching_rule
 from edgestack.caching.given import with_status
+from edgestack.caching.keys import parted
 from edgestack.compose.coding import NOTHING, Coding, coded_pages, coding
 from edgestack.compose.conditions import conditions
-from edgestack.compose.contents import FileFirst, content, error_pages, pages, rewriting
+from edgestack.compose.contents import Behind, FileFirst, content, error_pages, pages, rewriting
 from edgestack.compose.proxies import Proxies, SlashAdded, slashed
 from edgestack.compose.resources import Resources
 from edgestack.config.model import CONTENT, Cache, Config, Route, Site
@@ -40,7 +41,7 @@ from edgestack.phases.rate_limit import rate_limit
 from edgestack.phases.timeouts import route_timeouts
 from edgestack.routing import Chain, Link, Locations, nothing, recovered, run
 
-__all__ = ["ORDER", "Maker"]
+__all__ = ["ORDER", "Maker", "hidden_fields", "tells_who"]
 
 
 class Rule(NamedTuple):
@@ -138,7 +139,10 @@ class Maker:
         coded = self.coding(route)
         made = (
             self._proxies.handler(route, scope) if proxied
-            else content(route, scope, server, self.resources, coded.files, UNDOING if coded.threads else None)
+            else content(
+                route, scope, server, self.resources, coded.files, UNDOING if coded.threads or coded.all else None,
+                next((link.act for link in links if link.kind == "behind"), None),
+            )
         )  # fmt: skip
         links += _content_links(route, made)
         if coded.told is not None:
@@ -174,7 +178,11 @@ class Maker:
 
     def _links(self, route: Route) -> list[Link]:
         made = ((rule, rule.make(self, route)) for rule in ORDER)
-        return [Link(rule.name, self._origin(rule, route), act, rule.kind) for rule, act in made if act is not None]
+        return [
+            Link(rule.name, self._origin(rule, route), act, _place(rule, route))
+            for rule, act in made
+            if act is not None
+        ]
 
     def _ends(self, route: Route) -> tuple[End, ...]:
         """The access log in the route's own form, or none."""
@@ -234,12 +242,13 @@ class Maker:
             return None
         caches, resources, scope = self.config.caches, self.resources, self.scope(route)
         kept = next((one for one in caches if one.name == section.store or not section.store), Cache())
-        key = compile_template(section.key_, "request", scope)
+        key = compile_template(parted(section.key_), "request", scope) if section.key_ else None
         bypass = [compile_template(text, "request", scope) for text in section.bypass]
         apart = repr(route.match) if route.match.conditional else ""
         judge = self.once(cache_rules, route.cache_control)
         zone = resources.caches.zone(kept)
-        return Cached(section, zone, key, bypass, judge, resources.threads, apart)
+        rule = caching_rule(section, hidden_fields(route), tells_who(route))
+        return Cached(section, zone, key, bypass, judge, rule, resources.threads, apart)
 
     def _answer(self, exchange: Exchange) -> Answer:
         """What the site answers to its own question."""
@@ -256,11 +265,37 @@ class Maker:
         return written or (route.origin if hasattr(route, rule.key[0]) else self.site.origin)
 
 
+def hidden_fields(route: Route) -> frozenset[str]:
+    """Request fields that a proxied server sees otherwise than the client sent them, and that the key does not hold."""
+    section = route.proxy
+    if section is None or route.cache is None:
+        return frozenset()
+    own = {name.lower() for name, value in section.set_headers if "$" in value}
+    told = {"x-forwarded-for", "forwarded"}
+    if route.cache.key_:  # the URL has scheme and host; who knows what another key has
+        told |= {"x-forwarded-proto", "x-forwarded-host"}
+    return frozenset(own | told)
+
+
+def tells_who(route: Route) -> bool:
+    """Whether content is told who asks: by what `auth_request` found out, or by a client's certificate."""
+    told = [value for _, value in (route.proxy.set_headers if route.proxy is not None else ())]
+    copied = route.auth_request is not None and bool(route.auth_request.copy)
+    return copied or any("$ssl_client_" in value or "${ssl_client_" in value for value in told)
+
+
+def _place(rule: Rule, route: Route) -> str:
+    """Where a link stands: the cache of a route with files, behind them."""
+    return "behind" if rule.name == "cache" and route.static is not None else rule.kind
+
+
 def _content_links(route: Route, made: Handler) -> list[Link]:
     """The content, and the application behind the folder: each knows its own line."""
     where = next((route.origins[key] for key in ("try", *CONTENT) if key in route.origins), route.origin)
     links = [Link("content", where, made, "content")]
-    behind = made.application if isinstance(made, FileFirst) else made.last if isinstance(made, Try) else None
+    behind = made.behind if isinstance(made, FileFirst) else made.last if isinstance(made, Try) else None
+    if isinstance(behind, Behind):
+        behind = behind.application
     if isinstance(behind, Wsgi):
         links.append(Link("content", route.origins.get("app", where), behind, "content"))
     return links

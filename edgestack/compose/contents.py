@@ -22,13 +22,13 @@ from edgestack.content.trying import Last, Step, Try
 from edgestack.content.wsgi import Wsgi
 from edgestack.errors import Disconnected, EdgeError
 from edgestack.http.inside import Goal, inner_path
-from edgestack.http.messages import Answer, Check, Exchange, Handler, Jump, Response
+from edgestack.http.messages import Answer, Check, Exchange, Handler, Jump, Response, Wrap
 from edgestack.http.variables import Constant, Scope, compile_template
 from edgestack.phases.body_limit import most_body
 from edgestack.phases.error_pages import ErrorPages
 from edgestack.routing import nothing
 
-__all__ = ["FileFirst", "Rewriting", "content", "error_pages", "pages", "rewriting"]
+__all__ = ["Behind", "FileFirst", "Rewriting", "content", "error_pages", "pages", "rewriting"]
 
 ELSEWHERE = ("http://", "https://")
 
@@ -44,18 +44,20 @@ def mount(route: Route) -> str:
 
 def content(
     route: Route, scope: Scope, server: Server, resources: Resources, coder: Coder | None = None,
-    undoing: Check | None = None,
+    undoing: Check | None = None, kept: Wrap | None = None,
 ) -> Handler:  # fmt: skip
     """The handler of a route.
 
     :param coder: makes files in content codings.
     :param undoing: comes before an application that stands behind files.
+    :param kept: keeps what an application behind files answers.
     """
     if route.redirect is not None:
         return RedirectTo(compile_template(route.redirect.to, "content", scope, use="url"), route.redirect.status)
     if route.respond is not None:
         return _respond(route, scope)
     files = application = None
+    behind: Handler | None = None
     if route.static is not None:
         files = Static(route.static, mount(route), dev=server.dev, private=resources.private, coder=coder)
     if route.app is not None:
@@ -64,10 +66,11 @@ def content(
             resources.applications[route.app], mount(route), limit=server.limits.body if limit is None else limit,
             dev=server.dev, multithread=server.threads > 1,
         )  # fmt: skip
+        behind = application if undoing is None and kept is None else Behind(application, undoing, kept)
     if files is not None and route.try_:
-        return _try(route, files, application, scope)
-    if files is not None and application is not None:
-        return FileFirst(files, application, undoing)
+        return _try(route, files, behind, scope)
+    if files is not None and behind is not None:
+        return FileFirst(files, behind)
     return files or application or nothing
 
 
@@ -83,7 +86,7 @@ def _respond(route: Route, scope: Scope) -> Handler:
     return RespondWith(section.status, body, fields)
 
 
-def _try(route: Route, files: Static, application: Wsgi | None, scope: Scope) -> Handler:
+def _try(route: Route, files: Static, application: Handler | None, scope: Scope) -> Handler:
     """With an application everything in `try` is a file, and the application comes last, unless `try` says who does."""
     *tried, final = route.try_
     last: Handler
@@ -106,24 +109,34 @@ def _step(text: str, files: Static, mounted: str, scope: Scope) -> Step:
 class FileFirst:
     """C9: a regular file, or a folder with an index, for GET and HEAD; anything else is the application's."""
 
-    __slots__ = ("_behind", "_find", "_undoing", "application", "files")
+    __slots__ = ("_find", "behind", "files")
 
-    def __init__(self, files: Static, application: Wsgi, undoing: Check | None = None) -> None:
-        """:param undoing: comes before the application."""
+    def __init__(self, files: Static, behind: Handler) -> None:
+        """:param behind: the application, or what stands before it (`Behind`)."""
         self.files = files
-        self.application = application
+        self.behind = behind
         self._find = files.try_
-        self._undoing = undoing
-        self._behind: Handler = application if undoing is None else self._undone
 
     def __call__(self, exchange: Exchange) -> Any:
         """The answer of either."""
-        return self._find(exchange) or self._behind(exchange)
+        return self._find(exchange) or self.behind(exchange)
 
-    def _undone(self, exchange: Exchange) -> Any:
-        assert self._undoing is not None
-        self._undoing(exchange)
-        return self.application(exchange)
+
+class Behind:
+    """An application behind files, and what stands before it alone: a file is looked at each time (C14)."""
+
+    __slots__ = ("_handler", "_undoing", "application")
+
+    def __init__(self, application: Wsgi, undoing: Check | None = None, kept: Wrap | None = None) -> None:
+        self.application = application
+        self._undoing = undoing
+        self._handler = application if kept is None else kept(application)
+
+    def __call__(self, exchange: Exchange) -> Any:
+        """The application's answer, or what is kept of it."""
+        if self._undoing is not None:
+            self._undoing(exchange)
+        return self._handler(exchange)
 
 
 # --- rewriting --------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn, TypeAlias, cast
 
 from edgestack.compose.asking import asked
-from edgestack.compose.contents import FileFirst
+from edgestack.compose.contents import Behind, FileFirst
 from edgestack.config.model import Config, Site
 from edgestack.config.positions import Origin
 from edgestack.content.files import Place
@@ -209,7 +209,7 @@ class Walk:
         exchange = self.exchange
         met = exchange.journey.met if exchange.journey is not None else ()
         for link in chain.links:
-            if link.kind in ("filter", "content", "told") or link.act in met or type(link.act) is Undoing:
+            if link.kind in ("filter", "content", "told", "behind") or link.act in met or type(link.act) is Undoing:
                 continue
             yield Step(link.name, _described(link, exchange), link.origin)
             if link.kind == "wrap":
@@ -285,7 +285,7 @@ def _content(chain: Chain, exchange: Exchange) -> Generator[Step, None, End]:
         if place.kind == "file" and exchange.request.method in READS:
             yield Step("content", _told(place), origin)
             return _answer(place)
-        content = content.application
+        content = yield from _behind(content.behind, chain, exchange)
         origin = _written(chain, content)
     if isinstance(content, Static):
         if exchange.request.method not in READS:
@@ -315,13 +315,23 @@ def _tried(content: Try, exchange: Exchange, chain: Chain) -> Generator[Step, No
             return _answer(place)
         if place is not None and not content.yields:
             raise ClientError("This address can only be read.", 405)
-    last = content.last
+    last = yield from _behind(content.last, chain, exchange)
     if isinstance(last, Wsgi):
         yield Step("content", _named(last), _written(chain, last))
         return Response(200)
     if isinstance(last, Last):
         yield Step("try", f"goes on at {last.goal.text}", origin)
     return cast("End", last(exchange))
+
+
+def _behind(handler: Handler, chain: Chain, exchange: Exchange) -> Generator[Step, None, Handler]:
+    """What stands between files and the application behind them; the application."""
+    if not isinstance(handler, Behind):
+        return handler
+    for link in chain.links:
+        if link.kind == "behind":
+            yield Step(link.name, _described(link, exchange), link.origin)
+    return handler.application
 
 
 def _written(chain: Chain, content: object) -> Origin | None:

@@ -99,8 +99,10 @@ class RouteCache:
     )  # fmt: skip
     """Pairs of statuses and seconds; 0 stands for any status, and one of its own goes before."""
     key_: str = key(
-        Template("request"), "Requests for which this template gives the same get the same answer.",
-        default="$scheme$host$request_uri", name="key", example='"$host$uri"', nginx="proxy_cache_key",
+        Template("request"), "Requests for which this template gives the same get the same answer; whatever else "
+        "content looks at must be in it, or in `Vary`.",
+        default="", shown="the URL: scheme, host and port, path and query", name="key",
+        example='"$scheme$host$request_uri"', nginx="proxy_cache_key",
     )  # fmt: skip
     lock: bool = key(
         SWITCH, "Of several requests for what is not stored, one is passed on, and the others wait for its answer.",

@@ -30,6 +30,7 @@ def stored_answer(request: Request, head: StoredHead, body: Piece, now: float) -
 
     :param body: the whole body that was stored, in memory or in a file.
     :param now: seconds since 1970.
+    :return: to HEAD with the body, which is not sent (E5): whoever codes it must see what GET would get (D1).
     """
     size = len(body) if isinstance(body, bytes) else body.length
     age = ("Age", str(max(0, int(now - head.born))))
@@ -43,7 +44,7 @@ def stored_answer(request: Request, head: StoredHead, body: Piece, now: float) -
                 return part
     if head.status == 204:
         return Response(204, fields)
-    return Response(head.status, fields, b"" if request.method == "HEAD" else body, size)
+    return Response(head.status, fields, body, size)
 
 
 def _still_so(request: Request, head: StoredHead) -> bool:

@@ -30,8 +30,9 @@ __all__ = ["HEURISTIC", "Control", "Freshness", "age_on_arrival", "control", "fr
 
 HEURISTIC = frozenset([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])
 """Statuses that may be stored without a word about it (RFC 9110 §15.1); 206 is, but parts are not stored here."""
-NOT_ANY = frozenset([401, 407])
-"""Answers to whoever has not said who he is: "any" does not mean those, they would meet who has."""
+NOT_ANY = frozenset([400, 401, 406, 407, 408, 411, 413, 415, 421, 425, 426, 428, 429, 431])
+"""Answers to one request's own fields or sender (who has not said who he is, who sends too much or too often): "any"
+does not mean those, they would meet everybody else."""
 
 
 class Control(NamedTuple):

@@ -41,6 +41,7 @@ class Reason(Enum):
     COOKIE = "Cookie, and no freshness of its own"
     VARY = "Vary"
     SILENT = "no freshness"
+    STREAM = "a stream of events"
     EXPIRED = "already stale"
 
 
@@ -49,12 +50,14 @@ NEVER = frozenset([206, 304, 412, 416, 417])
 UNDERSTOOD = HEURISTIC | {302, 303, 307, 400, 403, 409, 421, 422, 451, 500, 502, 503, 504}
 """Statuses whose meaning for a cache is all known here (§5.2.2.3, must-understand)."""
 PERMISSIONS = frozenset(["public", "s-maxage", "must-revalidate"])
-"""What allows to store the answer to a request with Authorization (§3.5)."""
+"""What allows to store the answer to a request with Authorization, or whose sender is known otherwise (§3.5)."""
 UNSTORED = HOP_BY_HOP | {
     "age", "authentication-info", "content-length", "date", "proxy-authentication-info", "set-cookie", "set-cookie2",
     "x-accel-expires",
 }  # fmt: skip
 """Fields of one connection, one client, or one moment (§3.1)."""
+ENDLESS = frozenset(["text/event-stream", "multipart/x-mixed-replace"])
+"""Types of answers that have no end: whoever waited for it would wait for nothing."""
 GUESSED = frozenset(["valid", "heuristic"])
 """Sources of freshness that are not the response's own word."""
 MOST_VARY = 16
@@ -77,7 +80,7 @@ def may_store(
     said = control(fields, rule.ignore, now)
     vary = () if "vary" in rule.ignore else _vary(fields.get("vary", ""))
     reason = _reason(request, response.status, fields, said, rule)
-    if reason is not None or vary is None:
+    if reason is not None or vary is None or not rule.hidden.isdisjoint(vary):
         return reason or Reason.VARY
     born = now - age_on_arrival(fields, now if asked is None else asked, now)
     directives = said.directives
@@ -114,10 +117,12 @@ def _reason(
             return Reason.NO_STORE
         if "private" in directives:
             return Reason.PRIVATE
-    if "authorization" in request.fields and PERMISSIONS.isdisjoint(directives):
+    if ("authorization" in request.fields or rule.identified) and PERMISSIONS.isdisjoint(directives):
         return Reason.AUTHORIZATION
     if ("set-cookie" in fields or "set-cookie2" in fields) and "set-cookie" not in rule.ignore:
         return Reason.SET_COOKIE
+    if fields.get("content-type", "").partition(";")[0].strip(" \t").lower() in ENDLESS:
+        return Reason.STREAM
     return None
 
 

@@ -50,6 +50,11 @@ class CachingRule:
     cookies: bool = False
     """Whether what was answered to a request with a Cookie may be stored although the response itself does not say for
     how long: `valid` and heuristics are about pages for everybody."""
+    hidden: frozenset[str] = frozenset()
+    """Names of request fields, in lower case, that content sees otherwise than they came: an answer that varies on one
+    of them cannot be told from those for others, and is not stored."""
+    identified: bool = False
+    """Whether content is told who asks by other means than Authorization: then each answer is as one to that (§3.5)."""
     heuristic: float = 0.1
     """The part of its age since Last-Modified for which a response without another word is fresh (§4.2.2); 0: none."""
     heuristic_most: float = 86400.0

@@ -76,7 +76,8 @@ class Compression:
         if response.status == 304:
             return _told_again(exchange, response)
         if not may_code(self._policy, response):
-            return response
+            part = response.status == 206 and self._policy.fits(response.field("content-type") or "")
+            return change_once(response, self, _varied) if part else response
         coding = choose_coding(exchange.request.fields.get("accept-encoding", ""), self._policy.offered)
         made = self._coded(exchange, response, self._codecs[coding]) if coding is not None else None
         return change_once(response, self, _varied) if made is None else made
@@ -212,7 +213,8 @@ class Apart:
 
 
 def _told_again(exchange: Exchange, response: Response) -> Response:
-    fields = retagged(response.fields, exchange.request.fields)
+    """A 304 does not say its type: where its 200 says Vary, it must too (RFC 9110 §15.4.5), and so each does."""
+    fields = with_vary(retagged(response.fields, exchange.request.fields))
     return response if fields is response.fields else response.with_(fields=fields)
 
 

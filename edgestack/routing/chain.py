@@ -40,7 +40,7 @@ class Link(NamedTuple):
     """The very function that runs. It may have `describe(exchange) -> str`: what it would say, without doing it.
     A wrap may have `foresee(exchange)`, which raises the EdgeError that is certain without waiting."""
     kind: str = "check"
-    """What it is: "rewrite", "check", "wrap", "content", "filter", "pages"."""
+    """What it is: "rewrite", "check", "wrap", "behind" (before what files leave over), "content", "filter", "told"."""
 
 
 class Chain:

@@ -3,6 +3,7 @@ the writer's thread (writing.py), which alone changes anything in the folder.
 
     find     the index says where; read and checked; into memory where it is small, else a run of the file
     put      promised now, written soon: what waits is bounded, and what finds no room is not written
+    drafts   long bodies, written as they come
     purge    forgotten at once; the files go, and other processes are told, soon
 
 A file is trusted when its body was read once and found right; one that is too large to be read on the loop is checked
@@ -15,14 +16,18 @@ import logging
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from edgestack.store.draft_file import DraftFile
 from edgestack.store.index import Index, Known
 from edgestack.store.journal import Journal
 from edgestack.store.memory import Memory
 from edgestack.store.record import Broken, name_of, open_record
 from edgestack.store.stored import Purge, StoredResponse, covers
 from edgestack.store.writing import Writer
+
+if TYPE_CHECKING:
+    from edgestack.store.draft import Draft
 
 __all__ = ["Disk"]
 
@@ -57,6 +62,10 @@ class Disk:
         """By name, what is to be written."""
         self.waiting = 0
         """Bytes of it, with what is being written though nobody wants it any more."""
+        self.drafts: set[DraftFile] = set()
+        """Files that grow. The writer's alone, as is `drafted`."""
+        self.drafted = 0
+        """Bytes of the disk that they have."""
         self.changes = 0
         """How often something was changed here by anybody."""
         self.evicted = self.broken = self.unwritten = 0
@@ -73,16 +82,22 @@ class Disk:
         """What is stored under a key and known to be right."""
         with self.lock:
             names = self.index.of_key(key)
-        return tuple(one for one in map(self._read, names) if one is not None)
+        found, left = [], INLINE
+        for name in names:
+            one = self._read(name, left)
+            if one is not None:
+                found.append(one)
+                left = max(0, left - one.size)
+        return tuple(found)
 
-    def _read(self, name: str) -> StoredResponse | None:
+    def _read(self, name: str, inline: int) -> StoredResponse | None:
         with self.lock:
             known, waiting = self.index.files.get(name), self.pending.get(name)
             if known is None or waiting is not None:
                 return waiting
             self.index.files.move_to_end(name)
         try:
-            found = open_record(f"{self.folder}/{name}", name, known.seal, INLINE)
+            found = open_record(f"{self.folder}/{name}", name, known.seal, inline)
         except FileNotFoundError:
             self.forget(name)
             return None
@@ -143,6 +158,20 @@ class Disk:
             if self.index.drop(name):  # what it was to replace must not come up again
                 self._writer.remove([name])
 
+    def draft_file(self, draft: Draft) -> DraftFile:
+        """A file for a body that is on its way."""
+        return DraftFile(self, self._writer, draft)
+
+    def drop(self, stored: StoredResponse) -> None:
+        """Let go of one that was put."""
+        name = name_of(stored.key, stored.head.variant)
+        with self.lock:
+            self.changes += 1
+            self.pending.pop(name, None)
+            self.index.drop(name)
+            self.weigh()
+            self._writer.remove([name])
+
     def purge(self, purge: Purge) -> list[str]:
         """Let go of what is meant, here and in the other processes; the names of what is known of it here."""
         with self.lock:  # what is put next is written behind this
@@ -188,14 +217,15 @@ class Disk:
     def _take_in(self, line: list[Any]) -> None:
         self.changes += 1
         match line:
-            case ["put", str(key), str(variant), int(size), str(url), [*tags]]:
+            case ["put", str(key), str(variant), int(size), str(url), [*tags], [int(), int(), int(), int()] as seal]:
                 name = name_of(key, variant)
                 self.pending.pop(name, None)
-                self.index.add(name, Known(size, url, tuple(map(str, tags)), None))
+                self.index.add(name, Known(size, url, tuple(map(str, tags)), (seal[0], seal[1], seal[2], seal[3])))
                 self.memory.drop(key)
             case ["gone", str(name)]:
                 self.index.drop(name)
             case ["purge", str(by), str(what)]:
+                self.memory.announce(Purge(by, what))
                 self.drop_meant(Purge(by, what))
                 self.memory.purge(Purge(by, what))
             case _:

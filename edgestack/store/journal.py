@@ -1,6 +1,7 @@
 """What several processes tell each other about a folder that they share: who writes holds its lock, and tells.
 
-    put    key, variant, size, URL, tags     a file was written
+    put    key, variant, size, URL, tags,    a file was written; who wrote it knows that it is right, and the seal by
+           seal                              which that file is known
     gone   name                              a file was let go
     purge  by, what                          everything meant is to go, from memory too
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 
-from edgestack.store.stored import Purge, StoredResponse, covers
+from edgestack.store.stored import Purge, Purgeable, StoredResponse, covers
 
 __all__ = ["VARIANTS", "Groups", "Memory"]
 
 VARIANTS = 64
-"""Responses under one key; beyond that the oldest goes. Our number: a request compares itself with each of them."""
+"""Responses under one key, in either tier; beyond that the oldest goes. Our number: a request compares itself with each
+of them, and one that memory has forgotten reads them all."""
+DRAFTS = 4
+"""Of the memory, a quarter may be bodies that are still on their way. Our number: 16 MB, as a rule."""
 PURGES = 256
 """Purges that are remembered for the sake of responses on their way; what was asked for before them is not kept."""
 
@@ -27,26 +30,26 @@ class Groups:
     __slots__ = ("_table",)
 
     def __init__(self) -> None:
-        self._table: dict[str, str | set[str]] = {}
+        self._table: dict[str, str | dict[str, None]] = {}
 
     def of(self, group: str) -> list[str]:
-        """The names that belong to it."""
+        """The names that belong to it, in the order in which they came."""
         found = self._table.get(group, ())
         return [found] if isinstance(found, str) else list(found)
 
     def add(self, group: str, name: str) -> None:
         """One more."""
         found = self._table.setdefault(group, name)
-        if isinstance(found, set):
-            found.add(name)
+        if isinstance(found, dict):
+            found[name] = None
         elif found != name:
-            self._table[group] = {found, name}
+            self._table[group] = {found: None, name: None}
 
     def drop(self, group: str, name: str) -> None:
         """One less."""
         found = self._table.get(group)
-        if isinstance(found, set):
-            found.discard(name)
+        if isinstance(found, dict):
+            found.pop(name, None)
         if not found or found == name:
             self._table.pop(group, None)
 
@@ -65,6 +68,10 @@ class Memory:
         """Bytes in use, without what is reserved."""
         self.held = 0
         """Bytes that others reserved."""
+        self.lent = 0
+        """Bytes of those that bodies on their way have."""
+        self.refused = 0
+        """How often that was too much, and a body was given up."""
         self.evicted = 0
         self.moment = 0
         """How often something was purged: a response that was asked for before may be what the purge was meant for."""
@@ -123,11 +130,20 @@ class Memory:
             self._urls.clear()
             self.weight = 0
 
-    def purge(self, purge: Purge) -> list[StoredResponse]:
-        """Let go of what is meant."""
+    def announce(self, purge: Purge) -> None:
+        """From now on nothing is kept that is meant and was asked for before."""
         with self._lock:
             self.moment += 1
             self._purges.append(purge)
+
+    def is_purged(self, stored: Purgeable, moment: int) -> bool:
+        """Whether what it belongs to was purged since it was asked for."""
+        with self._lock:
+            return self._is_purged(stored, moment)
+
+    def purge(self, purge: Purge) -> list[StoredResponse]:
+        """Let go of what is meant, which was announced."""
+        with self._lock:
             keys = self._keys(purge)
         return [one for key in keys for one in self._purge_key(key, purge)]
 
@@ -155,6 +171,17 @@ class Memory:
             self._make_room()
             return True
 
+    def lend(self, size: int) -> bool:
+        """The same for bodies on their way, which together have no more than their share."""
+        with self._lock:
+            if size > 0 and self.lent + size > self.limit // DRAFTS:
+                self.refused += 1
+                return False
+            self.lent += size
+            self.held += size
+            self._make_room()
+            return True
+
     def reserve_known(self, size: int) -> None:
         """Hold bytes that are in use already, and bounded elsewhere."""
         with self._lock:
@@ -163,7 +190,7 @@ class Memory:
 
     # -- with the lock -------------------------------------------------------------------------------------------------
 
-    def _is_purged(self, stored: StoredResponse, moment: int) -> bool:
+    def _is_purged(self, stored: Purgeable, moment: int) -> bool:
         missed = self.moment - moment
         recent = list(self._purges)[-missed:] if missed else []
         return missed > len(recent) or any(covers(purge)(stored) for purge in recent)

@@ -10,7 +10,7 @@ import weakref
 
 from edgestack.config.caching import Cache
 from edgestack.errors import ConfigError
-from edgestack.store.tiers import Store
+from edgestack.store.tiers import LARGEST, Store
 
 __all__ = ["open_nothing", "open_store", "open_stores"]
 
@@ -36,8 +36,11 @@ def open_store(section: Cache) -> Store:
 
 
 def open_nothing(section: Cache) -> Store:
-    """A store that keeps nothing and opens nothing: for plans that are only looked at."""
-    return Store(0, name=section.name)
+    """A store that keeps nothing and opens nothing: for plans that are only looked at. What is too large for a store is
+    not so for this one's smallness."""
+    store = Store(0, name=section.name)
+    store.largest = LARGEST
+    return store
 
 
 def open_stores() -> list[Store]:

@@ -23,7 +23,7 @@ from edgestack.http.bodies import FileSegment, OpenFile
 from edgestack.http.caching import StoredHead
 from edgestack.store.stored import StoredResponse
 
-__all__ = ["Broken", "Label", "Seal", "name_of", "open_record", "read_label", "sound", "to_bytes"]
+__all__ = ["Broken", "Label", "Opening", "Seal", "name_of", "open_record", "read_label", "seal", "sound", "write_at"]
 
 MAGIC = b"edgsto\x00\x01"
 """The last byte is the version: of another one nothing is read."""
@@ -77,13 +77,33 @@ def name_of(key: str, variant: str) -> str:
     return f"{first[:2]}/{first[2:]}-{second}"
 
 
-def to_bytes(stored: StoredResponse, body: bytes) -> list[bytes]:
-    """A response as its file: what stands before the body, and the body."""
-    label = json.dumps([stored.key, stored.url, stored.tags], separators=(",", ":")).encode("ascii")
-    head = stored.head.to_bytes()
-    sums = (zlib.crc32(head, zlib.crc32(label)), zlib.crc32(body))
-    prefix = PREFIX.pack(MAGIC, len(label), len(head), len(body), *sums)
-    return [prefix + SUM.pack(zlib.crc32(prefix)) + label + head, body]
+class Opening:
+    """What stands before a body: it is as long as it will be before the body's length and sum are known."""
+
+    __slots__ = ("_head", "_label", "size")
+
+    def __init__(self, key: str, url: str, tags: tuple[str, ...], head: StoredHead) -> None:
+        self._label = json.dumps([key, url, tags], separators=(",", ":")).encode("ascii")
+        self._head = head.to_bytes()
+        self.size = PREFIX.size + SUM.size + len(self._label) + len(self._head)
+        """Bytes; the body begins there."""
+
+    def before(self, length: int, body_sum: int) -> bytes:
+        """It, for a body of so many bytes with this CRC-32."""
+        sums = (zlib.crc32(self._head, zlib.crc32(self._label)), body_sum)
+        prefix = PREFIX.pack(MAGIC, len(self._label), len(self._head), length, *sums)
+        return prefix + SUM.pack(zlib.crc32(prefix)) + self._label + self._head
+
+
+def write_at(fd: int, data: bytes, place: int) -> None:
+    """Write all of it.
+
+    :raises OSError: the disk is full, or fails.
+    """
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, place)
+        view, place = view[done:], place + done
 
 
 def seal(fd: int) -> Seal:
@@ -135,7 +155,7 @@ def open_record(path: str, name: str, known: Seal | None, inline: int) -> tuple[
     else:
         _check_body(file.fd, prefix)
         body = FileSegment(file, prefix.start, prefix.body)
-    return StoredResponse(label.key, head, body, label.url, label.tags), now
+    return StoredResponse(label.key, head, body, label.url, label.tags, (path, now)), now
 
 
 def sound(path: str) -> Seal:

@@ -6,13 +6,14 @@ head (the request fields that Vary names, RFC 9111 §4.1) name it; its URL and t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from itertools import count
 from typing import Any, NamedTuple, Protocol
 
 from edgestack.http.bodies import FileSegment
 from edgestack.http.caching import StoredHead
 
-__all__ = ["Listed", "Purge", "Purgeable", "StoreStatistics", "StoredResponse", "covers"]
+__all__ = ["Headed", "Listed", "Purge", "Purgeable", "StoreStatistics", "StoredResponse", "covers"]
 
 ENTRY = 2000
 """Bytes that one entry takes beside what is counted, with its place in the tables and the answer that is made of it
@@ -20,26 +21,32 @@ once (measured with tracemalloc on CPython 3.11; tests/store/test_store_memory.p
 FIELD = 220
 """The same for one field: a pair, its two strings, and its place in the answer."""
 
+_marks = count()
+
 
 class StoredResponse:
     """One response that is kept."""
 
-    __slots__ = ("body", "given", "head", "key", "tags", "url", "weight")
+    __slots__ = ("body", "given", "head", "key", "mark", "tags", "url", "weight")
 
     def __init__(
-        self, key: str, head: StoredHead, body: bytes | FileSegment, url: str = "", tags: tuple[str, ...] = ()
-    ) -> None:
+        self, key: str, head: StoredHead, body: bytes | FileSegment, url: str = "", tags: tuple[str, ...] = (),
+        mark: Hashable = None,
+    ) -> None:  # fmt: skip
         """
         :param key: the primary key (RFC 9111 §2).
         :param body: all of it; a run of a file where it is large and on disk.
         :param url: what was asked for, as it is purged by.
         :param tags: groups that it is purged with (Cache-Tag, Surrogate-Key).
+        :param mark: names these very bytes; None for a name that nothing else has.
         """
         self.key = key
         self.head = head
         self.body = body
         self.url = url
         self.tags = tags
+        self.mark = next(_marks) if mark is None else mark
+        """Names the very bytes of its body, for whoever keeps what follows from them."""
         self.given: Any = None
         """What its owner makes of it once, and keeps for as long as it is in memory."""
         named = sum(map(len, tags)) + 60 * len(tags)
@@ -78,6 +85,14 @@ class Purgeable(Protocol):
         """Its groups."""
 
 
+class Headed(Purgeable, Protocol):
+    """What is told of a file that is written."""
+
+    @property
+    def head(self) -> StoredHead:
+        """Its head."""
+
+
 class Listed(NamedTuple):
     """One line of the list of what is stored."""
 
@@ -110,6 +125,8 @@ class StoreStatistics(NamedTuple):
     """Files that were not whole, and so were not used."""
     unwritten: int = 0
     """Responses that did not get to the disk: it was full, failing, or too slow."""
+    refused: int = 0
+    """Responses that were not stored, because too much was on its way at once."""
 
 
 def covers(purge: Purge) -> Callable[[Purgeable], bool]:

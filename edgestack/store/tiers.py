@@ -16,6 +16,8 @@ from pathlib import Path
 
 from edgestack.http.caching import StoredHead
 from edgestack.store.disk import Disk
+from edgestack.store.draft import Draft
+from edgestack.store.draft_file import DraftFile
 from edgestack.store.memory import Memory
 from edgestack.store.record import name_of
 from edgestack.store.stored import Listed, Purge, StoredResponse, StoreStatistics
@@ -23,7 +25,9 @@ from edgestack.store.stored import Listed, Purge, StoredResponse, StoreStatistic
 __all__ = ["Store"]
 
 LARGEST = 16 * 1024 * 1024
-"""Bytes of a body, at most: all of it is in memory until it is stored. Our number; `largest` is what holds."""
+"""Bytes of a body in memory, at most. Our number; `most` is what holds."""
+INLINE = 1024 * 1024
+"""Bytes of a body that comes in pieces, up to which it does not go to a file of its own as it comes."""
 SHARE = 8
 """A body takes at most this part of a tier, so that one answer does not push out all others. Our number."""
 LEAVE = 0.5
@@ -44,8 +48,12 @@ class Store:
         self.name = name
         self.memory = Memory(memory)
         self._disk = Disk(disk, disk_size, self.memory) if disk is not None else None
-        self.largest = min(LARGEST, memory // SHARE, disk_size // SHARE if disk is not None else LARGEST)
+        self.most = min(LARGEST, memory // SHARE, disk_size // SHARE if disk is not None else LARGEST)
+        """Bytes of the largest body that is kept in memory."""
+        self.largest = self.most if disk is None else disk_size // SHARE
         """Bytes of the largest body that is stored."""
+        self.inline = self.most if disk is None else min(INLINE, self.most)
+        """Bytes up to which a body that comes in pieces is collected in memory."""
         self.closed = False
 
     @property
@@ -87,14 +95,25 @@ class Store:
         :param moment: `moment`, as it was before content was asked; None: whatever was purged since, it is stored.
         :return: what is stored; None where it is too large, or was purged on its way.
         """
-        if len(body) > self.largest:
+        if len(body) > self.most:
             return None
         stored = StoredResponse(key, head, body, url, tags)
         return stored if self._put(stored, moment) else None
 
+    def draft(
+        self, key: str, head: StoredHead, url: str, tags: tuple[str, ...] = (), moment: int | None = None
+    ) -> Draft:
+        """What `put` does, for a body that is still on its way."""
+        return Draft(self, key, head, url, tags, moment)
+
+    def draft_file(self, draft: Draft) -> DraftFile:
+        """For one that has become long; only where there is a disk."""
+        assert self._disk is not None
+        return self._disk.draft_file(draft)
+
     def refresh(self, stored: StoredResponse, head: StoredHead, moment: int | None = None) -> StoredResponse:
         """The same body under another head, stored in its place unless it was purged since `moment`. On any thread."""
-        renewed = StoredResponse(stored.key, head, stored.body, stored.url, stored.tags)
+        renewed = StoredResponse(stored.key, head, stored.body, stored.url, stored.tags, stored.mark)
         self._put(renewed, moment)
         return renewed
 
@@ -102,13 +121,20 @@ class Store:
         disk = self._disk
         if disk is None:
             return self.memory.put(stored, moment)
-        self.find(stored.key)  # its other variants, into memory: what is there must be all there is
+        others = self.find(stored.key)  # its other variants, into memory: what is there must be all there is
         if not self.memory.put(stored, moment):
             return False
         disk.put(stored)
-        if not isinstance(stored.body, bytes):
-            self.memory.drop(stored.key)  # it holds a file open, and they are few
+        if moment is not None and self.memory.is_purged(stored, moment):  # since memory looked: not seen by the purge
+            self._let_go(disk, stored)
+            return False
+        if not all(isinstance(one.body, bytes) for one in (stored, *others)):
+            self.memory.drop(stored.key)  # what holds a file open stays on disk: so do the others
         return True
+
+    def _let_go(self, disk: Disk, stored: StoredResponse) -> None:
+        self.memory.drop(stored.key)
+        disk.drop(stored)
 
     # -- letting go ----------------------------------------------------------------------------------------------------
 
@@ -133,6 +159,7 @@ class Store:
         return self._purge(given[0])
 
     def _purge(self, purge: Purge) -> int:
+        self.memory.announce(purge)  # first: what is put from here on knows of it
         on_disk = self._disk.purge(purge) if self._disk is not None else []
         gone = self.memory.purge(purge)
         return len({*on_disk, *(name_of(one.key, one.head.variant) for one in gone)})
@@ -155,12 +182,14 @@ class Store:
     def statistics(self) -> StoreStatistics:
         """What there is now, and what became of it."""
         memory, disk = self.memory, self._disk
-        found = StoreStatistics(len(memory), memory.weight + memory.held, memory.limit, evicted=memory.evicted)
+        found = StoreStatistics(
+            len(memory), memory.weight + memory.held, memory.limit, evicted=memory.evicted, refused=memory.refused
+        )  # fmt: skip
         if disk is None:
             return found
         return found._replace(
-            files=len(disk.index.files), disk=disk.index.size, disk_most=disk.limit, loading=disk.loading,
-            evicted=memory.evicted + disk.evicted, broken=disk.broken, unwritten=disk.unwritten,
+            files=len(disk.index.files), disk=disk.index.size + disk.drafted, disk_most=disk.limit,
+            loading=disk.loading, evicted=memory.evicted + disk.evicted, broken=disk.broken, unwritten=disk.unwritten,
         )  # fmt: skip
 
     def flush(self, timeout: float = LEAVE) -> bool:

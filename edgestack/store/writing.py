@@ -2,6 +2,7 @@
 
     scan      at the start, and when what other processes told was missed: what is there, folder by folder
     write     make room; the whole response to the side; its name; the journal
+    do        what draft_file.py asks for: a long body, written as it comes
     remove    files that are wanted no more; for a purge the other processes are told first
     check     read a large body, to see whether it is right
 
@@ -16,13 +17,16 @@ import logging
 import os
 import queue
 import threading
+import zlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from edgestack.store.draft_file import sweep
 from edgestack.store.index import Index, Known, group_of
-from edgestack.store.record import Broken, name_of, read_label, seal, sound, to_bytes
-from edgestack.store.stored import Purge, StoredResponse, covers
+from edgestack.store.memory import VARIANTS
+from edgestack.store.record import Broken, Opening, name_of, read_label, seal, sound, write_at
+from edgestack.store.stored import Headed, Purge, StoredResponse, covers
 
 if TYPE_CHECKING:
     from edgestack.store.disk import Disk
@@ -31,6 +35,8 @@ __all__ = ["Writer"]
 
 SUBFOLDERS = tuple(f"{number:02x}" for number in range(256))
 SIDE = "side"
+PIECE = 1 << 20
+"""Bytes of a file that are copied at a time."""
 FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 
 errors = logging.getLogger("edgestack.error")
@@ -58,6 +64,10 @@ class Writer:
     def write(self, name: str, stored: StoredResponse) -> None:
         """Write it, if it is still wanted then."""
         self._jobs.put(partial(self._write, name, stored))
+
+    def do(self, job: Callable[[], None]) -> None:
+        """Something else."""
+        self._jobs.put(job)
 
     def remove(self, names: list[str], purge: Purge | None = None) -> None:
         """Remove files; for a purge, tell the other processes."""
@@ -91,6 +101,8 @@ class Writer:
                 self._fails(error)
             except Exception:
                 errors.exception("the cache in %s: a bug", self._disk.folder)
+        for draft in tuple(self._disk.drafts):
+            draft.close()
 
     def _fails(self, error: OSError) -> None:
         if not self._failing:
@@ -98,7 +110,8 @@ class Writer:
             why = error.strerror or error
             errors.error("the cache in %s cannot be written (%s): memory is used alone", self._disk.folder, why)
 
-    def _works(self) -> None:
+    def works(self) -> None:
+        """Something was written."""
         if self._failing:
             self._failing = False
             errors.warning("the cache in %s can be written again", self._disk.folder)
@@ -115,7 +128,7 @@ class Writer:
                 disk.catch_up()
                 if disk.pending.get(name) is stored:
                     self._write_now(name, stored)
-            self._works()
+            self.works()
         except OSError as error:
             disk.unwritten += 1
             self._drop_old(name, stored)
@@ -128,37 +141,51 @@ class Writer:
     def _write_now(self, name: str, stored: StoredResponse) -> None:
         """With the folder's lock."""
         disk = self._disk
-        parts = to_bytes(stored, _bytes_of(stored))
-        size = sum(map(len, parts))
-        known = Known(size, stored.url, stored.tags, None)
-        self._make_room(known.size)
-        side, path = self._path(SIDE), self._path(name)
+        opening = Opening(stored.key, stored.url, stored.tags, stored.head)
+        known = Known(opening.size + stored.size, stored.url, stored.tags, None)
+        self.make_room(known.size)
+        side = self._path(SIDE)
+
+        def taken() -> bool:
+            return disk.pending.get(name) is stored and disk.pending.pop(name) is stored
+
+        fd = os.open(side, FLAGS, 0o600)
         try:
-            fd = os.open(side, FLAGS, 0o600)
-            try:
-                for part in parts:
-                    _write_all(fd, part)
-                _rename(side, path)
-                known.seal = seal(fd)
-            finally:
-                os.close(fd)
+            body_sum = _write_body(fd, opening.size, stored)
+            write_at(fd, opening.before(stored.size, body_sum), 0)
+            self.publish(fd, side, name, stored, known, taken)
         except OSError:
             _unlink(side)
             raise
+        finally:
+            os.close(fd)
+
+    def publish(self, fd: int, side: str, name: str, stored: Headed, known: Known, wanted: Callable[[], bool]) -> bool:
+        """Give a whole file its name, and tell everybody. With the folder's lock.
+
+        :param wanted: whether it is wanted still; asked with the disk's lock.
+        :raises OSError: it has not got it.
+        """
+        disk, path, size = self._disk, self._path(name), os.fstat(fd).st_size
+        _rename(side, path)
+        known.seal = seal(fd)
         try:
-            disk.journal.tell("put", stored.key, stored.head.variant, size, stored.url, stored.tags)
+            disk.journal.tell("put", stored.key, stored.head.variant, size, stored.url, stored.tags, known.seal)
         except OSError:
             _unlink(path)  # the others would never know of it
             raise
         with disk.lock:
             disk.changes += 1
-            wanted = disk.pending.get(name) is stored
-            if wanted:
-                del disk.pending[name]
+            kept = wanted()
+            if kept:
                 disk.index.add(name, known)
                 disk.weigh()
-        if not wanted:
+        if not kept:
             self._unlink_told(name)  # purged, or replaced, while it was written
+            return False
+        for old in disk.index.of_key(stored.key)[:-VARIANTS]:
+            self._let_go(old)
+        return True
 
     def _drop_old(self, name: str, stored: StoredResponse) -> None:
         """What it was to replace must not come up again."""
@@ -169,19 +196,23 @@ class Writer:
         disk.forget(name)
         _unlink(self._path(name))
 
-    def _make_room(self, size: int) -> None:
+    def make_room(self, size: int) -> None:
         """Let go of what was used longest ago. With the folder's lock."""
         disk = self._disk
         while True:
             with disk.lock:
                 index = disk.index
-                if not index.files or (index.size + size <= disk.limit and not disk.is_over):
+                taken = index.size + disk.drafted + size
+                if not index.files or (taken <= disk.limit and not disk.is_over):
                     return
                 name = next(iter(index.files))
-                index.drop(name)
-                disk.weigh()
-            disk.evicted += 1
-            self._unlink_told(name)
+            self._let_go(name)
+
+    def _let_go(self, name: str) -> None:
+        """For want of room. With the folder's lock."""
+        self._disk.evicted += 1
+        self._disk.forget(name)
+        self._unlink_told(name)
 
     def _unlink_told(self, name: str) -> None:
         _unlink(self._path(name))
@@ -214,6 +245,8 @@ class Writer:
         disk = self._disk
         index = disk.index
         try:
+            with disk.journal.locked():
+                sweep(disk.folder)
             for subfolder in SUBFOLDERS:
                 if self._closed or disk.index is not index:
                     return
@@ -221,7 +254,7 @@ class Writer:
                     disk.catch_up()
                     for name in _names(disk.folder, subfolder):
                         self._found(index, name)
-                    self._make_room(0)
+                    self.make_room(0)
         finally:
             with disk.lock:
                 if disk.index is index:
@@ -250,23 +283,20 @@ class Writer:
         _unlink(self._path(name))
 
 
-def _bytes_of(stored: StoredResponse) -> bytes:
+def _write_body(fd: int, place: int, stored: StoredResponse) -> int:
+    """Write it there; its sum."""
     body = stored.body
     if isinstance(body, bytes):
-        return body
-    read = bytearray()
-    while len(read) < body.length:
-        piece = body.read(len(read), body.length)
+        write_at(fd, body, place)
+        return zlib.crc32(body)
+    found = done = 0
+    while done < body.length:
+        piece = bytes(body.read(done, PIECE))
         if not piece:
             raise OSError("the file became shorter")
-        read += piece
-    return bytes(read)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+        write_at(fd, piece, place + done)
+        found, done = zlib.crc32(piece, found), done + len(piece)
+    return found
 
 
 def _rename(side: str, path: str) -> None:

@@ -20,6 +20,8 @@ class App:
         self.gate = threading.Event()
         self.gate.set()
         self.fails = False
+        self.instead: Callable[..., Iterable[bytes]] | None = None
+        """Another application that answers."""
 
     def reset(self) -> None:
         self.__init__()  # type: ignore[misc]
@@ -31,6 +33,8 @@ class App:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self.asked.append(environ)
+        if self.instead is not None:
+            return self.instead(environ, start_response)
         number = len(self.asked)
         assert self.gate.wait(PATIENCE)
         if self.fails:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,10 @@ from scripted import Wire, says, whole
 
 import edgestack.cache
 from edgestack.compose import compose
+from edgestack.compose.chains import hidden_fields, tells_who
 from edgestack.config.load import load
 
 FRESH = "Cache-Control: public, max-age=60"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_app() -> Iterator[None]:
-    app.reset()
-    yield
-    app.gate.set()
 
 
 async def test_who_may_not_ask_gets_nothing_stored(tmp_path: Path) -> None:
@@ -144,6 +137,21 @@ async def test_a_range_of_what_is_not_stored_is_passed_and_the_whole_fetched_bes
         assert (answer.status, answer.body) == (206, b"cd")
 
 
+@pytest.mark.parametrize(
+    ("told", "identified"), [("$ssl_client_s_dn", True), ("x-${ssl_client_serial}", True), ("$http_user_agent", False)]
+)
+def test_who_has_a_certificate_is_known_to_the_server_behind(tmp_path: Path, told: str, identified: bool) -> None:
+    """What it answers is then as to Authorization (RFC 9111 §3.5), and varies on nothing that the edge writes."""
+    file = tmp_path / "edgestack.toml"
+    file.write_text(
+        '[server]\ntls = false\n[[route]]\nproxy = { to = "http://127.0.0.1:1", '
+        f'set_headers = {{ X-Who = "{told}" }} }}\ncache = "1m"\n'
+    )
+    (route,) = compose(load(file).config).sites[0].routes
+    assert tells_who(route) is identified
+    assert hidden_fields(route) == {"x-who", "x-forwarded-for", "forwarded"}
+
+
 def test_explain_tells_of_it(tmp_path: Path) -> None:
     file = tmp_path / "edgestack.toml"
     file.write_text(
@@ -156,7 +164,7 @@ def test_explain_tells_of_it(tmp_path: Path) -> None:
         steps = plan.explain(method, "http://example.com/x?y", fields)
         return next(step.says for step in steps if step.name == "cache")
 
-    assert told("GET") == "looked up in memory as httpexample.com/x?y; valid: 200 301 302 for 60 s"
+    assert told("GET") == "looked up in memory as http://example.com/x?y; valid: 200 301 302 for 60 s"
     assert "bypass" in told("GET", ("Cookie", "session=1"))
     assert "passed on" in told("POST")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,13 +21,6 @@ match = "/"
 CONTENT
 cache = CACHE
 """
-
-
-@pytest.fixture(autouse=True)
-def _fresh_app() -> Iterator[None]:
-    app.reset()
-    yield
-    app.gate.set()
 
 
 @asynccontextmanager

@@ -14,12 +14,32 @@ from edgestack.http.messages import Response
 BODY = b"the whole of it"
 
 
+class Kept:
+    """A copy that writes down what becomes of it (fetching.py)."""
+
+    def __init__(self, order: list[str]) -> None:
+        self.order = order
+        self.body: bytes | None = b""
+
+    def piece(self, data: bytes) -> None:
+        if self.body is not None:
+            self.body += data
+
+    def whole(self, data: bytes) -> None:
+        self.piece(data)
+        self.over(True)
+
+    def over(self, complete: bool) -> None:
+        if self.body is not None:
+            self.order.append(f"stored {self.body.decode()}" if complete else "dropped")
+        self.body = None
+
+
 class Watched:
     """An outlet and a fetch that write down what is asked of them, in order."""
 
     def __init__(self) -> None:
         self.order: list[str] = []
-        self.zone = SimpleNamespace(store=SimpleNamespace(largest=1000))
 
     def judged(self, response: Response) -> Any:
         return SimpleNamespace(head=object(), validated=False)
@@ -30,8 +50,8 @@ class Watched:
     def filtered(self, response: Response) -> Response:
         return response
 
-    def keep(self, verdict: Any, body: bytes) -> None:
-        self.order.append(f"stored {body.decode()}")
+    def copy(self, verdict: Any) -> Kept:
+        return Kept(self.order)
 
     def head(self, response: Response) -> None:
         self.order.append("head")
@@ -41,6 +61,9 @@ class Watched:
 
     def finish(self) -> None:
         self.order.append("finished")
+
+    def broken(self, why: str = "") -> None:
+        self.order.append("broken")
 
 
 @pytest.fixture
@@ -74,3 +97,20 @@ def test_without_a_length_before_the_end(watched: Watched) -> None:
     made.piece(BODY)
     made.finish()
     assert watched.order == ["head", "sent ", "sent the whole of it", "stored the whole of it", "finished"]
+
+
+def test_what_is_broken_off_is_dropped(watched: Watched) -> None:
+    made = tee(watched)
+    made.head(Response(200, (), (), None))
+    made.piece(BODY)
+    made.broken()
+    made.closed()
+    assert watched.order == ["head", f"sent {BODY.decode()}", "dropped", "broken"]
+
+
+def test_a_second_head_drops_what_belonged_to_the_first(watched: Watched) -> None:
+    made = tee(watched)
+    made.head(Response(200, (), (), None))
+    made.head(Response(200, (), b"", len(BODY)))
+    made.piece(BODY)
+    assert watched.order == ["head", "dropped", "head", "stored the whole of it", "sent the whole of it"]

@@ -13,6 +13,8 @@ from edgestack.http.caching_storing import Reason, may_store, response_tags
 MINUTE: dict[str, Any] = {"cache_control": "max-age=60"}
 TEN = CachingRule(valid={200: 600.0, 404: 30.0})
 ANYTHING = CachingRule(valid={0: 10.0, 404: 0.0})
+KNOWN = CachingRule(identified=True)
+HIDING = CachingRule(hidden=frozenset({"x-forwarded-for"}))
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,18 @@ ANYTHING = CachingRule(valid={0: 10.0, 404: 0.0})
         ({}, {"status": 412, **MINUTE}, RULE, Reason.STATUS),
         ({}, {"status": 500, **MINUTE}, RULE, None),
         ({}, {"status": 299, **MINUTE}, RULE, None),
+        # what has no end, and what is about one request's own fields
+        ({}, {"content_type": "Text/Event-Stream; charset=utf-8", **MINUTE}, RULE, Reason.STREAM),
+        ({}, {"content_type": "multipart/x-mixed-replace; boundary=a"}, TEN, Reason.STREAM),
+        *(({}, {"status": status}, ANYTHING, Reason.SILENT) for status in (400, 401, 413, 429, 431)),
+        ({}, {"status": 403}, ANYTHING, None),
+        # §3.5, where content is told who asks by other means
+        ({}, MINUTE, KNOWN, Reason.AUTHORIZATION),
+        ({}, {"status": 200}, CachingRule({200: 9.0}, identified=True), Reason.AUTHORIZATION),
+        ({}, {"cache_control": "max-age=60, public"}, KNOWN, None),
+        # §4.1: a field that content did not see as it came
+        ({}, {"vary": "X-Forwarded-For", **MINUTE}, HIDING, Reason.VARY),
+        ({}, {"vary": "X-Forwarded-Proto", **MINUTE}, HIDING, None),
         # §5.2.1.5, §5.2.2.5: no-store
         ({"cache_control": "no-store"}, MINUTE, RULE, Reason.REQUEST),
         ({"cache_control": "no-store"}, MINUTE, CachingRule(heed_client=False), None),

@@ -68,10 +68,10 @@ class Server:
             self.close()
             raise
 
-    def get(self, target: str) -> tuple[str, str]:
+    def get(self, target: str, host: str = "") -> tuple[str, str]:
         """Body and Cache-Status."""
         client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        client.request("GET", target)
+        client.request("GET", target, headers={"Host": host} if host else {})
         reply = client.getresponse()
         try:
             return reply.read().decode(), reply.getheader("Cache-Status") or ""
@@ -145,22 +145,34 @@ def test_the_application_purges(server: Server) -> None:
 
 def test_what_is_on_disk_is_there_after_a_restart(server: Server, folder: Path) -> None:
     """D11."""
-    assert server.get("/about")[0] == "/about 1"
+    assert server.get("/other")[0] == "/other 1"
+    assert server.get("/about", "shop.example")[0] == "/about 2"
     server.stop()
     (folder / "ready.json").unlink(missing_ok=True)
     again = Server(folder)
     try:
-        # another port, and so another Host: the key has the host without its port
         until = time.monotonic() + PATIENCE
         while "still being read" in again.cache("stats")[1]:
             assert time.monotonic() < until
-        assert again.get("/about")[0] == "/about 1"
+        body, status = again.get("/about", "shop.example")
+        assert (body, "; hit" in status) == ("/about 2", True)
     finally:
         again.close()
 
 
 def test_what_is_not_understood(server: Server) -> None:
     assert server.cache("purge") == (2, "edgestack: name a URL, --prefix, --tag, or --all\n")
-    status, told = server.cache("--store", "other", "stats")
-    assert status == 2
-    assert "no cache is called 'other'" in told
+    for words in (("--store", "other", "stats"), ("stats", "--store", "other")):
+        status, told = server.cache(*words)
+        assert status == 2
+        assert "no cache is called 'other'" in told
+    told = "edgestack: news/1 is no URL: it begins with http://, https:// or /\n"
+    assert server.cache("purge", "news/1") == server.cache("purge", "--prefix", "news/1") == (2, told)
+
+
+def test_which_server_may_be_said_before_or_behind(server: Server) -> None:
+    assert server.get("/about")[0] == "/about 1"
+    for words in (("-c", "edgestack.toml", "stats"), ("stats", "-c", "edgestack.toml")):
+        status, told = server.cache(*words)
+        assert (status, "1 response\n" in told) == (0, True)
+    assert server.cache("stats", "-c", "edgestack.toml", "--control", "x")[0] == 2

@@ -13,7 +13,7 @@ from store_kit import KIB, MIB, body, content, files, forget_memory, found, head
 from edgestack.config.caching import Cache
 from edgestack.errors import ConfigError
 from edgestack.http.bodies import FileSegment
-from edgestack.store import Store, open_store
+from edgestack.store import Store, StoredResponse, open_store
 from edgestack.store.journal import Journal
 from edgestack.store.record import name_of
 
@@ -57,6 +57,58 @@ def test_all_variants_come_back(tmp_path: Path) -> None:
     forget_memory(store)
     put(store, "a", 10, "fr")
     assert sorted(found(store, "a")) == sorted([body("ade", 10), body("aen", 10), body("afr", 10)])
+    store.close()
+
+
+@pytest.mark.parametrize("variants", [63, 64, 65, 100])
+def test_variants_of_a_key_are_bounded_on_disk_too(tmp_path: Path, variants: int) -> None:
+    """A stranger who asks for one page with ever new fields makes neither files nor looks at them without end."""
+    store = open_disk(tmp_path)
+    put(store, "b", 10)
+    for number in range(variants):
+        put(store, "a", 10, f"v{number}")
+        forget_memory(store)
+    assert len(files(tmp_path)) == min(variants, 64) + 1
+    kept = {one.head.variant for one in store.find("a")}
+    assert kept == {f"v{number}" for number in range(max(0, variants - 64), variants)}
+    store.close()
+
+
+def test_a_look_reads_no_more_than_may_be_read_on_the_loop(tmp_path: Path) -> None:
+    """After a restart: of large variants as many as are a megabyte; the others once the writer has read them."""
+    store = open_disk(tmp_path)
+    for number in range(4):
+        put(store, "a", 400 * KIB, f"v{number}")
+    store.close()
+    again = open_disk(tmp_path)
+    assert len(again.find("a")) == 2
+    assert again.flush(30)
+    assert len(again.find("a")) == 4
+    again.close()
+
+
+@pytest.mark.parametrize("purge", [{"tag": "red"}, {"url": "/a"}, {"everything": True}])
+def test_a_purge_between_the_tiers(tmp_path: Path, purge: dict[str, str]) -> None:
+    """D9: it comes when a response is in memory already, and not yet on its way to the disk: nothing of it stays."""
+    store = open_disk(tmp_path)
+    disk = store._disk
+    assert disk is not None
+    own = disk.put
+
+    def late(stored: StoredResponse) -> None:
+        store.purge(**purge)  # type: ignore[arg-type]
+        own(stored)
+
+    disk.put = late  # type: ignore[method-assign]
+    moment = store.moment
+    assert store.put("a", head(), b"old", "https://example.com/a", ("red",), moment) is None
+    disk.put = own  # type: ignore[method-assign]
+    assert store.find("a") == ()
+    forget_memory(store)
+    assert store.find("a") == ()
+    assert files(tmp_path) == []
+    put(store, "a", 10)
+    assert found(store, "a") == [body("a", 10)]
     store.close()
 
 

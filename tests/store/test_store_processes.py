@@ -131,6 +131,21 @@ def test_what_one_replaces_or_purges_goes_for_all(tmp_path: Path) -> None:
     two.close()
 
 
+def test_a_long_body_of_another_process_is_given_at_once(tmp_path: Path) -> None:
+    """Who wrote it knows that it is right, and says by what it is known; a change since then is seen."""
+    one, two = open_disk(tmp_path), open_disk(tmp_path)
+    put(one, "a", 2 * MIB)
+    assert one.flush(30)
+    assert found(two, "a") == [body("a", 2 * MIB)]
+    (path,) = files(tmp_path)
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert two.find("a") == ()
+    assert two.flush(30)
+    assert (two.find("a"), path.exists(), two.statistics().broken) == ((), False, 1)
+    one.close()
+    two.close()
+
+
 def test_a_purge_reaches_what_another_one_has_not_read_yet(tmp_path: Path) -> None:
     one, two = open_disk(tmp_path), open_disk(tmp_path)
     for number in range(20):

@@ -1,0 +1,270 @@
+"""Clients, servers and applications that would have one request's answer given to everybody: on either driver (D8)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from cached_apps import app
+from running import Answer, Running, edge
+from scripted import Wire, says, whole
+
+pytestmark = pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
+
+FRESH = "Cache-Control: max-age=60"
+APPLICATION = '[[route]]\nmatch = "/"\napp = "cached_apps:app"\ncache = CACHE\n'
+PROXIED = '[[route]]\nmatch = "/"\nproxy = { to = "http://{one}" SET }\ncache = CACHE\n'
+
+
+@asynccontextmanager
+async def application(folder: Path, portable: bool, cache: str = "{}", before: str = "") -> AsyncIterator[Running]:
+    text = before + APPLICATION.replace("CACHE", cache)
+    async with edge(folder, text, {}, portable=portable, patience=30) as running:
+        yield running
+
+
+async def asked_by(running: Running, *lines: str, target: str = "/x") -> Answer:
+    """A request whose Host is among `lines`."""
+    client = await running.connect()
+    async with client.stream:
+        await client.stream.send_all("\r\n".join([f"GET {target} HTTP/1.1", *lines, "", ""]).encode())
+        return await client.answer()
+
+
+def said(answer: Answer) -> str:
+    return answer.field("cache-status") or ""
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_port_of_host_is_in_the_key(portable: bool, tmp_path: Path) -> None:
+    """Applications make links of Host: one with a strange port must not meet everybody."""
+    app.says(FRESH)
+    async with application(tmp_path, portable) as running:
+        first = await asked_by(running, "Host: example.com:1337")
+        second = await asked_by(running, "Host: example.com")
+        assert (first.body, second.body) == (b"/x 1", b"/x 2")
+        same = [await asked_by(running, host) for host in ("Host: EXAMPLE.com", "Host: example.com:80")]
+        assert [one.body for one in same] == [b"/x 2", b"/x 2"]
+
+
+async def test_the_parts_of_a_key_cannot_be_mistaken(portable: bool, tmp_path: Path) -> None:
+    """`$arg_a$arg_b` of a=1, b=23 is not that of a=12, b=3."""
+    app.says(FRESH)
+    async with application(tmp_path, portable, '{ key = "$arg_a$arg_b" }') as running:
+        bodies = [(await running.get(f"/x?{query}")).body for query in ("a=1&b=23", "a=12&b=3", "b=23&a=1")]
+        assert bodies == [b"/x 1", b"/x 2", b"/x 1"]
+
+
+@pytest.mark.parametrize(
+    "target", ["/a/../x", "/%78", "/x?", "/x?b&a", "/x;a", "//x", "/X", "/x/", "http://example.org/x"]
+)
+async def test_another_spelling_is_another_key(portable: bool, tmp_path: Path, target: str) -> None:
+    """What the application might tell apart is kept apart."""
+    app.says(FRESH)
+    async with application(tmp_path, portable) as running:
+        assert said(await running.get("/x")).endswith("stored")
+        assert "hit" not in said(await running.get(target))
+
+
+@pytest.mark.parametrize("field", ["X-HTTP-Method-Override: DELETE", "X-Original-URL: /admin", "X-Rewrite-URL: /a"])
+async def test_what_steers_frameworks_is_not_stored(portable: bool, tmp_path: Path, field: str) -> None:
+    """It passes, and nobody else gets its answer; nor does it refresh anything behind a client's back."""
+    app.says("Cache-Control: max-age=0, stale-while-revalidate=60")
+    async with application(tmp_path, portable) as running:
+        steered = await running.get("/x", field)
+        assert steered.body == b"/x 1"
+        assert "fwd=bypass" in said(steered)
+        assert (await running.get("/x")).body == b"/x 2"
+        assert (await running.get("/x", field)).body == b"/x 2"
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert len(app.asked) == 2
+
+
+async def test_forwarding_fields_of_strangers_reach_nobody(portable: bool, tmp_path: Path) -> None:
+    """F3: so they cannot poison what is stored."""
+    app.says(FRESH)
+    async with application(tmp_path, portable) as running:
+        await running.get("/x", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "Forwarded: host=evil")
+        assert not [name for name in app.asked[0] if "FORWARDED" in name]
+        assert app.asked[0]["HTTP_HOST"] == "example.com"
+
+
+async def test_behind_a_trusted_proxy_the_clients_own_url_counts(portable: bool, tmp_path: Path) -> None:
+    """Tenants behind one balancer, which sends its own Host: neither gets the other's, and a purge is by their URL."""
+    app.says(FRESH)
+    before = 'trusted_proxies = ["127.0.0.0/8"]\n'
+    async with application(tmp_path, portable, before=before) as running:
+        bodies = []
+        for tenant in ("a.example", "b.example", "a.example"):
+            told = (f"X-Forwarded-Host: {tenant}", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https")
+            bodies.append((await asked_by(running, "Host: inside", *told)).body)
+        assert bodies == [b"/x 1", b"/x 2", b"/x 1"]
+        (zone,) = running.stack.caches.all()
+        assert zone.store.purge(url="https://a.example/x") == 1
+
+
+async def test_vary_on_what_the_proxy_writes_itself(portable: bool, tmp_path: Path) -> None:
+    """A page for each address: the client's own X-Forwarded-For says nothing of what the server behind saw."""
+    vary = [whole(200, b"yours alone", FRESH, f"Vary: {name}") for name in ("X-Forwarded-For", "X-Device")]
+    text = PROXIED.replace("SET", ', set_headers = { X-Device = "$http_user_agent" }').replace("CACHE", "{}")
+    async with edge(tmp_path, text, {"one": [says(*vary, *vary)]}, portable=portable) as running:
+        client = await running.connect()
+        answers = [await client.ask(target) for target in ("/a", "/b", "/a", "/b")]
+        assert [said(one) for one in answers] == ['edgestack; fwd=uri-miss; fwd-status=200; detail="Vary"'] * 4
+
+
+async def test_who_is_known_by_a_subrequest_gets_no_page_of_another_one(portable: bool, tmp_path: Path) -> None:
+    """As with Authorization (RFC 9111 §3.5): the server behind is told who asks, and the key does not say it."""
+
+    async def knows(wire: Wire) -> None:
+        while request := await wire.request():
+            await wire.send(whole(200, b"", f"X-User: {'a' if b'X-Token: a' in request else 'b'}"))
+
+    async def greets(wire: Wire) -> None:
+        while request := await wire.request():
+            await wire.send(whole(200, b"a" if b"X-User: a" in request else b"b"))
+
+    text = """
+    [[route]]
+    match = "/"
+    auth_request = { path = "/who", copy = ["X-User"] }
+    proxy = "http://{one}"
+    cache = { valid = "1h" }
+
+    [[route]]
+    match = "/who"
+    proxy = "http://{who}"
+    internal = true
+    """
+    async with edge(tmp_path, text, {"one": [greets], "who": [knows]}, portable=portable) as running:
+        bodies = [(await running.get("/x", f"X-Token: {token}")).body for token in "abab"]
+        assert bodies == [b"a", b"b", b"a", b"b"]
+
+
+async def test_a_vary_that_changes(portable: bool, tmp_path: Path) -> None:
+    """Each stored answer is judged by its own Vary; the one that came last goes before."""
+    async with application(tmp_path, portable) as running:
+        app.says(FRESH)
+        assert (await running.get("/x", "X-A: 1", "Cache-Control: no-cache")).body == b"/x 1"
+        app.says(FRESH, "Vary: X-A")
+        assert (await running.get("/x", "X-A: 1", "Cache-Control: no-cache")).body == b"/x 2"
+        app.says(FRESH, "Vary: X-A, X-B")
+        assert (await running.get("/x", "X-A: 2", "X-B: 1", "Cache-Control: no-cache")).body == b"/x 3"
+        assert (await running.get("/x", "X-A: 1")).body == b"/x 2"
+        assert (await running.get("/x", "X-A: 2", "X-B: 1")).body == b"/x 3"
+        assert (await running.get("/x", "X-A: 2", "X-B: 2")).body == b"/x 1"  # the first said nothing of X-A
+
+
+# --- servers and applications that lie --------------------------------------------------------------------------------
+
+LIES = {
+    "a 304 that nobody asked for": (b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\nExpires: 0\r\n\r\n', 304),
+    "a part that nobody asked for": (whole(206, b"ab", FRESH, "Content-Range: bytes 0-1/9"), 206),
+    "no range that anybody asked for": (whole(416, b"ab", FRESH), 416),
+    "more than it says": (whole(200, b"ab", "Cache-Control: no-store") + b"HTTP/1.1 200 OK\r\n", 200),
+    "events without end": (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Expires: 60\r\n"
+                           b"Content-Length: 2\r\n\r\nab", 200),
+    "set-cookie, in whatever case": (whole(200, b"ab", FRESH, "sEt-cOOkie: a=b"), 200),
+    "a long word about it": (whole(200, b"ab", FRESH, "Vary: " + ", ".join(f"X-{at}" for at in range(20))), 200),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_server_that_lies(portable: bool, tmp_path: Path, lie: str) -> None:
+    """What it says is passed on as it came, and is nobody else's."""
+    data, status = LIES[lie]
+    text = PROXIED.replace("SET", "").replace("CACHE", '{ valid = { any = "1h" } }')
+
+    async def liar(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(data)
+        await wire.close()
+
+    async with edge(tmp_path, text, {"one": [liar, says(whole(200, b"true", FRESH))]}, portable=portable) as running:
+        assert (await running.get("/x")).status == status
+        truth = await running.get("/x")
+        assert (truth.status, truth.body) == (200, b"true")
+
+
+TORN = {
+    "length": b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\nCache-Control: max-age=60\r\n\r\n",
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n249f0\r\n",
+    "a chunk too few": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n186a0\r\n",
+}
+
+
+@pytest.mark.parametrize("torn", TORN)
+@pytest.mark.parametrize("tier", ["memory", "disk"])
+async def test_a_body_that_is_broken_off(portable: bool, tmp_path: Path, torn: str, tier: str) -> None:
+    """D11: whoever waited for it gets a whole one."""
+    where = f'[cache.main]\nmemory = "1MB"\ndisk = "{tmp_path}/kept"\n' if tier == "disk" else ""
+    text = where + PROXIED.replace("SET", "").replace("CACHE", "{}")
+
+    async def breaks(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(TORN[torn] + b"t" * 100_000)
+        await wire.close()
+
+    scripts = {"one": [breaks, says(whole(200, b"true", FRESH))]}
+    async with edge(tmp_path, text, scripts, portable=portable) as running:
+        with pytest.raises(EOFError):
+            await running.get("/x")
+        assert (await running.get("/x")).body == b"true"
+
+
+async def test_an_application_that_says_too_little_or_too_much(portable: bool, tmp_path: Path) -> None:
+    """F9: what is stored is what the client got, and a short body is nothing."""
+    async with application(tmp_path, portable) as running:
+        app.says(FRESH, "Content-Length: 9", pieces=[b"short"])
+        with pytest.raises(EOFError):
+            await running.get("/x")
+        app.says(FRESH, "Content-Length: 4", pieces=[b"lo", b"ng", b"er"])
+        assert (await running.get("/x")).body == b"long"
+        assert (await running.get("/x")).body == b"long"
+        assert len(app.asked) == 2
+
+
+async def test_what_is_too_large_is_not_said_to_be_stored(portable: bool, tmp_path: Path) -> None:
+    """And nobody waits for it to end: neither where its length is known, nor once it has become too long."""
+    before = '[cache.main]\nmemory = "800kB"\n'
+    for fields in ((FRESH, "Content-Length: 200000"), (FRESH,)):
+        app.says(*fields, pieces=[b"x" * 50_000] * 4)
+        async with application(tmp_path, portable, before=before) as running:
+            first = await running.get("/x")
+            assert len(first.body) == 200_000
+            assert ("stored" in said(first)) is (len(fields) == 1)
+            (zone,) = running.stack.caches.all()
+            assert not zone.fills
+            assert not any(zone.is_worth_waiting(key) for key in zone._unworthy)
+            assert zone.store.statistics().entries == 0
+
+
+# --- files before an application --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", ["", 'try = ["$uri", "$uri/"]\n'])
+async def test_c14_a_file_before_a_cached_application_is_never_stale(portable: bool, tmp_path: Path, more: str) -> None:
+    """C14: the cache stands behind the files; the application behind them is kept, and sees its own tags (D3)."""
+    (tmp_path / "site").mkdir()
+    page = tmp_path / "site" / "page.html"
+    page.write_text("old " * 500)
+    os.utime(page, (1_600_000_000, 1_600_000_000))
+    app.says(FRESH, 'ETag: "v1"', "Content-Type: text/html", pieces=[b"x" * 3000])
+    text = f'[[route]]\nmatch = "/"\nstatic = "{tmp_path}/site"\napp = "cached_apps:app"\ncache = {{ valid = "1h" }}\n'
+    async with edge(tmp_path, text + more, {}, portable=portable) as running:
+        for content in ("old ", "new "):
+            page.write_text(content * 500)
+            answers = [await running.get("/page.html") for _ in range(2)]
+            assert [one.body for one in answers] == [content.encode() * 500] * 2
+            assert [said(one) for one in answers] == ["", ""]
+        await running.get("/app")
+        assert "hit" in said(await running.get("/app"))
+        coded = await running.get("/app", "Accept-Encoding: gzip", 'If-None-Match: "v1-gzip"')
+        assert (coded.status, coded.field("etag")) == (304, '"v1-gzip"')
+        assert len(app.asked) == 1
