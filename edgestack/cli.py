@@ -37,6 +37,7 @@ from edgestack.process.configuring import Configured, configure, placed, sources
 from edgestack.process.options import Options
 from edgestack.process.serve_options import ENVIRONMENT, HELP, OPTIONS, PROXY_OPTIONS, TARGETS
 from edgestack.process.starting import at_once
+from edgestack.process.supervised import is_supervised
 
 __all__ = ["main"]
 
@@ -143,7 +144,7 @@ def _serve(configured: Configured) -> int:
         click.echo(f"{warning.shown()}\n", err=True)
     try:
         with at_once():
-            return _import_server()(configured.config, configured.options)
+            return _import_server(configured.config)(configured.config, configured.options)
     except ConfigError as error:
         raise placed(error, configured.loaded) from error
 
@@ -157,11 +158,14 @@ def _meant(word: str) -> str:
     return f"--app {word}" if ":" in word else "--static, --app or --config"
 
 
-def _import_server() -> Callable[[Config, Options], int]:
+def _import_server(config: Config) -> Callable[[Config, Options], int]:
     """What serves, imported now. What imports make is not garbage: looking for it would cost a tenth of the start."""
     gc.disable()
     try:
-        from edgestack.process.run import serve as run
+        if is_supervised(config.server.processes):
+            from edgestack.process.supervisor import supervise as run
+        else:
+            from edgestack.process.run import serve as run
     finally:
         gc.enable()
     return run
