@@ -78,8 +78,8 @@ class Processes:
         example='"/srv/shop"', lifted=True, flag=True,
     )  # fmt: skip
     env: tuple[tuple[str, str], ...] = key(
-        Pairs("a table of variables", TEXT, TEXT), "Environment variables for the applications.", default=(), shown="none",
-        example='{ DJANGO_SETTINGS_MODULE = "shop.settings" }', nginx="env", lifted=True, flag=True,
+        Pairs("a table of variables", TEXT, TEXT), "Environment variables for the applications.", default=(),
+        shown="none", example='{ DJANGO_SETTINGS_MODULE = "shop.settings" }', nginx="env", lifted=True, flag=True,
     )  # fmt: skip
     backlog: int = key(
         Whole(1), "Connections that may wait to be accepted, on each listener.", default=2048, example="2048",
