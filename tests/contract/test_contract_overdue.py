@@ -120,11 +120,11 @@ async def test_an_answer_that_has_begun_is_never_cut(serving: Serving) -> None:
         client = await edge.connect()
         await client.send(GET % b"/hang")
         await app.begun_by(edge)
-        await client.until(b"first ")
+        await client.until(rb"(?s).*first ")
         await edge.advance(10 * TIMEOUT, threads=False)
         assert edge.stack.threads.lost == 0
         app.gate.release()
-        await client.until(b"late")
+        await client.until(rb"(?s).*late")
         await edge.settle()
         assert [line.status for line in edge.records] == [200]
 
