@@ -1,6 +1,7 @@
 """`edgestack ctl`: ask a running server what it does, and tell it what to do; over its control socket.
 
     edgestack ctl status [--json]        its processes, connections and requests
+    edgestack ctl upstreams [--json]     the servers behind: who is asked, who is not and why
     edgestack ctl reload                 as `edgestack reload`
     edgestack ctl scale N                so many workers
     edgestack ctl stop [--now]           let answers under way finish, or not
@@ -70,6 +71,26 @@ def status(context: click.Context, as_json: bool) -> int:
 
 
 @ctl.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with everything that is known.")
+@click.pass_context
+def upstreams(context: click.Context, as_json: bool) -> int:
+    """Tell of the servers behind: how much each is asked, and why one is not. Each worker finds that out by itself."""
+    answer = asked(context.obj(), {"verb": "upstreams"}, PATIENCE)
+    if _failed(answer):
+        return BAD_INPUT
+    known = answer["upstreams"]
+    if as_json:
+        click.echo(json.dumps(known, indent=2))
+        return 0
+    for pid, groups in known.items():
+        for line in [f"process {pid}"] * (len(known) > 1) + [line for group in groups for line in _group(group)]:
+            click.echo(line)
+    if not any(known.values()):
+        click.echo("no server was asked yet")
+    return 0
+
+
+@ctl.command()
 @click.pass_context
 def reload(context: click.Context) -> int:
     """Have it read its configuration again; with workers, load its applications again too."""
@@ -120,6 +141,21 @@ def _worker(one: dict[str, Any]) -> str:
         f"{one['pid']:>8}  {one['state']:<8}  {_time(one['seconds']):>7}  "
         f"{one['connections']} connections, {one['requests']} requests{lost}"
     )
+
+
+def _group(one: dict[str, Any]) -> list[str]:
+    """A group of servers, for a person."""
+    lines = [one["name"] + (f"  {one['waiting']} requests wait" if one["waiting"] else "")]
+    width = max((len(peer["address"]) for peer in one["peers"]), default=0)
+    for peer in one["peers"]:
+        time_to_head = "" if peer["header_time"] is None else f", {peer['header_time'] * 1000:.1f} ms to the head"
+        role = "backup, " if peer["backup"] else ""
+        out = f"; out: {peer['out']}" if peer["out"] else ""
+        lines.append(
+            f"  {peer['address']:<{width}}  {role}weight {peer['weight']}, {peer['active']} active, "
+            f"{peer['requests']} requests, {peer['failures']} failures{time_to_head}{out}"
+        )
+    return lines + [f"  {name}  has no address yet" for name in one["unresolved"]]
 
 
 def _time(seconds: float) -> str:

@@ -112,7 +112,7 @@ class Alone(Serving):
         self._told: trio.MemorySendChannel[int]
         verbs = {
             "reload": self._reload, "status": self._status, "cache": self.cache, "stop": self._stop,
-            "scale": self._scale,
+            "scale": self._scale, "upstreams": self.upstreams,
         }  # fmt: skip
         self.control = Control(verbs)
 

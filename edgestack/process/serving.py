@@ -147,6 +147,13 @@ class Serving:
         """Look at what is stored, or let go of it."""
         return await cache_order(self.stack.caches, request)
 
+    async def upstreams(self, request: Message) -> Message:
+        """The servers behind, as this process knows them: another one may know better."""
+        known = [
+            {**group._asdict(), "peers": [peer._asdict() for peer in group.peers]} for group in self.stack.upstreams()
+        ]
+        return {"upstreams": {str(os.getpid()): known}}
+
     def statistics(self) -> dict[str, Any]:
         """What this process says of itself."""
         lost = {"lost_threads": self.stack.threads.lost}

@@ -1,7 +1,7 @@
 """The supervisor's control socket, in plain code on its loop: the same words as `control_server.py`, other ways.
 
     status                     from the board                     reload    once the new generation serves, or cannot
-    cache: purge, list, stats  asked of every worker, and made one answer of              stop, scale    at once
+    cache, upstreams           asked of every worker, and made one answer of              stop, scale    at once
 
 A worker that ends before it has answered is left out; without any answer there is an error.
 """
@@ -50,7 +50,8 @@ class SupervisorControl:
         self._verbs: dict[str, Callable[[Message, Answered], None]] = {
             "status": lambda request, answer: answer({"ok": True, **status()}),
             "reload": lambda request, answer: supervisor.reloading.begin(answer),
-            "cache": self._cache,
+            "cache": self._ask_all,
+            "upstreams": self._ask_all,
             "stop": self._stop,
             "scale": self._scale,
         }
@@ -109,7 +110,7 @@ class SupervisorControl:
         self._supervisor.scale(wanted)
         answer({"ok": True, "workers": wanted, "before": before})
 
-    def _cache(self, request: Message, answer: Answered) -> None:
+    def _ask_all(self, request: Message, answer: Answered) -> None:
         """Ask all, and answer when all have answered, or after a while."""
         asked = self._supervisor.serving()
         if not asked:
@@ -214,11 +215,13 @@ class Peer:
 
 
 def merged(answers: list[Message]) -> Message:
-    """One answer of several workers' to an order about caches."""
+    """One answer of several workers'."""
     failed = next((one for one in answers if one.get("ok") is not True), None)
     if failed is not None:
         return failed
     first = answers[0]
+    if "upstreams" in first:
+        return {"ok": True, "upstreams": {pid: known for one in answers for pid, known in one["upstreams"].items()}}
     if "purged" in first:
         return {"ok": True, "purged": sum(one["purged"] for one in answers)}
     if "stored" in first:

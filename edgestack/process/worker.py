@@ -162,8 +162,9 @@ class Kept(Serving):
     async def _answer(self, order: Message) -> None:
         request = order["request"]
         try:
-            if request["verb"] == "cache":
-                answer = {"ok": True, **await self.cache(request)}
+            asked = {"cache": self.cache, "upstreams": self.upstreams}.get(request["verb"])
+            if asked is not None:
+                answer = {"ok": True, **await asked(request)}
             else:
                 answer = {"ok": True, "age": self.worker.age, **self.statistics()}
         except ConfigError as error:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from supervisor_kit import PATIENCE, Supervised
+from supervisor_kit import PATIENCE, Supervised, get
 
 from edgestack.config.model import Config, Listener
 from edgestack.process.systemd_command import socket_unit, unit
@@ -38,7 +39,7 @@ def test_a_supervisor_is_told(tmp_path: Path) -> None:
         assert typed(server, "ctl", "reload") == (0, "reloaded\n", "")
         assert len(json.loads(typed(server, "ctl", "status", "--json")[1])["workers"]) in (2, 3)
         assert server.order(verb="dance")["errors"] == [
-            "there is no such verb; there are cache, reload, scale, status, stop"
+            "there is no such verb; there are cache, reload, scale, status, stop, upstreams"
         ]
         assert typed(server, "ctl", "stop", "--now") == (0, "it stops\n", "")
         assert server.process.wait(PATIENCE) == 130
@@ -56,6 +57,27 @@ def test_one_process_is_told(tmp_path: Path) -> None:
         assert typed(server, "ctl", "stop")[0] == 0
         assert server.process.wait(PATIENCE) == 0
         assert typed(server, "ctl", "--pid", "edgestack.pid", "status")[0] == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_servers_behind_are_told_of(tmp_path: Path, workers: int) -> None:
+    """Who is asked, and who is not and why; of every worker, since each finds that out by itself."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        dead = closed.getsockname()[1]
+    routes = (
+        f'[upstream.behind]\nservers = [{{ to = "127.0.0.1:{dead}", fail_timeout = "1h" }}, '
+        f'{{ to = "127.0.0.2:{dead}", down = true }}]\n[[route]]\nmatch = "/behind"\nproxy = "http://behind"\n'
+    )
+    with Supervised(tmp_path, f"workers = {workers}", routes=routes).ready() as server:
+        assert get(server.port, "/behind")[0] == 502
+        status, out, _ = typed(server, "ctl", "upstreams")
+        assert status == 0
+        assert out.count("behind\n") == workers
+        assert out.count("out: failed 1 time, next try in 3") == 1, "the other worker has not found out"
+        assert out.count("out: down") == workers
+        assert out.count("process ") == (workers if workers > 1 else 0)
+        known = json.loads(typed(server, "ctl", "upstreams", "--json")[1])
+        assert sorted(peer["failures"] for groups in known.values() for peer in groups[0]["peers"])[-1] == 1
 
 
 def test_the_socket_is_private(tmp_path: Path) -> None:
