@@ -16,6 +16,7 @@ import os
 import resource
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import Any, NoReturn
@@ -45,7 +46,7 @@ every idle connection: beside 10,000 p99 rose by 1.7 ms with the interpreter's t
 log = logging.getLogger("edgestack.error")
 
 
-class Serving:
+class Serving(ABC):
     """What is served, and for how long."""
 
     def __init__(
@@ -123,17 +124,17 @@ class Serving:
         """Those that are orders."""
         return signals_to_receive()
 
+    @abstractmethod
     def begun(self, nursery: trio.Nursery, signals: AsyncIterator[int]) -> AsyncIterator[int]:
         """Connections are accepted: tell whoever waits for that. Gives the orders, as numbers of signals."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def wait(self, orders: AsyncIterator[int], nursery: trio.Nursery) -> int:
         """Until one of them is to stop: that one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leaving(self) -> None:
         """The end has begun."""
-        raise NotImplementedError
 
     def reopen_logs(self) -> None:
         """They were moved away."""
