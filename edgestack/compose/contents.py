@@ -64,7 +64,7 @@ def content(
         limit = most_body(route.limit)
         application = Wsgi(
             resources.applications[route.app], mount(route), limit=server.limits.body if limit is None else limit,
-            dev=server.dev, multithread=server.threads > 1,
+            dev=server.dev, multithread=server.threads > 1, multiprocess=resources.processes > 1,
         )  # fmt: skip
         behind = application if undoing is None and kept is None else Behind(application, undoing, kept)
     if files is not None and route.try_:

@@ -13,6 +13,7 @@ from edgestack.config.keys import holding, key, section
 from edgestack.config.kinds import DURATION, DURATION_OR_0, SIZE, SWITCH, TEXT, Choice, Whole
 from edgestack.config.nested_kinds import As, Either, OneOrMany, Table
 from edgestack.config.place_kinds import ADDRESS, FILE, FILES, NEW_FILE, LogTarget
+from edgestack.config.processes import Processes
 
 __all__ = ["Limits", "Listen", "Log", "Server", "Timeouts", "Tls", "TlsTable"]
 
@@ -157,6 +158,7 @@ class Server:
         Table(Limits), "What a request and this process may weigh.", default=Limits(), example='{ head = "32KiB" }'
     )
     log: Log = holding(default=Log())
+    processes: Processes = holding(default=Processes())
     private_paths: tuple[Path, ...] = ()
     """Files that the server itself opens and therefore never serves (C15)."""
 
