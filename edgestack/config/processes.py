@@ -9,7 +9,8 @@ from pathlib import Path
 
 from edgestack.config.keys import key, section
 from edgestack.config.kinds import DURATION_OR_0, SWITCH, TEXT, WHOLE, Choice, Whole
-from edgestack.config.nested_kinds import As, Either, Pairs
+from edgestack.config.nested_kinds import As, Either, OneOrMany
+from edgestack.config.process_kinds import UMASK, VARIABLE, Variables
 from edgestack.config.place_kinds import FILES, FOLDER
 
 __all__ = ["WORKER_CLASSES", "Processes"]
@@ -69,15 +70,19 @@ class Processes:
         example='"www-data"', nginx="user", lifted=True, flag=True,
     )  # fmt: skip
     umask: str = key(
-        TEXT, "The mode bits that new files do not get, as an octal number.", default="", shown="that of the shell",
+        UMASK, "The mode bits that new files do not get, as an octal number.", default="", shown="that of the shell",
         example='"027"', lifted=True, flag=True,
     )  # fmt: skip
     chdir: Path | None = key(
         FOLDER, "The folder in which applications are looked for and run.", default=None, shown="the current folder",
         example='"/srv/shop"', lifted=True, flag=True,
     )  # fmt: skip
+    pythonpath: tuple[Path, ...] = key(
+        OneOrMany(FOLDER, "a folder, or an array of folders"), "Folders in which modules are looked for first.",
+        default=(), shown="none", example='["lib"]', lifted=True, flag=True,
+    )  # fmt: skip
     env: tuple[tuple[str, str], ...] = key(
-        Pairs("a table of variables", TEXT, TEXT), "Environment variables for the applications.", default=(), shown="none",
+        Variables("a table of variables", VARIABLE, TEXT), "Environment variables for the applications.", default=(), shown="none",
         example='{ DJANGO_SETTINGS_MODULE = "shop.settings" }', nginx="env", lifted=True, flag=True,
     )  # fmt: skip
     backlog: int = key(

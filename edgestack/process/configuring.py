@@ -144,8 +144,10 @@ def placed(error: ConfigError, loaded: Loaded) -> ConfigError:
 def _mark_of(name: str, loaded: Loaded) -> Mark | None:
     """Where a key of `[server]` or `[tls]` stands; of a route's content, where it stands once."""
     if name in FLAGS:
-        table = FLAGS[name][0]
-        return loaded.mark.child(table).child(name) if loaded.says(table, name) else None
+        flag, mark = FLAGS[name], loaded.mark
+        for table in (*flag.tables, flag.name):
+            mark = mark.child(table)
+        return mark if loaded.says(*flag.tables, flag.name) else None
     found = [mark for values, mark in _route_tables(loaded) if name in values]
     return found[0].child(name) if len(found) == 1 else None
 
