@@ -107,7 +107,8 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):
-        return [_plain("", one) for one in value]
+        parts = [_plain("", one) for one in value]
+        return FLAGS[name].slot.key.kind.gathered(parts) if name in FLAGS else parts
     if isinstance(value, str) and name == "proxy":
         return value.replace(",", " ").split()
     if isinstance(value, str) and name == "listing":

@@ -58,6 +58,11 @@ class Variables(Pairs):
             return text
         return {name: value for name, equals, value in pairs} if all(equals for _, equals, _ in pairs) else text
 
+    def gathered(self, values: list[Any]) -> Any:
+        """One a flag."""
+        pairs = [str(text).partition("=") for text in values]
+        return {name: value for name, _, value in pairs}
+
 
 UMASK = Umask()
 VARIABLE = VariableName()

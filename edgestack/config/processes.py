@@ -10,8 +10,8 @@ from pathlib import Path
 from edgestack.config.keys import key, section
 from edgestack.config.kinds import DURATION_OR_0, SWITCH, TEXT, WHOLE, Choice, Whole
 from edgestack.config.nested_kinds import As, Either, OneOrMany
-from edgestack.config.process_kinds import UMASK, VARIABLE, Variables
 from edgestack.config.place_kinds import FILES, FOLDER
+from edgestack.config.process_kinds import UMASK, VARIABLE, Variables
 
 __all__ = ["WORKER_CLASSES", "Processes"]
 
@@ -82,8 +82,8 @@ class Processes:
         default=(), shown="none", example='["lib"]', lifted=True, flag=True,
     )  # fmt: skip
     env: tuple[tuple[str, str], ...] = key(
-        Variables("a table of variables", VARIABLE, TEXT), "Environment variables for the applications.", default=(), shown="none",
-        example='{ DJANGO_SETTINGS_MODULE = "shop.settings" }', nginx="env", lifted=True, flag=True,
+        Variables("a table of variables", VARIABLE, TEXT), "Environment variables for the applications.", default=(),
+        shown="none", example='{ DJANGO_SETTINGS_MODULE = "shop.settings" }', nginx="env", lifted=True, flag=True,
     )  # fmt: skip
     backlog: int = key(
         Whole(1), "Connections that may wait to be accepted, on each listener.", default=2048, example="2048",

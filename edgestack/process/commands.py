@@ -9,6 +9,7 @@ Exit status: 0; 2 for bad input; 130 when interrupted; else what the command giv
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 import re
@@ -25,12 +26,10 @@ from edgestack.errors import ConfigError
 __all__ = ["Grouped", "Program", "Sectioned", "Value"]
 
 FOREIGN = {
-    "-p": "--bind", "--port": "--bind", "--host": "--bind", "--address": "--bind", "--listen": "--bind",
-    "-w": "--threads", "--workers": "--threads", "--certfile": "--cert", "--keyfile": "--key",
-    "-d": "--static", "--directory": "--static", "--root": "--static", "--application": "--app",
-    "--access-logfile": "--access-log", "--error-logfile": "--error-log", "--debug": "--dev",
+    "--port": "--bind", "--host": "--bind", "--address": "--bind", "--listen": "--bind", "-d": "--static",
+    "--directory": "--static", "--root": "--static", "--application": "--app", "--debug": "--dev",
 }  # fmt: skip
-"""Options of gunicorn, flask and http.server, and what says the same here, or comes closest."""
+"""Options of flask, uvicorn and http.server, and what says the same here, or comes closest."""
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -141,11 +140,21 @@ class Sectioned(click.Command):
 
 
 class Grouped(click.Option):
-    """An option that knows its group."""
+    """An option that knows its group, and what others call it."""
 
-    def __init__(self, *args: Any, section: str, **attributes: Any) -> None:
-        super().__init__(*args, **attributes)
+    def __init__(self, names: Sequence[str], *, section: str, also: Sequence[str] = (), **attributes: Any) -> None:
+        """
+        :param also: further spellings, which the help does not show.
+        """
+        super().__init__([*names, *also], **attributes)
         self.section = section
+        self.also = tuple(also)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Its line of the help."""
+        shown = copy.copy(self)
+        shown.opts = [name for name in self.opts if name not in self.also]
+        return click.Option.get_help_record(shown, ctx)
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only

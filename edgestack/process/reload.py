@@ -21,7 +21,7 @@ import trio
 from edgestack.config.load import Loaded
 from edgestack.errors import ConfigError
 from edgestack.process.checks import check
-from edgestack.process.configuring import configure, placed
+from edgestack.process.configuring import configure_again, placed
 from edgestack.process.generation import Generation, begin
 from edgestack.process.logs import ErrorLog
 from edgestack.stack import Stack
@@ -125,8 +125,7 @@ class Reloader:
 
     def _prepare(self, before: Generation) -> tuple[Generation, Loaded]:
         """Everything that takes time, on a thread."""
-        options = before.options
-        config, fresh, loaded = configure(options.file, options.overrides, found=options.found)
+        config, fresh, loaded = configure_again(before.options)
         try:
             check(config, fresh)
             return begin(config, fresh, before), loaded

@@ -11,3 +11,14 @@
 Everything ends in the document and the overrides that `config/` reads and checks: behind this room nobody asks who
 spoke gunicorn's language. Source: gunicorn's documentation, "Settings" (https://docs.gunicorn.org/en/stable/settings.html).
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["is_python"]
+
+
+def is_python(path: Path) -> bool:
+    """Whether a configuration of that name is Python: `gunicorn.conf.py`, `file:PATH`, `python:MODULE`."""
+    return str(path).startswith(("python:", "file:")) or path.suffix in (".py", ".pyc")

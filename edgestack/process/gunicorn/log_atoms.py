@@ -1,6 +1,6 @@
 """gunicorn's access log format in our own words: `%(h)s "%(r)s" %(D)s` -> `$remote_addr "$request" $request_usec`.
 
-Atoms that are not known give `-`, as they do there, and are named. Source: gunicorn's documentation, `access_log_format`.
+Atoms that are not known give `-`, as they do there, and are named. Source: gunicorn's documentation, access_log_format.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from edgestack.config.positions import Mark, Source
 from edgestack.config.problems import ConfigErrors, Problem, told
 from edgestack.errors import ConfigError
 
-__all__ = ["PythonFile", "is_python", "run_file"]
+__all__ = ["PythonFile", "run_file"]
 
 MODULE, FILE = "python:", "file:"
 
@@ -48,11 +48,6 @@ class PythonFile(NamedTuple):
     """The file that was read."""
 
 
-def is_python(path: Path) -> bool:
-    """Whether a configuration of that name is Python."""
-    return str(path).startswith((MODULE, FILE)) or path.suffix in (".py", ".pyc")
-
-
 def run_file(path: Path, folder: Path) -> PythonFile:
     """Run it.
 
@@ -70,6 +65,7 @@ def run_file(path: Path, folder: Path) -> PythonFile:
 
 
 def _imported(name: str) -> ModuleType:
+    sys.modules.pop(name, None)  # a reload reads it again
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -116,7 +112,9 @@ def _failed(error: BaseException, path: Path | None) -> ConfigErrors:
     errors = ConfigErrors([made])
     if len(frames) > 1 and not isinstance(error, SyntaxError):
         shown = traceback.TracebackException.from_exception(error)
-        shown.stack[:] = [frame for frame in shown.stack if frame.filename != __file__ and "importlib" not in frame.filename]
+        shown.stack[:] = [
+            frame for frame in shown.stack if frame.filename != __file__ and "importlib" not in frame.filename
+        ]
         errors.traceback_text = "".join(shown.format())
     return errors
 
@@ -176,7 +174,9 @@ def _span(source: Source, node: ast.expr) -> tuple[int, int]:
     assert node.end_col_offset is not None
     begin = _offset(source, node.lineno, node.col_offset)
     if node.end_lineno != node.lineno:  # a caret stays on its line
-        return begin, begin + len(source.line(node.lineno).encode()[node.col_offset :].decode("utf-8", "replace").rstrip())
+        return begin, begin + len(
+            source.line(node.lineno).encode()[node.col_offset :].decode("utf-8", "replace").rstrip()
+        )
     return begin, _offset(source, node.end_lineno, node.end_col_offset)
 
 

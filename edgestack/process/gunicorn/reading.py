@@ -30,20 +30,25 @@ REQUIRED = 2
 """`ssl.CERT_REQUIRED`: the value of `cert_reqs` under which clients must bring a certificate."""
 
 
-def read_python(path: Path, chdir: Path | None, application: bool) -> tuple[Document, Said]:
+def read_python(path: Path, folder: Path = Path(), chdir: Path | None = None) -> tuple[Document, Said]:
     """Run a configuration, and tell in our own terms what it says.
 
+    Its relative paths are relative to the folder in which the server will run: its `chdir`, or a stronger one.
+
     :param path: as `python_file.run_file` takes it.
-    :param chdir: a stronger `chdir` than the file's own.
-    :param application: whether its `wsgi_app` is what is to be served.
+    :param folder: what a relative `chdir` is relative to: the one in which we were started.
+    :param chdir: a `chdir` that is stronger than the file's own.
     :raises ConfigErrors: it fails, or a value is none.
     """
-    ran = run_file(path, chdir or Path())
-    reader = _Reader(ran, application)
+    reader = _Reader(run_file(path, folder))
     if reader.problems:
         raise ConfigErrors(reader.problems)
-    if chdir is None and "chdir" in reader.settings:
-        ran.source.folder = Path(str(reader.settings["chdir"])).absolute()
+    server = reader.document.values.get("server", {})
+    if isinstance(server.get("chdir"), str):
+        server["chdir"] = str(folder.absolute() / server["chdir"])
+        chdir = chdir or Path(server["chdir"])
+    if chdir is not None:
+        reader.document.mark.source.folder = chdir
     return reader.document, reader.said()
 
 
@@ -59,7 +64,7 @@ def remarks(setting: Setting, value: Any) -> Iterator[str]:
 class _Reader:
     """One file on its way."""
 
-    def __init__(self, ran: PythonFile, application: bool) -> None:
+    def __init__(self, ran: PythonFile) -> None:
         self.problems: list[ConfigError] = []
         self.settings = {
             name: value for name, value in ran.names.items() if name in SETTINGS and not isinstance(value, ModuleType)
@@ -72,7 +77,7 @@ class _Reader:
         for name, value in self.settings.items():
             self._take(name, value)
         self._settle()
-        if application and isinstance(self.settings.get("wsgi_app"), str):
+        if isinstance(self.settings.get("wsgi_app"), str):
             self._serve(self.settings["wsgi_app"])
 
     def said(self) -> Said:

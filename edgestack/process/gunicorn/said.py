@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgestack.config.model import Config
@@ -42,9 +42,13 @@ def hook(name: str, value: Any) -> Function:
     most = ARITY[name]
     for count in range(most, FEWEST.get(name, most) - 1, -1):
         if _takes(function, count):
-            return function if count == most else lambda *things: function(*things[:count])
+            return function if count == most else _fewer(function, count)
     takes = HOOKS.get(name, "config default_ssl_context_factory").split()
     raise ConfigError(f"`{name}` is called with {most} arguments", hint=f"def {name}({', '.join(takes)}):")
+
+
+def _fewer(function: Function, count: int) -> Function:
+    return lambda *things: function(*things[:count])
 
 
 def _imported(place: str) -> Any:
@@ -66,7 +70,7 @@ def _takes(function: Function, count: int) -> bool:
 
 
 class Cfg:
-    """A configuration under gunicorn's names. Attributes are what holds; what is nowhere said, is gunicorn's default."""
+    """A configuration under gunicorn's names: what holds, and gunicorn's default where nobody says anything."""
 
     def __init__(self, said: Mapping[str, Any], config: Config) -> None:
         """
@@ -150,3 +154,7 @@ class Said:
     """logconfig_dict."""
     cfg: Cfg | None = None
     """Known once the configuration is checked."""
+
+    def held(self, config: Config) -> Said:
+        """With what holds, now that it is known."""
+        return replace(self, cfg=Cfg(self.settings, config))

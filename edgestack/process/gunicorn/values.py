@@ -1,4 +1,4 @@
-"""How each value of gunicorn's is said in the keys of `[server]` and `[tls]`: pure functions, value -> {key: TOML value}.
+"""How each value of gunicorn's is said in the keys of `[server]` and `[tls]`: pure functions, value -> {key: value}.
 
 Keys are named as their options (`config/overrides.py`). A value that makes no sense raises ConfigError, or goes on as
 it is where the key's own check says it better.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -101,7 +100,9 @@ def worker_class(value: Any) -> Keys:
 
     :raises ConfigError: nothing here is like it.
     """
-    name = value if isinstance(value, str) else f"{value.__module__}.{value.__name__}" if isinstance(value, type) else ""
+    name = (
+        value if isinstance(value, str) else f"{value.__module__}.{value.__name__}" if isinstance(value, type) else ""
+    )
     if name in WORKER_CLASSES:
         return {"worker_class": name}
     for word in re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()):
@@ -116,8 +117,8 @@ def umask(value: Any) -> Keys:
 
 
 def chdir(value: Any) -> Keys:
-    """A folder, from where we stand now."""
-    return {"chdir": str(Path(value).absolute()) if isinstance(value, str | os.PathLike) else value}
+    """A folder; it is made whole where it is known from where."""
+    return {"chdir": os.fspath(value) if isinstance(value, os.PathLike) else value} if value != "" else {}
 
 
 def environment(value: Any) -> Keys:
