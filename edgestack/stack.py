@@ -30,7 +30,6 @@ import math
 import os
 import select
 import socket
-import ssl
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -39,12 +38,13 @@ import trio
 
 from edgestack.caching.zone import Zones
 from edgestack.compose import Plan, Resources
-from edgestack.config.model import App, Config, Listener, Tls
+from edgestack.config.model import App, Config, Listener, Server
 from edgestack.content.files import PrivateFiles
 from edgestack.content.loading import load
 from edgestack.content.threads import AppThreads
 from edgestack.http.messages import Facts
 from edgestack.kept import Kept
+from edgestack.neighbours import Neighbours
 from edgestack.phases.access_log import FLUSH_DELAY, AccessLog
 from edgestack.phases.access_logs import AccessLogs
 from edgestack.phases.subrequest import CurrentThreads
@@ -54,7 +54,7 @@ from edgestack.wire.descriptors import most_connections
 from edgestack.wire.dialing import Dialer
 from edgestack.wire.held_clock import HeldThreads, jumps_by_itself
 from edgestack.wire.lot import Lot
-from edgestack.wire.places import Lead, Pairs, Places, bound, url
+from edgestack.wire.places import Lead, Pairs, Places, bound, close_fresh, url
 from edgestack.wire.portable import Portable
 from edgestack.wire.tls import Certificates
 
@@ -84,6 +84,8 @@ class Stack:
         *,
         portable: bool | None = None,
         dialer: Dialer | None = None,
+        neighbours: Neighbours | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         """
         :param applications: loaded already, by section; what is missing is loaded by name.
@@ -91,6 +93,8 @@ class Stack:
         :param unknown_host: asked when a TLS client names a host that no certificate bears; True: they were renewed.
         :param portable: use the portable driver; without a word, where the system has no epoll.
         :param dialer: makes the connections to upstreams; without one, over the system's sockets.
+        :param neighbours: other processes that serve the same; None for none.
+        :param certificates: those of the plan, loaded already.
         :raises ConfigError: an application cannot be loaded, a certificate cannot be used.
         """
         self._plan = plan
@@ -99,7 +103,8 @@ class Stack:
         self._portable = not hasattr(select, "epoll") if portable is None else portable
         self._driver: Lot | Portable | None = None
         self._held: HeldThreads | None = None
-        self._places = Places()
+        self._neighbours = neighbours or Neighbours()
+        self._places = Places(self._neighbours.turns)
         self._serving: trio.CancelScope = trio.CancelScope()
         self.token: trio.lowlevel.TrioToken | None = None
         """The way to the loop, for application threads that ask it something."""
@@ -109,10 +114,10 @@ class Stack:
         self.caches = Zones()
         """The caches, for whoever asks what is in them."""
         server = plan.config.server
-        self.threads = AppThreads(server.threads, server.queue)
+        self.threads = self._pool(server)
         self._earlier: list[AppThreads] = []
         """Threads of earlier plans that may still be at work."""
-        self.certificates = _certificates(plan.config.tls, unknown_host)
+        self.certificates = certificates or Certificates.of(plan.config.tls, unknown_host)
         self._applications = _loaded(plan, dict(applications or {}))
         self._logs = AccessLogs([access_log] if access_log is not None else [])
         with self._kept.next() as keep:
@@ -122,7 +127,13 @@ class Stack:
     def _gather(self, plan: Plan, applications: Applications, access_log: AccessLog | None, keep: Any) -> Resources:
         ends = (access_log.end,) if access_log is not None else ()
         threads, roster = CurrentThreads(self), Roster(self._services, keep)
-        return Resources(applications, ends, _private(plan.config), keep, threads, access_log, roster, self.caches)
+        return Resources(
+            applications, ends, _private(plan.config), keep, threads, access_log, roster, self.caches,
+            limits=self._neighbours.limits, processes=self._neighbours.processes,
+        )  # fmt: skip
+
+    def _pool(self, server: Server) -> AppThreads:
+        return AppThreads(server.threads, server.queue, crowded=self._neighbours.crowded)
 
     @property
     def pool(self) -> AppThreads | HeldThreads:
@@ -177,12 +188,14 @@ class Stack:
         threads = self._held or self.threads
         driver: Lot | Portable
         if self._portable:
-            driver = Portable(server.limits, server.timeouts, threads, nursery)
+            driver = Portable(server.limits, server.timeouts, threads, nursery, server.processes.patience)
         else:
-            driver = lot = Lot(server.limits, server.timeouts, threads, clock.current_time, nursery)
+            now, patience = clock.current_time, server.processes.patience
+            driver = lot = Lot(server.limits, server.timeouts, threads, now, nursery, patience)
             nursery.start_soon(lot.run)
             nursery.start_soon(lot.deadlines.run)
         self._driver = driver
+        driver.most, driver.spent = self._neighbours.requests or math.inf, self._neighbours.spent
         self._services.bind(nursery, driver if isinstance(driver, Lot) else None, self._resources.upstreams)
         self.caches.bind(nursery)
         self._system_most = most_connections()
@@ -253,7 +266,7 @@ class Stack:
         unknown = self._unknown_host if unknown_host is SAME else unknown_host
         loaded = _loaded(plan, {**(applications or {}), **self._applications})
         same = plan.config.tls == before.tls
-        certificates = self.certificates if same else _certificates(plan.config.tls, unknown)
+        certificates = self.certificates if same else Certificates.of(plan.config.tls, unknown)
         most = plan.config.server.limits.connections or self._system_most
         standing = self._places.pairs
         with self._kept.next() as keep:
@@ -263,7 +276,7 @@ class Stack:
             try:
                 change = self._places.prepare(pairs, lead, plain, certificates, most)
             except BaseException:
-                _close_fresh(pairs, standing)
+                close_fresh(pairs, standing)
                 raise
         self._plan, self._resources, self._lead, self._plain = plan, resources, lead, plain
         self._applications, self.certificates, self._unknown_host = loaded, certificates, unknown
@@ -279,11 +292,11 @@ class Stack:
         if (server.threads, server.queue) != (before.server.threads, before.server.queue):
             self.threads.stop()
             self._earlier = [threads for threads in (*self._earlier, self.threads) if not threads.stop()]
-            self.threads = AppThreads(server.threads, server.queue)
+            self.threads = self._pool(server)
             if self._held is not None:
                 self._held.use(self.threads)
         assert self._driver is not None
-        self._driver.adopt(server.limits, server.timeouts, self._held or self.threads)
+        self._driver.adopt(server.limits, server.timeouts, self._held or self.threads, server.processes.patience)
 
     def _adopt_logs(self, access_log: AccessLog | None) -> None:
         self._access_log = access_log
@@ -334,6 +347,7 @@ class Stack:
             "refused": counted.refused,
             "failures": counted.failures,
             "connections": driver.connections(),
+            "requests": driver.requests,
         }
 
     def upstreams(self) -> tuple[GroupStatistics, ...]:
@@ -366,23 +380,9 @@ def _loaded(plan: Plan, here: Applications) -> Applications:
     return {app: here[app] if app in here else load(app.target, app.folder) for app in plan.applications}
 
 
-def _certificates(tls: Tls, unknown: Callable[[str], bool] | None) -> Certificates | None:
-    if not tls.certificates:
-        return None
-    minimum = ssl.TLSVersion.TLSv1_3 if tls.minimum == "1.3" else ssl.TLSVersion.TLSv1_2
-    return Certificates(tls.certificates, minimum=minimum, unknown=unknown, client_ca=tls.client_ca)
-
-
 def _private(config: Config) -> PrivateFiles:
     pairs = [path for pair in config.tls.certificates for path in pair]
     return PrivateFiles([*pairs, *config.server.private_paths])
-
-
-def _close_fresh(pairs: Pairs, standing: Pairs) -> None:
-    here = {id(sock) for _, sock in standing}
-    for _, sock in pairs:
-        if id(sock) not in here:
-            sock.close()
 
 
 _alive: weakref.WeakSet[Stack] = weakref.WeakSet()

@@ -62,7 +62,7 @@ def content(
         limit = most_body(route.limit)
         application = Wsgi(
             resources.applications[route.app], mount(route), limit=server.limits.body if limit is None else limit,
-            dev=server.dev, multithread=server.threads > 1,
+            dev=server.dev, multithread=server.threads > 1, multiprocess=resources.processes > 1,
         )  # fmt: skip
     if files is not None and route.try_:
         return _try(route, files, application, scope)

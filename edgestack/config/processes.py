@@ -5,6 +5,7 @@ The words are gunicorn's; where nginx has one, it is named beside. Pure data, ea
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from edgestack.config.keys import key, section
@@ -89,3 +90,8 @@ class Processes:
         Whole(1), "Connections that may wait to be accepted, on each listener.", default=2048, example="2048",
         nginx="listen … backlog=", lifted=True, flag=True,
     )  # fmt: skip
+
+    @property
+    def patience(self) -> float:
+        """`timeout`, where 0 is no limit."""
+        return self.timeout or math.inf

@@ -1,4 +1,4 @@
-"""The moments at which a gunicorn configuration may have functions of its own called: the names, and the one way to them.
+"""The moments at which a gunicorn configuration may have functions of its own called: their names, and the way to them.
 
     hooks_of(options)            those that a configuration brings, found anew in each process: functions are not sent
     hooks.call(name, *things)    does nothing where that name has none; what a function raises is logged, or ends what

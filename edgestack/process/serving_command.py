@@ -21,6 +21,7 @@ from edgestack.errors import ConfigError
 from edgestack.process.configuring import Configured, placed
 from edgestack.process.options import Options
 from edgestack.process.starting import at_once
+from edgestack.process.supervised import is_supervised
 
 __all__ = ["serve_configured"]
 
@@ -39,7 +40,7 @@ def serve_configured(configured: Configured, only: Mapping[str, Any] | None = No
         with at_once():
             if only.get("print_config") or only.get("check_config"):
                 return _look(configured, bool(only.get("print_config")))
-            return _import_server()(configured.config, configured.options)
+            return _import_server(configured.config)(configured.config, configured.options)
     except ConfigError as error:
         raise placed(error, configured.loaded) from error
 
@@ -58,11 +59,14 @@ def _look(configured: Configured, shown: bool) -> int:
     return 0
 
 
-def _import_server() -> Callable[[Config, Options], int]:
+def _import_server(config: Config) -> Callable[[Config, Options], int]:
     """What serves, imported now. What imports make is not garbage: looking for it would cost a tenth of the start."""
     gc.disable()
     try:
-        from edgestack.process.run import serve as run
+        if is_supervised(config.server.processes):
+            from edgestack.process.supervisor import supervise as run
+        else:
+            from edgestack.process.run import serve as run
     finally:
         gc.enable()
     return run
