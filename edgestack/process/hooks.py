@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from typing import Any
 
 from edgestack.process.options import Options
 
-__all__ = ["FATAL", "HOOKS", "Hooks", "Server", "Worker", "hooks_of"]
+__all__ = ["FATAL", "HOOKS", "Hooks", "Server", "Worker", "adjust", "hooks_of"]
 
 HOOKS = {
     "on_starting": "server",  # the configuration is read, nothing is bound
@@ -158,4 +159,14 @@ class _Told:
 
 def hooks_of(options: Options) -> Hooks:
     """The hooks that a configuration brings; asked in the supervisor and in every worker."""
-    return Hooks()
+    said = options.gunicorn
+    return Hooks() if said is None else Hooks(said.hooks, said.cfg)
+
+
+def adjust(options: Options) -> Callable[[ssl.SSLContext], ssl.SSLContext] | None:
+    """The hook `ssl_context`, as certificates have it: a context in, a context out."""
+    said = options.gunicorn
+    if said is None or said.context is None:
+        return None
+    function, cfg = said.context, said.cfg
+    return lambda context: function(cfg, lambda: context)

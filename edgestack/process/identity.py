@@ -1,6 +1,7 @@
 """Where a process stands and who it is: its folder, its variables, its mode bits, its name; then its user.
 
-    settle(processes)            before anything of the application is imported: chdir, environment, umask, title
+    settle(processes)            before anything of the application is imported: chdir, environment, sys.path, umask
+    entitle(role, config)        its name in lists of processes
     identity_of(processes)       the user and the group, by number
     become(identity)             for good: what only root could open is open by then
     give_away(path, identity)    a log, a socket: the one who will reopen or remove it must own it
@@ -15,9 +16,11 @@ import grp
 import os
 import pwd
 import stat
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from edgestack.config.model import Config
 from edgestack.config.problems import did_you_mean
 from edgestack.config.processes import Processes
 from edgestack.errors import ConfigError
@@ -37,8 +40,12 @@ class Identity(NamedTuple):
     """The user's, for the supplementary groups; "" for a number that nobody has."""
 
 
+_before: dict[str, str | None] = {}
+"""Variables that `settle` has changed, and what they were: a reload may no longer want them."""
+
+
 def settle(processes: Processes) -> None:
-    """Take the place that an application expects.
+    """Take the place that an application expects; again, after a reload, another one.
 
     :raises ConfigError: the folder cannot be entered.
     """
@@ -48,18 +55,36 @@ def settle(processes: Processes) -> None:
         except OSError as error:
             why = f"the folder {processes.chdir} cannot be entered: {error.strerror}"
             raise ConfigError(why, key="chdir") from None
-    os.environ.update(processes.env)
+    for name in [name for name in _before if name not in dict(processes.env)]:
+        original = _before.pop(name)
+        if original is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = original
+    for name, value in processes.env:
+        _before.setdefault(name, os.environ.get(name))
+        os.environ[name] = value
+    for path in map(str, map(Path.absolute, reversed(processes.pythonpath))):
+        if path not in sys.path:
+            sys.path.insert(0, path)
     if processes.umask:
         os.umask(int(processes.umask.lower().removeprefix("0o"), 8))
 
 
-def entitle(name: str) -> None:
-    """Be called so in lists of processes, as far as this machine can say it."""
+def entitle(role: str, config: Config) -> None:
+    """Be called after what is served in lists of processes, as far as this machine can say it.
+
+    :param role: what this process is beside others; "" where it is alone.
+    """
+    routes = [route for site in config.all_sites() for route in site.routes]
+    names = [config.server.processes.name, *(route.app.target for route in routes if route.app is not None)]
+    name = next(filter(None, names), "")
     try:
         from setproctitle import setproctitle
     except ImportError:
         return
-    setproctitle(name)
+    if name:
+        setproctitle(f"edgestack: {role} [{name}]" if role else f"edgestack: [{name}]")
 
 
 def identity_of(processes: Processes) -> Identity | None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from edgestack.compose import compose
 from edgestack.content.loading import load
 from edgestack.process.configuring import Configured
-from edgestack.process.identity import identity_of, settle
+from edgestack.process.hooks import adjust
+from edgestack.process.identity import settle
 from edgestack.wire.tls import Certificates
 
 __all__ = ["rehearse"]
@@ -24,9 +25,7 @@ def rehearse(configured: Configured) -> None:
     """
     config = configured.config
     plan = compose(config)
-    if config.tls.certificates:
-        Certificates(config.tls.certificates, client_ca=config.tls.client_ca)
-    identity_of(config.server.processes)
+    Certificates.of(config.tls, adjust=adjust(configured.options))
     settle(config.server.processes)
     for app in plan.applications:
         load(app.target, app.folder)

@@ -31,6 +31,7 @@ from edgestack.process.control import Message
 from edgestack.process.control_server import Control
 from edgestack.process.generation import Generation, begin
 from edgestack.process.hooks import Hooks, Server, Worker, hooks_of
+from edgestack.process.identity import entitle, settle
 from edgestack.process.logs import ErrorLog, open_error_log
 from edgestack.process.markers import Marker, claim_pid_file, ready_text, write_ready_file
 from edgestack.process.notify import Systemd
@@ -71,7 +72,9 @@ def _alone(config: Config, options: Options, at_exit: ExitStack, orders: Orders)
     """Everything up to the first accept."""
     check(config, options)
     tuned()
-    error_log = open_error_log(config.server.log)
+    settle(config.server.processes)
+    entitle("", config)
+    error_log = open_error_log(config.server.log, options)
     at_exit.callback(error_log.close)
     hooks = hooks_of(options)
     server = Server(hooks.cfg)

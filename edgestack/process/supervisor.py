@@ -38,6 +38,7 @@ from edgestack.process.control import Message
 from edgestack.process.crew import Crew
 from edgestack.process.deaths import Kills
 from edgestack.process.hooks import hooks_of
+from edgestack.process.identity import entitle, settle
 from edgestack.process.logs import open_error_log
 from edgestack.process.loop import Loop, Timer
 from edgestack.process.markers import Marker, ready_text, write_ready_file
@@ -86,12 +87,14 @@ class Supervisor:
         self.pid = os.getpid()
         self.loop = Loop()
         at_exit.callback(self.loop.close)
-        self.error_log = open_error_log(config.server.log)
+        self.upgrade = Upgrade(os.environ)
+        settle(config.server.processes)
+        entitle("supervisor", config)
+        self.error_log = open_error_log(config.server.log, options)
         at_exit.callback(self.error_log.close)
         self.hooks = hooks_of(options)
         self.cfg = self.hooks.cfg
         self.systemd = Systemd.of(os.environ)
-        self.upgrade = Upgrade(os.environ)
         self.options = options
         self.config = config
         self.hooks.call("on_starting", self)

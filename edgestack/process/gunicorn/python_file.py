@@ -1,7 +1,7 @@
 """A configuration that is Python: run as gunicorn runs it, and where each of its names stands.
 
     run_file(Path("gunicorn.conf.py"))     as the module `__config__`, with the current folder first on sys.path
-    run_file(Path("python:shop.conf"))     imported by its name
+    run_file(Path("python:shop.conf"))     the module of that name, whatever was imported before
     run_file(Path("file:gunicorn.conf"))   a file, whatever it is called
 
 The names that it makes are its user's business. What fails in it is a ConfigError with the line at fault, and the
@@ -12,14 +12,13 @@ traceback. Which places a name's last assignment has, is read from the source; a
 from __future__ import annotations
 
 import ast
-import importlib
 import importlib.util
 import os
 import sys
 import traceback
 from importlib.machinery import SourceFileLoader
+from importlib.util import decode_source
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from edgestack.config.documents import shown_path
@@ -28,12 +27,24 @@ from edgestack.config.positions import Mark, Source
 from edgestack.config.problems import ConfigErrors, Problem, told
 from edgestack.errors import ConfigError
 
-__all__ = ["PythonFile", "run_file"]
+__all__ = ["PythonFile", "Script", "run_file", "run_script"]
 
 MODULE, FILE = "python:", "file:"
 
 NAME = "__config__"
 """What the module of a file is called, as gunicorn has it."""
+
+
+class Script(NamedTuple):
+    """A configuration as it was read. Workers run this text, not the file: that may have been changed since."""
+
+    name: str
+    """Of the module that it becomes."""
+    path: str
+    text: str
+    """"" for one that is compiled."""
+    folder: str
+    """Where the process was started, which comes first on sys.path."""
 
 
 class PythonFile(NamedTuple):
@@ -44,12 +55,11 @@ class PythonFile(NamedTuple):
     marks: dict[str, Mark]
     """Where the last assignment to each name stands, if it stands in this file."""
     source: Source
-    path: Path | None
-    """The file that was read."""
+    script: Script
 
 
 def run_file(path: Path, folder: Path) -> PythonFile:
-    """Run it.
+    """Read and run it.
 
     :param folder: what relative paths in it are relative to.
     :raises ConfigErrors: it is not there, or something in it fails.
@@ -58,78 +68,89 @@ def run_file(path: Path, folder: Path) -> PythonFile:
     if here not in sys.path:
         sys.path.insert(0, here)
     said = str(path)
-    module = _imported(said.removeprefix(MODULE)) if said.startswith(MODULE) else _run(Path(said.removeprefix(FILE)))
-    file = getattr(module, "__file__", None)
-    source = _source(Path(file) if file else None, said, folder)
-    return PythonFile(vars(module), _marks(source), source, Path(file) if file else None)
+    name, file = NAME, Path(said.removeprefix(FILE))
+    if said.startswith(MODULE):
+        name, file = _found(said.removeprefix(MODULE))
+    return run_script(_script(name, file, here), folder)
 
 
-def _imported(name: str) -> ModuleType:
-    sys.modules.pop(name, None)  # a reload reads it again
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise ConfigErrors([ConfigError(f"there is no module {name!r} to read a configuration from")]) from None
-        raise _failed(error, None) from error
-    except (Exception, SystemExit) as error:
-        raise _failed(error, None) from error
+def run_script(script: Script, folder: Path = Path()) -> PythonFile:
+    """Run what was read.
 
-
-def _run(path: Path) -> ModuleType:
-    """Run a file, as a module of its own."""
-    if not path.is_file():
-        why = f"the file {path} is a folder" if path.is_dir() else f"the file {path} does not exist"
-        raise ConfigErrors([ConfigError(why, hint=closest(path, str(path)))])
-    loader = None if path.suffix in (".py", ".pyc") else SourceFileLoader(NAME, str(path))
-    spec = importlib.util.spec_from_file_location(NAME, path, loader=loader)
+    :raises ConfigErrors: something in it fails.
+    """
+    if script.folder not in sys.path:
+        sys.path.insert(0, script.folder)
+    spec = importlib.util.spec_from_file_location(script.name, script.path, loader=_loader(script))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[NAME] = module
+    sys.modules[script.name] = module
+    source = Source(shown_path(Path(script.path)), script.text, folder)
     try:
-        spec.loader.exec_module(module)
+        if script.text:
+            exec(compile(script.text, script.path, "exec", dont_inherit=True), vars(module))
+        elif script.path.endswith(".pyc"):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise _failed(error, path) from error
-    return module
+        raise _failed(error, source, script.path) from error
+    return PythonFile(vars(module), _marks(source), source, script)
 
 
-def _failed(error: BaseException, path: Path | None) -> ConfigErrors:
+def _loader(script: Script) -> SourceFileLoader | None:
+    """For a file whose name does not tell that it is Python."""
+    return None if script.path.endswith((".py", ".pyc")) else SourceFileLoader(script.name, script.path)
+
+
+def _found(name: str) -> tuple[str, Path]:
+    """Where a module is.
+
+    :raises ConfigErrors: it is nowhere.
+    """
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
+        raise ConfigErrors([ConfigError(f"there is no module {name!r} to read a configuration from")])
+    return name, Path(spec.origin)
+
+
+def _script(name: str, path: Path, here: str) -> Script:
+    """A file, read."""
+    try:
+        text = "" if path.suffix == ".pyc" and path.is_file() else decode_source(path.read_bytes())
+    except IsADirectoryError:
+        raise ConfigErrors([ConfigError(f"{path} is a folder, not a file")]) from None
+    except FileNotFoundError:
+        hint = closest(path, str(path))
+        raise ConfigErrors([ConfigError(f"the file {path} does not exist", hint=hint)]) from None
+    except OSError as error:
+        raise ConfigErrors([ConfigError(f"the file {path} cannot be read: {told(error)}")]) from None
+    except (SyntaxError, ValueError) as error:
+        raise ConfigErrors([ConfigError(f"the file {path} is no text: {error}")]) from None
+    return Script(name, str(path), text, here)
+
+
+def _failed(error: BaseException, source: Source, path: str) -> ConfigErrors:
     """What a configuration raised, at the line where it did, with its traceback."""
-    if isinstance(error, OSError) and error.filename == str(path):
-        return ConfigErrors([ConfigError(f"the file {path} cannot be read: {told(error)}")])
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame.lineno for frame in frames if path is not None and _is(frame.filename, path)]
-    line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else next(iter(own[::-1]), 0)
-    what = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}".rstrip(": ")
-    made: ConfigError = ConfigError(f"the configuration failed: {what}")
-    if path is not None and line:
-        source = _source(path, str(path), Path())
-        start = source.starts()[line - 1]
-        text = source.line(line)
-        begin = start + len(text) - len(text.lstrip())
-        made = Problem(f"the configuration failed: {what}", source, (begin, start + len(text.rstrip())))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    line = next((frame.lineno for frame in reversed(frames) if frame.filename == path), 0)
+    message = str(error)
+    if isinstance(error, SyntaxError):
+        message = error.msg
+        line = error.lineno if error.filename == path else line
+    why = f"the configuration failed: {type(error).__name__}: {message}".rstrip(": ")
+    made: ConfigError = ConfigError(f"{source.name}: {why}")
+    if line and source.text:
+        start, text = source.starts()[line - 1], source.line(line)
+        made = Problem(why, source, (start + len(text) - len(text.lstrip()), start + len(text.rstrip())))
     errors = ConfigErrors([made])
     if len(frames) > 1 and not isinstance(error, SyntaxError):
         shown = traceback.TracebackException.from_exception(error)
-        shown.stack[:] = [
-            frame for frame in shown.stack if frame.filename != __file__ and "importlib" not in frame.filename
-        ]
+        shown.stack[:] = [frame for frame in shown.stack if frame.filename != __file__]
         errors.traceback_text = "".join(shown.format())
     return errors
-
-
-def _is(name: str, path: Path) -> bool:
-    return os.path.abspath(name) == os.path.abspath(path)
-
-
-def _source(path: Path | None, said: str, folder: Path) -> Source:
-    """The text; none of a file that is compiled."""
-    try:
-        text = path.read_text("utf-8-sig") if path is not None and path.suffix != ".pyc" else ""
-    except (OSError, ValueError):
-        text = ""
-    return Source(shown_path(path) if path is not None else said, text, folder)
 
 
 def _marks(source: Source) -> dict[str, Mark]:

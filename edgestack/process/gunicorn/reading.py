@@ -9,6 +9,7 @@ makes no sense, at its line, as in every other file.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,12 +20,12 @@ from edgestack.config.positions import Mark
 from edgestack.config.problems import ConfigErrors, Problem
 from edgestack.errors import ConfigError
 from edgestack.process.gunicorn.log_atoms import template_of
-from edgestack.process.gunicorn.python_file import PythonFile, run_file
-from edgestack.process.gunicorn.said import Said, hook
+from edgestack.process.gunicorn.python_file import PythonFile, Script, run_file, run_script
+from edgestack.process.gunicorn.said import Cfg, Said, hook
 from edgestack.process.gunicorn.settings import DAEMON, SETTINGS, Setting
 from edgestack.process.hooks import HOOKS
 
-__all__ = ["read_python", "remarks"]
+__all__ = ["read_python", "remarks", "said_again"]
 
 REQUIRED = 2
 """`ssl.CERT_REQUIRED`: the value of `cert_reqs` under which clients must bring a certificate."""
@@ -52,6 +53,19 @@ def read_python(path: Path, folder: Path = Path(), chdir: Path | None = None) ->
     return reader.document, reader.said()
 
 
+def said_again(script: Script, values: Mapping[str, Any]) -> Said:
+    """In a worker: the functions of the same text, and what held when it was read.
+
+    :param values: `cfg`, as far as it could be sent.
+    :raises ConfigErrors: what could be run in the supervisor, cannot be here.
+    """
+    reader = _Reader(run_script(script))
+    if reader.problems:
+        raise ConfigErrors(reader.problems)
+    said = reader.said()
+    return replace(said, cfg=Cfg({**said.settings, **values}))
+
+
 def remarks(setting: Setting, value: Any) -> Iterator[str]:
     """What is to be said about a value that is given outside of a file, or in one."""
     if setting.lost and value != setting.default:
@@ -72,7 +86,7 @@ class _Reader:
         """In the order in which they were first said."""
         self._ran = ran
         self._whole = Mark(ran.source, (0, 0), (0, 0), {})
-        self.document = Document({}, self._whole, [ran.path] if ran.path is not None else [])
+        self.document = Document({}, self._whole, [Path(ran.script.path)])
         self._hooks: dict[str, Callable[..., Any]] = {}
         for name, value in self.settings.items():
             self._take(name, value)
@@ -84,7 +98,8 @@ class _Reader:
         """What stands in no key."""
         context = self._hooks.pop("ssl_context", None)
         table = self.settings.get("logconfig_dict")
-        return Said(self.settings, self._hooks, context, table if isinstance(table, Mapping) and table else None)
+        logging = table if isinstance(table, Mapping) and table else None
+        return Said(self._ran.script, self.settings, self._hooks, context, logging)
 
     def _take(self, name: str, value: Any) -> None:
         """One setting."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from edgestack.config.model import Config
 from edgestack.errors import ConfigError
+from edgestack.process.gunicorn.python_file import Script
 from edgestack.process.gunicorn.settings import SETTINGS
 from edgestack.process.hooks import HOOKS
 
@@ -72,15 +73,10 @@ def _takes(function: Function, count: int) -> bool:
 class Cfg:
     """A configuration under gunicorn's names: what holds, and gunicorn's default where nobody says anything."""
 
-    def __init__(self, said: Mapping[str, Any], config: Config) -> None:
-        """
-        :param said: the settings of the file.
-        :param config: what holds, whoever said it.
-        """
-        self.__dict__.update({name: one.default for name, one in SETTINGS.items()})
-        self.__dict__.update(said)
-        self.__dict__.update(_held(config))
-        self.settings: dict[str, Any] = {name: self.__dict__[name] for name in SETTINGS}
+    def __init__(self, said: Mapping[str, Any]) -> None:
+        """:param said: by gunicorn's names."""
+        self.settings: dict[str, Any] = {name: one.default for name, one in SETTINGS.items()} | dict(said)
+        self.__dict__.update(self.settings)
 
     @property
     def address(self) -> list[Any]:
@@ -145,6 +141,8 @@ def _address(text: str) -> Any:
 class Said:
     """What the file says beside the keys."""
 
+    script: Script
+    """What was run."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Every setting, as it was said."""
     hooks: Mapping[str, Function] = field(default_factory=dict)
@@ -157,4 +155,20 @@ class Said:
 
     def held(self, config: Config) -> Said:
         """With what holds, now that it is known."""
-        return replace(self, cfg=Cfg(self.settings, config))
+        return replace(self, cfg=Cfg({**self.settings, **_held(config)}))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a worker: functions are not sent, but the text that makes them."""
+        from edgestack.process.gunicorn.reading import said_again
+
+        settings = {} if self.cfg is None else self.cfg.settings
+        return said_again, (self.script, {name: value for name, value in settings.items() if _is_plain(value)})
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is data through and through."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float)
