@@ -311,9 +311,9 @@ def reference() -> str:
 def test_the_reference_tells_every_option_and_no_other() -> None:
     known = {"--help", "-h"}
     for command in every_command():
-        known |= {name for param in command.params if isinstance(param, click.Option) for name in param.opts}
-        known |= {name for param in command.params if isinstance(param, click.Option) for name in param.secondary_opts}
-    told = re.findall(r"(?<![\w-])--?[a-zA-Z][a-z-]*", unescape(re.sub(r"<[^>]*>", " ", reference())))
+        options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
+        known |= {name for param in options for name in (*param.opts, *param.secondary_opts)}
+    told = re.findall(r"(?<![\w-])--?[a-zA-Z][a-z_-]*", unescape(re.sub(r"<[^>]*>", " ", reference())))
     assert set(told) == known
 
 
@@ -329,4 +329,5 @@ def test_the_reference_tells_every_environment_variable() -> None:
     from edgestack.cli import serve
 
     told = set(re.findall(r"<small>(EDGESTACK_\w+)</small>", reference()))
-    assert told == {f"EDGESTACK_{param.name.upper()}" for param in serve.params if param.name}
+    options = [param for param in serve.params if isinstance(param, click.Option) and param.allow_from_autoenv]
+    assert told == {f"EDGESTACK_{param.name.upper()}" for param in options if param.name}

@@ -152,9 +152,17 @@ class Grouped(click.Option):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Its line of the help."""
+        return click.Option.get_help_record(self._plain(), ctx)
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Its name, as errors say it."""
+        return click.Option.get_error_hint(self._plain(), ctx)  # type: ignore[arg-type]  # click 8.2 wants one
+
+    def _plain(self) -> Grouped:
+        """Without the further spellings."""
         shown = copy.copy(self)
         shown.opts = [name for name in self.opts if name not in self.also]
-        return click.Option.get_help_record(shown, ctx)
+        return shown
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
