@@ -8,6 +8,8 @@
     edgestack config          show, schema, init                                  -> process/config_commands.py
     edgestack cache           see and purge what a running server has stored      -> process/cache_command.py
     edgestack reload          have a running server read its file again           -> process/reload_command.py
+    edgestack ctl             status, scale, stop of a running server             -> process/ctl_command.py
+    edgestack systemd         a unit for the server that options mean             -> process/systemd_command.py
     edgestack precompress     coded neighbours of files                           -> process/precompress_command.py
     edgestack hash-password   a line for a password file                          -> process/password_command.py
     edgestack certs           the development certificates                        -> certs/commands.py
@@ -62,7 +64,7 @@ by spaces or commas), and so on; yes and no are 1 and 0. Options are stronger th
 stronger than the file.
 
 SIGTERM and Ctrl-C stop gracefully, a second Ctrl-C stops at once, SIGHUP and `edgestack reload` read the file again,
-and SIGUSR1 reopens the logs."""
+and SIGUSR1 reopens the logs. With several workers Ctrl-C stops at once, and SIGHUP loads the application again too."""
 
 
 PROXY_EPILOG = """\b
@@ -83,11 +85,13 @@ No edgestack.toml is read. `edgestack serve --proxy` does the same beside files,
         "certs": "edgestack.certs.commands:certs",
         "check": "edgestack.process.check_command:check",
         "config": "edgestack.process.config_commands:config",
+        "ctl": "edgestack.process.ctl_command:ctl",
         "explain": "edgestack.process.explain_command:explain",
         "hash-password": "edgestack.process.password_command:hash_password",
         "precompress": "edgestack.process.precompress_command:precompress",
         "reload": "edgestack.process.reload_command:reload",
         "run": "edgestack.process.run_command:run",
+        "systemd": "edgestack.process.systemd_command:systemd",
     },
     context_settings=HELP,
 )

@@ -2,9 +2,9 @@
 
     zone     a part for each process, which it alone writes: SETS sets of WAYS entries, digest of the key (8), count (8)
 
-A worker counts for itself, shows its counts in its own part, and adds what the others show. So what a killed worker was
-answering is forgotten by wiping its part (`Arena.wipe`, in the supervisor), and nobody else's count is touched. A client
-that finds no room in its set is not shown to the others, and counted by its own worker all the same.
+A worker counts for itself, shows its counts in its own part, and adds what the others show. So what a killed worker
+was answering is forgotten by wiping its part (`Arena.wipe`, in the supervisor); nobody else's count is touched. A
+client that finds no room in its set is not shown to the others, and counted by its own worker all the same.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import trio
 
 from edgestack.errors import ConfigError
 from edgestack.process.control import REQUEST, Message, line_of
-from edgestack.process.control_place import SILENCE, is_ours, open_control, read_request
+from edgestack.process.control_place import PEERS, SILENCE, is_ours, open_control, read_request
 from edgestack.process.telling import refused
 
 __all__ = ["Control", "Verbs"]
@@ -29,8 +29,6 @@ __all__ = ["Control", "Verbs"]
 Verbs: TypeAlias = "Mapping[str, Callable[[Message], Awaitable[Message]]]"
 """By name, what is done with a request; it gives the answer."""
 
-PEERS = 8
-"""Connections at a time: commands that a person gives."""
 
 log = logging.getLogger("edgestack.error")
 

@@ -56,7 +56,7 @@ def _group(root: Path) -> Path | None:
 def told(status: int | None, out_of_memory: bool = False) -> str:
     """Why it ended.
 
-    :param status: its exit status, or the negative number of the signal (as `subprocess` has it); None when nobody knows.
+    :param status: its exit status, or the negative number of the signal (as `subprocess` has it); None for unknown.
     :param out_of_memory: the kernel has just killed for want of memory.
     """
     if status is None:

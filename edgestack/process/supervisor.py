@@ -2,18 +2,18 @@
 
     supervise(config, options)
       ├ checks, error log, pid file, sockets                 what can fail quickly
-      ├ the first crew: all ready ── control socket, ready file, banner, systemd
+      ├ the first crew: all ready ── announcing.py: control socket, ready file, banner, systemd
       └ the loop:  signals and orders          TERM INT QUIT HUP USR1 USR2 TTIN TTOU WINCH, `edgestack ctl`
                    children                    crew.py decides what becomes of one generation's
                    the clock                   who hangs, who is missing
 
-    HUP, reload    configure ─ check ─ bind what is new ─ another crew ─┬ all ready: it serves, the one before leaves
-                                                                        └ one cannot begin: it goes, the one before stays
+    HUP, reload    configure ─ check ─ bind what is new ─ another crew ─┬ all ready: it serves, the old one leaves
+                                                                        └ one cannot begin: the old one stays
 
 Why so. Workers are fresh interpreters, or forks of a preloader that has no threads: a fork of a process with trio's
 threads, or with an application's, would be broken. They get the configuration as it was read here (`spec.py`), so that
-one that is started later is what its neighbours are. The sockets stay open here, whoever dies: what waits to be accepted
-is lost to nobody. The supervisor is `server` to hooks. With SIGHUP a new code is loaded too: always in new processes.
+one that is started later is what its neighbours are. The sockets stay open here, whoever dies: what waits to be
+accepted is lost to nobody. SIGHUP means new code too: always in new processes. To hooks this is `server`.
 """
 
 from __future__ import annotations
@@ -24,35 +24,30 @@ import signal
 import time
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
 
-from edgestack import __version__
 from edgestack.certs.authority import Development, development_certificate
 from edgestack.config.model import Config, Listener
 from edgestack.errors import ConfigError
 from edgestack.phases.arena import Arena
+from edgestack.process.announcing import Announcing
 from edgestack.process.board import Board, unnamed_file
 from edgestack.process.checks import check
 from edgestack.process.children import Child, State
-from edgestack.process.control import Message
 from edgestack.process.crew import Crew
 from edgestack.process.deaths import Kills
 from edgestack.process.hooks import hooks_of
 from edgestack.process.identity import entitle, settle
 from edgestack.process.logs import open_error_log
 from edgestack.process.loop import Loop, Timer
-from edgestack.process.markers import Marker, ready_text, write_ready_file
 from edgestack.process.notify import Systemd
 from edgestack.process.options import Options
 from edgestack.process.preloaders import Preloader
 from edgestack.process.reloading import Reloading
-from edgestack.process.scene import first_page, show_banner
 from edgestack.process.signals import INTERRUPTED, has_terminal
 from edgestack.process.sockets import Sockets, inherited, wanted
 from edgestack.process.spec import Spec, write_spec
 from edgestack.process.supervised import worker_count
-from edgestack.process.supervisor_control import SupervisorControl
-from edgestack.process.upgrade import Upgrade, claim
+from edgestack.process.upgrade import Upgrade
 
 __all__ = ["Supervisor", "supervise"]
 
@@ -99,10 +94,9 @@ class Supervisor:
         self.config = config
         self.hooks.call("on_starting", self)
         at_exit.callback(self.hooks.call, "on_exit", self)
-        self.pid_file: Marker | None = None
-        if options.pid_file is not None:
-            self.pid_file = claim(options.pid_file, self.upgrade)
-            at_exit.callback(self._remove_pid_file)
+        self.announcing = Announcing(self)
+        at_exit.callback(self.announcing.close)
+        self.announcing.claim()
         self.passed: tuple[Listener, ...] = self.upgrade.passed or tuple(
             inherited(os.environ, self.pid, any(one.tls for one in config.listeners))
         )
@@ -121,10 +115,6 @@ class Supervisor:
         self.started = time.time()
         self.terminal = has_terminal()
         self.reloading = Reloading(self)
-        self.control = SupervisorControl(self)
-        at_exit.callback(self.control.close)
-        self.ready_file: Marker | None = None
-        at_exit.callback(self._remove_ready_file)
         self.crew = self.make_crew(config, options, self.sockets)
         self.crews = [self.crew]
         """This one, the next one, and those before that still leave."""
@@ -262,7 +252,7 @@ class Supervisor:
     def begun(self, crew: Crew) -> None:
         """All of a crew are ready: the first one, or the next."""
         if crew is self.crew:
-            self._announce()
+            self.announcing.begin()
         else:
             self.reloading.succeeded(crew)
 
@@ -336,7 +326,7 @@ class Supervisor:
         self._told_number = wanted
 
     def _window_changed(self) -> None:
-        """Without a terminal, all workers leave, and the supervisor stays: the old one's last but one step of an upgrade."""
+        """Without a terminal, all workers leave, and the supervisor stays: a step of an upgrade (upgrade.py)."""
         if not self.terminal:
             log.info("SIGWINCH: the workers leave, and the supervisor stays")
             self.crew.scale(0)
@@ -347,37 +337,6 @@ class Supervisor:
             return
         self.hooks.call("pre_exec", self)
         self.upgrade.begin(self.sockets, self.passed, self.systemd)
-
-    # -- what others are told ------------------------------------------------------------------------------------------
-
-    def _announce(self) -> None:
-        """The first crew accepts."""
-        urls = self.sockets.urls()
-        self.control.open(os.environ)
-        if self.options.ready_file is not None:
-            self.ready_file = write_ready_file(self.options.ready_file, urls)
-        show_banner(self.config, self.options, self.sockets, self.development, self.crew.wanted)
-        page = first_page(urls)
-        if self.options.open_browser and page is not None:
-            import webbrowser
-
-            webbrowser.open(page)
-        self.systemd.ready()
-        self._feed_watchdog()
-        self.upgrade.promoted(self.loop, self._promote)
-        self.hooks.call("when_ready", self)
-
-    def _feed_watchdog(self) -> None:
-        if self.systemd.watchdog:
-            self.systemd.alive()
-            self.loop.later(self.systemd.watchdog, self._feed_watchdog)
-
-    def _promote(self) -> None:
-        """The supervisor before this one has gone: this one is the service now, and has its pid file."""
-        if self.options.pid_file is not None:
-            self._remove_pid_file()
-            self.pid_file = claim(self.options.pid_file, self.upgrade)
-        self.systemd.ready(main=True)
 
     def adopted(self, config: Config, options: Options, sockets: Sockets, crew: Crew) -> None:
         """Another generation serves; the one before leaves."""
@@ -393,50 +352,13 @@ class Supervisor:
                 sock.close()
         self.sockets.left(sockets)
         self.sockets = sockets
-        if self.ready_file is not None:
-            try:
-                self.ready_file.change(ready_text(sockets.urls()))
-            except ConfigError as error:
-                log.error("the ready file: %s", error)
+        self.announcing.changed()
         self._tidy_soon()
-
-    def status(self) -> Message:
-        """For `edgestack ctl status`."""
-        rows = [(child, self.board.read(child.row)) for child in self.children.values()]
-        workers = [
-            {
-                "pid": child.pid, "age": child.age, "state": child.state.value, "since": round(time.monotonic() - child.born, 1),
-                "connections": row.connections, "requests": row.requests, "lost_threads": row.lost,
-            }
-            for child, row in rows
-        ]  # fmt: skip
-        totals: dict[str, Any] = {name: sum(one[name] for one in workers) for name in ("connections", "requests")}
-        return {
-            "pid": self.pid,
-            "version": __version__,
-            "started": self.started,
-            "file": None if self.options.file is None else str(self.options.file.absolute()),
-            "urls": self.sockets.urls(),
-            "wanted": self.crew.wanted,
-            "workers": workers,
-            **totals,
-            **self.reloading.statistics(),
-        }
-
-    # -- the end -------------------------------------------------------------------------------------------------------
 
     def _close_sockets(self) -> None:
         if self.upgrade.is_going_on():
             self.sockets.keep_files()
         self.sockets.close()
-
-    def _remove_ready_file(self) -> None:
-        if self.ready_file is not None and not self.upgrade.is_going_on():
-            self.ready_file.remove()
-
-    def _remove_pid_file(self) -> None:
-        if self.pid_file is not None:
-            self.pid_file.remove()
 
     def serving(self) -> list[Child]:
         """Workers that can be asked something."""

@@ -44,11 +44,11 @@ Answered = Callable[[Message], None]
 class SupervisorControl:
     """The socket, and who is connected."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, status: Callable[[], Message]) -> None:
         """Nothing is opened yet."""
         self._supervisor = supervisor
         self._verbs: dict[str, Callable[[Message, Answered], None]] = {
-            "status": lambda request, answer: answer({"ok": True, **supervisor.status()}),
+            "status": lambda request, answer: answer({"ok": True, **status()}),
             "reload": lambda request, answer: supervisor.reloading.begin(answer),
             "cache": self._cache,
             "stop": self._stop,

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from edgestack.config.model import Listener
-from edgestack.process.children import command, held_back
+from edgestack.process.children import command
 from edgestack.process.deaths import told
 from edgestack.process.loop import Loop
 from edgestack.process.markers import Marker, claim_pid_file
@@ -92,8 +92,7 @@ class Upgrade:
         systemd.restore(environ)
         descriptors = [theirs.fileno(), *(pair[2] for _, pairs in handed for pair in pairs)]
         try:
-            with held_back():
-                self._process = subprocess.Popen(_again(), env=environ, cwd=self._here, pass_fds=descriptors)
+            self._process = subprocess.Popen(_again(), env=environ, cwd=self._here, pass_fds=descriptors)
         except OSError as error:
             log.error("another supervisor cannot be started: %s", error.strerror)
             return
