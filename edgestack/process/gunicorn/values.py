@@ -90,7 +90,7 @@ def _address(text: str) -> str:
         return f"unix:{unquote(text.removeprefix('http+unix://'))}"
     if text.startswith("unix:"):
         return f"unix:{text.removeprefix('unix:').removeprefix('//')}"
-    if text.startswith("fd://") or text.isdigit() or re.search(r":\d*$", text.rpartition("]")[2]):
+    if text.startswith("fd://") or text.isdigit() or ":" in text.rpartition("]")[2]:
         return text
     return f"{text}:8000"
 

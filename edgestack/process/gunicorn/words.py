@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgestack.config.overrides import Override
+from edgestack.errors import ConfigError
 from edgestack.process.gunicorn.reading import REQUIRED, remarks
 from edgestack.process.gunicorn.settings import SETTINGS
 
@@ -54,7 +55,10 @@ def from_options(said: Mapping[str, Any], origin: Callable[[str], str]) -> Itera
 
 
 def defaults(environ: Mapping[str, str]) -> tuple[Override, ...]:
-    """gunicorn's: plain HTTP, no access log, a proxy on this machine is believed; or what the environment says."""
+    """gunicorn's: plain HTTP, no access log, a proxy on this machine is believed; or what the environment says.
+
+    :raises ConfigError: a variable that is a number is none.
+    """
     found = [
         Override("tls", False, "default", unless=SECRETS),
         Override("access_log", "off", "default", unless=("access_log", "log_config")),
@@ -63,6 +67,8 @@ def defaults(environ: Mapping[str, str]) -> tuple[Override, ...]:
     if environ.get("PORT"):
         found.append(_default("PORT", "bind", f"0.0.0.0:{environ['PORT']}", environ, "listen"))
     if environ.get("WEB_CONCURRENCY"):
+        if not environ["WEB_CONCURRENCY"].isdecimal():
+            raise ConfigError(f"WEB_CONCURRENCY: {environ['WEB_CONCURRENCY']!r} is not a whole number")
         found.append(_default("WEB_CONCURRENCY", "workers", environ["WEB_CONCURRENCY"], environ))
     return tuple(found)
 
