@@ -74,6 +74,12 @@ class Preloading:
                 for pid, status in _ended():
                     self._say(say="died", pid=pid, status=status)
 
+    def close(self) -> None:
+        """Let go what is not needed to end."""
+        self._generation.close()
+        self._wake.close()
+        self._woken.close()
+
     def _say(self, **message: Any) -> None:
         self._channel.sendall(json.dumps(message).encode() + b"\n")
 
@@ -129,16 +135,17 @@ def main(channel: int, spec_fd: int) -> int:
     tuned()
     settle(spec.config.server.processes)
     entitle("preloader", spec.config)
-    sock = socket.socket(fileno=channel)
-    error_log = open_error_log(spec.config.server.log, spec.options)
-    try:
-        preloading = Preloading(spec, hooks_of(spec.options), sock)
-    except ConfigError as error:
-        sock.sendall(json.dumps(failure(error)).encode() + b"\n")
-        return 3
-    finally:
-        error_log.close()
-    preloading.run()
+    with socket.socket(fileno=channel) as sock:
+        error_log = open_error_log(spec.config.server.log, spec.options)
+        try:
+            preloading = Preloading(spec, hooks_of(spec.options), sock)
+        except ConfigError as error:
+            sock.sendall(json.dumps(failure(error)).encode() + b"\n")
+            return 3
+        finally:
+            error_log.close()
+        preloading.run()
+        preloading.close()
     return 0
 
 

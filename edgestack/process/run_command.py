@@ -4,7 +4,8 @@
 
 What holds, the strongest first: an option; EDGESTACK_*; GUNICORN_CMD_ARGS, a second command line; the file (-c, else
 ./gunicorn.conf.py); PORT, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS; gunicorn's defaults (`gunicorn/words.py`).
-Options that only gunicorn has are understood, and what they would do is told in a warning where it is not done.
+A certificate without a key holds it, as gunicorn has it. Options that only gunicorn has are understood, and what they
+would do is told in a warning where it is not done.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def run(context: click.Context, /, target: str | None, **said: Any) -> int:
     file, more = _second_line(os.environ.get(CMD_ARGS, ""))
     outside: list[Override] = [*defaults(os.environ), *more, *from_environment(os.environ), *said_in(context)]
     target = target or None
+    outside += [Override("key", one.value, one.origin, unless=("key",)) for one in outside if one.name == "cert"][-1:]
     if target is not None:
         outside.append(Override("app", target, "MODULE:NAME"))
     file = said["config"] or file
