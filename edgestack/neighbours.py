@@ -29,6 +29,8 @@ class Neighbours:
     limits: Arena | None = None
     processes: int = 1
     """How many serve, this one included."""
+    secret: bytes = b""
+    """For what all must sign alike; empty for one of this process's own."""
     requests: int = 0
     """After so many, `spent` is called once, on the loop; 0 for never."""
     spent: Callable[[], None] = _nobody

@@ -110,7 +110,7 @@ class Stack:
         """The way to the loop, for application threads that ask it something."""
         self._flush: trio.CancelScope = trio.CancelScope()
         self._kept = Kept()
-        self._services = Services(dialer)
+        self._services = Services(dialer, secret=self._neighbours.secret)
         self.caches = Zones()
         """The caches, for whoever asks what is in them."""
         server = plan.config.server

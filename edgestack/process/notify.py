@@ -54,10 +54,14 @@ class Systemd:
         """
         self._say("READY=1", *([f"STATUS={status}"] if status else []), *([f"MAINPID={os.getpid()}"] if main else []))
 
+    def reloads(self) -> None:
+        """The configuration is read again, until `ready`."""
+        self._say("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Within, the configuration is read again."""
-        self._say("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        """Within, it is read again."""
+        self.reloads()
         try:
             yield
         finally:

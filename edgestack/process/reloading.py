@@ -73,6 +73,7 @@ class Reloading:
     def _begin(self) -> None:
         supervisor = self._supervisor
         supervisor.hooks.call("on_reload", supervisor)
+        supervisor.systemd.reloads()
         before = supervisor.options
         try:
             if self._stopped:
@@ -123,6 +124,8 @@ class Reloading:
         self._end(refused(error))
 
     def _end(self, answer: Message) -> None:
+        if not self._stopped:
+            self._supervisor.systemd.ready()
         for told in self._answers:
             told(answer)
         self._answers, self._next = self._next, []

@@ -84,7 +84,7 @@ class Kept(Serving):
         self._beat = min(SLOWEST, processes.patience / BEATS)
         jitter = random.randint(0, processes.max_requests_jitter) if processes.max_requests else 0
         neighbours = Neighbours(
-            self._turns, Arena(spec.arena, row, board.rows), spec.processes,
+            self._turns, Arena(spec.arena, row, board.rows), spec.processes, spec.secret,
             requests=processes.max_requests + jitter, spent=self._spent, crowded=self._crowded,
         )  # fmt: skip
         super().__init__(generation, error_log, at_exit, orders, hooks, worker, neighbours)
