@@ -156,7 +156,7 @@ class Grouped(click.Option):
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """Its name, as errors say it."""
-        return click.Option.get_error_hint(self._plain(), ctx)  # type: ignore[arg-type]  # click 8.2 wants one
+        return click.Option.get_error_hint(self._plain(), ctx)
 
     def _plain(self) -> Grouped:
         """Without the further spellings."""

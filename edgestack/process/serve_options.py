@@ -169,8 +169,8 @@ OPTIONS: list[click.Parameter] = [
            says="Load everything, the application too, tell what is wrong, and serve nothing."),
     option(PROCESS, "--print-config", **FLAG, allow_from_autoenv=False,
            says="The same, and show every value that holds, and who said it."),
-    option(PROCESS, "-D", "--daemon", **FLAG, allow_from_autoenv=False, hidden=True, expose_value=False, callback=refuse,
-           says="Refused: what starts edgestack keeps it."),
+    option(PROCESS, "-D", "--daemon", **FLAG, allow_from_autoenv=False, hidden=True, expose_value=False,
+           callback=refuse, says="Refused: what starts edgestack keeps it."),
 ]
 """In the order and the groups of the help."""
 

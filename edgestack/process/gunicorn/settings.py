@@ -53,7 +53,7 @@ SYSLOG = "name a `logging.handlers.SysLogHandler` in a `log_config`, or leave th
 DIRTY = "there are no dirty arbiters"
 HTTP2 = "HTTP/1.1 is what is spoken"
 STATSD = "counts are in `edgestack ctl status`, and each request is in the access log"
-CONTROL = "`edgestack ctl` finds the control socket by itself"
+CONTROL = "`edgestack ctl status` and its like find the control socket by themselves"
 
 
 def _keyed() -> Iterator[Setting]:
