@@ -73,7 +73,7 @@ def load(path: Path | str | Document | None, overrides: Iterable[Override] = ())
     file = reading.table(File, document.values, document.mark)
     assert file is not None  # no key of the file as a whole is required
     config = assemble(file, document.mark, reading, document.files)
-    errors = [*outside, *reading.problems]
+    errors = list({str(one): one for one in (*outside, *reading.problems)}.values())  # what says two keys is told once
     if errors:
         raise ConfigErrors(_in_order(errors, document))
     warnings = (*document.warnings, *map(_remark, filter(_is_odd, overrides)), *reading.warnings)

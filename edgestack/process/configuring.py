@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,7 +130,7 @@ def configure(
     _look_in(document, overrides, home)
     notes: tuple[str, ...] = ()
     serving: tuple[Override, ...] = ()
-    if not _has_content(document, overrides):
+    if not _has_content(document, overrides, ("app",) if application else CONTENT):
         if application:
             raise ConfigError("no application is named", hint="edgestack run MODULE:NAME")
         root, shown = ("site", "./site") if Path("site").is_dir() else (".", "this folder")
@@ -208,9 +208,9 @@ def _look_in(document: Document, overrides: tuple[Override, ...], home: Path | N
 # --- what is read -----------------------------------------------------------------------------------------------------
 
 
-def _has_content(document: Document, overrides: tuple[Override, ...]) -> bool:
-    """Whether anybody says what to serve."""
-    return bool(document.values.keys() & {"route", "site"}) or any(one.name in CONTENT for one in overrides)
+def _has_content(document: Document, overrides: tuple[Override, ...], names: Collection[str]) -> bool:
+    """Whether anybody says what to serve: the file, or one of these words outside of it."""
+    return bool(document.values.keys() & {"route", "site"}) or any(one.name in names for one in overrides)
 
 
 def _completed(loaded: Loaded) -> Config:

@@ -118,8 +118,9 @@ class ErrorLog:
                     stream.reconfigure(line_buffering=True)
                 os.dup2(self._handler.stream.fileno(), stream.fileno())
 
-    def change(self, log: Log) -> None:
+    def change(self, log: Log, options: Options | None = None) -> None:
         """Another file, another form (reload); the old file stays in use when the new one cannot be opened."""
+        self._table = _table(options)
         path = _path(log)
         if path != self._path:
             try:
@@ -167,11 +168,15 @@ def open_error_log(log: Log, options: Options | None = None) -> ErrorLog:
     :param options: may bring a table for logging's own configuration.
     :raises ConfigError: the file cannot be opened, or logging's configuration makes no sense.
     """
-    said = options.gunicorn if options is not None else None
     try:
-        return ErrorLog(log, None if said is None else said.logging)
+        return ErrorLog(log, _table(options))
     except OSError as error:
         raise ConfigError(f"the error log {log.error} cannot be opened: {error.strerror}", key="error-log") from None
+
+
+def _table(options: Options | None) -> Mapping[str, Any] | None:
+    said = options.gunicorn if options is not None else None
+    return None if said is None else said.logging
 
 
 def configure_logging(path: Path | None, table: Mapping[str, Any] | None) -> None:

@@ -107,7 +107,9 @@ class Alone(Serving):
         super().__init__(generation, error_log, at_exit, orders, hooks, worker, neighbours)
         self.server = server
         self.options = generation.options
-        self.reloader = Reloader(self.stack, generation, error_log, self._reloaded)
+        self.reloader = Reloader(
+            self.stack, generation, error_log, self._reloaded, partial(hooks.around, worker=worker)
+        )
         at_exit.callback(self._close_generation)
         self.systemd = Systemd.of(os.environ)
         self.ready_file: Marker | None = None

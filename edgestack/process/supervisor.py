@@ -343,7 +343,9 @@ class Supervisor:
         before, self.crew = self.crew, crew
         self.config = config
         self.options = options
-        self.error_log.change(config.server.log)
+        self.error_log.change(config.server.log, options)
+        self.hooks = hooks_of(options)
+        self.cfg = self.hooks.cfg
         self._tell_number(crew.wanted)
         before.retire()
         stays = {id(sock) for _, sock in sockets.pairs}

@@ -189,6 +189,7 @@ def test_an_edgestack_toml_of_the_folder_is_not_meant(meant: Meant) -> None:
 
 BAD: list[tuple[list[str], dict[str, str], str]] = [
     ([], {}, "no application is named (edgestack run MODULE:NAME)"),
+    (["--static", "."], {}, "no application is named (edgestack run MODULE:NAME)"),
     (["shpo"], {}, 'MODULE:NAME: there is no module `shpo` (did you mean "shop"?)'),
     (["-D", "shop"], {}, "edgestack stays in the foreground: let systemd start it"),
     (["-k", "shop.Own", "shop"], {}, "'-k' / '--worker-class': there is no worker class 'shop.Own'"),

@@ -492,14 +492,3 @@ def test_a_process_is_called_by_its_name(tmp_path: Path) -> None:
     project(tmp_path, "", TELLING)
     with running(tmp_path, "-n", "the shop", "web:app", command="run", cwd=tmp_path) as server:
         assert title_of(server).startswith("edgestack: [the shop]")
-
-
-def test_hooks_cost_nothing_where_there_are_none() -> None:
-    """The application itself is called, not something around it."""
-    from edgestack.process.hooks import Hooks, Worker
-
-    def app(environ: object, start_response: object) -> list[bytes]:
-        return []
-
-    assert Hooks({"post_fork": print}).around(app, Worker(1)) is app
-    assert Hooks({"pre_request": print}).around(app, Worker(1)) is not app
