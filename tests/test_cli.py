@@ -259,6 +259,9 @@ BAD: list[tuple[str, str]] = [
     ("serve m:n", "`serve` takes options only, not 'm:n' (did you mean --app m:n?)"),
     ("serve shop.toml", "`serve` takes options only, not 'shop.toml' (did you mean -c shop.toml?)"),
     ("serve --dev now", "`serve` takes options only, not 'now' (did you mean --static, --app or --config?)"),
+    ("serve --statsd-host x", "no such option '--statsd-host' (gunicorn's: counts are in `edgestack ctl status`"),
+    ("serve --worker-tmp-dir x", "no such option '--worker-tmp-dir' (gunicorn's: signs of life need no file)"),
+    ("serve -D", "edgestack stays in the foreground: let systemd start it"),
     ("serve --port 80", "no such option '--port' (did you mean --bind?)"),
     ("completion tcsh", "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
 ]

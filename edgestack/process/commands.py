@@ -35,6 +35,16 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 
 
+def _explained(name: str) -> str:
+    """What is to be said about an option that is another program's; "" for one that is nobody's."""
+    if name in FOREIGN:
+        return f"no such option {name!r} (did you mean {FOREIGN[name]}?)"
+    from edgestack.process.gunicorn.settings import option_of
+
+    theirs = option_of(name)
+    return f"no such option {name!r} (gunicorn's: {theirs.lost or theirs.moot})" if theirs is not None else ""
+
+
 class Program(click.Group):
     """The whole program."""
 
@@ -99,8 +109,8 @@ class Program(click.Group):
             error.show()
             return BAD_INPUT
         text = error.format_message()
-        if isinstance(error, click.NoSuchOption) and error.option_name in FOREIGN:
-            text = f"no such option {error.option_name!r} (did you mean {FOREIGN[error.option_name]}?)"
+        if isinstance(error, click.NoSuchOption):
+            text = _explained(error.option_name) or text
         self._line(text[:1].lower() + text[1:].rstrip("."))
         return error.exit_code
 

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,10 @@ from edgestack.process.gunicorn import is_python
 from edgestack.process.options import Options
 
 __all__ = ["Configured", "Sources", "configure", "configure_again", "needed_file", "placed", "said_in", "sources"]
+
+
+LONG = methodcaller("startswith", "--")
+"""Whether an option is one of more than a letter."""
 
 
 class Sources(NamedTuple):
@@ -73,7 +78,7 @@ def said_in(context: click.Context, origin: str = "") -> tuple[Override, ...]:
         for name, value in context.params.items()
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
-    names = {one.name: one.opts[-1] for one in context.command.params}
+    names = {one.name: next(filter(LONG, one.opts), one.opts[0]) for one in context.command.params}
     foreign = {name: value for name, value in said.items() if name not in FLAGS and name not in SHORTHAND}
     found = tuple(from_flags(said))
     if foreign.keys() - {"config"}:

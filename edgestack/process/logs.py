@@ -73,7 +73,7 @@ class QuietHandler(logging.StreamHandler[TextIO]):
 class ErrorLog:
     """What takes the records of `LOGGERS`, for as long as the process serves: one handler, or the user's own."""
 
-    __slots__ = ("_captures", "_handler", "_path", "_table")
+    __slots__ = ("_captures", "_handler", "_lent", "_path", "_table")
 
     def __init__(self, log: Log, table: Mapping[str, Any] | None = None) -> None:
         """
@@ -84,8 +84,14 @@ class ErrorLog:
         self._path = _path(log)
         self._table = table
         self._captures = log.capture_output
+        self._lent: list[logging.Handler] = []
+        """The user's, which take our records too."""
         self._handler = QuietHandler(sys.stderr if self._path is None else _opened(self._path))
-        self._attach(log)
+        try:
+            self._attach(log)
+        except ConfigError:
+            self.close()
+            raise
 
     def _attach(self, log: Log) -> None:
         self._handler.setFormatter(_formatter(log))
@@ -101,12 +107,14 @@ class ErrorLog:
 
     def _yield(self) -> None:
         """Where the user's configuration gives handlers to `gunicorn.error`, they are ours too."""
-        theirs = [one for one in logging.getLogger(ERRORS).handlers if one is not self._handler]
-        if theirs:
+        own = logging.getLogger("edgestack")
+        for handler in self._lent:
+            own.removeHandler(handler)
+        self._lent = [one for one in logging.getLogger(ERRORS).handlers if one is not self._handler]
+        if self._lent:
             logging.getLogger(ERRORS).removeHandler(self._handler)
-            own = logging.getLogger("edgestack")
             own.removeHandler(self._handler)
-            for handler in theirs:
+            for handler in self._lent:
                 own.addHandler(handler)
 
     def _capture(self) -> None:
@@ -153,6 +161,8 @@ class ErrorLog:
     def close(self) -> None:
         """Write what is left; what is logged afterwards goes nowhere."""
         self._handler.flush()
+        for handler in self._lent:
+            logging.getLogger("edgestack").removeHandler(handler)
         for name in LOGGERS:
             logger = logging.getLogger(name)
             logger.removeHandler(self._handler)
@@ -201,7 +211,8 @@ def configure_logging(path: Path | None, table: Mapping[str, Any] | None) -> Non
     except Exception as error:  # whatever the classes that it names may raise
         place = "logconfig_dict" if path is None else str(path)
         cause = f": {error.__cause__}" if error.__cause__ is not None else ""
-        raise ConfigError(f"{place} does not configure logging: {error}{cause}", key="log-config") from None
+        why = f"{place} does not configure logging: {type(error).__name__}: {error}{cause}"
+        raise ConfigError(why, key="log-config") from None
 
 
 def access_logger() -> logging.Logger | None:

@@ -278,6 +278,23 @@ def test_a_broken_file_leaves_the_old_one_serving(tmp_path: Path) -> None:
         assert server.get("/").status == 200
 
 
+def test_another_file_brings_other_workers_variables_and_hooks(tmp_path: Path) -> None:
+    """SIGHUP with workers: everything anew, the hooks of the supervisor too."""
+    conf = "workers = 2\nraw_env = ['MARK={}']\ndef when_ready(server): pass\ndef child_exit(server, worker): "
+    conf += "server.log.info('{} has seen %s go', worker.age)\n"
+    app = "import os\ndef app(environ, start_response):\n    start_response('200 OK', [])\n"
+    app += "    return [os.environ['MARK'].encode()]\n"
+    project(tmp_path, conf.format("old", "old"), app)
+    with running(tmp_path, "web:app", command="run", cwd=tmp_path) as server:
+        assert server.get("/").text == "old"
+        (tmp_path / "gunicorn.conf.py").write_text(conf.format("new", "new"))
+        server.signal(signal.SIGHUP)
+        server.err.wait_for("reloaded: 2 new workers serve")
+        assert server.get("/").text == "new"
+        server.err.wait_for("new has seen 1 go")
+        server.err.wait_for("new has seen 2 go")
+
+
 def test_what_applications_log_is_heard(tmp_path: Path) -> None:
     project(tmp_path, "", TELLING)
     with running(tmp_path, "web:app", command="run", cwd=tmp_path) as server:
