@@ -12,12 +12,11 @@ started, those of a file to its own; under `run`, as with gunicorn, both are rel
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from operator import methodcaller
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -31,6 +30,10 @@ from edgestack.config.problems import Problem
 from edgestack.errors import ConfigError
 from edgestack.process.gunicorn import is_python
 from edgestack.process.options import Options
+from edgestack.process.start import Start, look_in, own_home, whole
+
+if TYPE_CHECKING:
+    from edgestack.process.gunicorn.said import Said
 
 __all__ = ["Configured", "Sources", "configure", "configure_again", "needed_file", "placed", "said_in", "sources"]
 
@@ -116,39 +119,54 @@ def configure(
     :param folder: where the process was started; here, without a word.
     :raises ConfigErrors: it makes no sense.
     """
-    here, overrides = folder or Path(), tuple(overrides)
-    home = _chosen_home(overrides, here)
-    if file is not None and is_python(file):
-        from edgestack.process.gunicorn.reading import read_python  # nor this
-        from edgestack.process.gunicorn.words import defaults
-
-        document, said = read_python(file, here, home)
-        overrides = overrides if application else (*defaults({}), *overrides)
-    else:
-        document, said = opened(file), None
-    home = home or _own_home(document)
+    start = Start(folder or Path(), tuple(overrides), application)
+    document, said = _read(file, start)
+    home = start.home or own_home(document)
+    effective = start.overrides
     if home is not None:
-        here = Path.cwd() if folder is None else folder
-        overrides = tuple(replace(one, folder=home if application else here) for one in _settled(overrides, home))
-        file = _whole(file, here)
+        start = start.absolute(home)
+        file = whole(file, start.folder)
         document = document if said is not None else opened(file)
-    _look_in(document, overrides, home)
-    notes: tuple[str, ...] = ()
-    serving: tuple[Override, ...] = ()
-    if not _has_content(document, overrides, ("app",) if application else CONTENT):
-        if application:
-            raise ConfigError("no application is named", hint="edgestack run MODULE:NAME")
-        root, shown = ("site", "./site") if Path("site").is_dir() else (".", "this folder")
-        serving = (Override("static", root, "default"),)
-        missing = f"{file} has no route" if file is not None else "None of --static, --app and --proxy was given"
-        notes = (f"{missing}: serving {shown}.",)
-    loaded = load(document, (*serving, *overrides))
+        effective = start.overrides
+    if said is not None and not application:
+        from edgestack.process.gunicorn.words import defaults  # not for those who have no such file
+
+        effective = (*defaults({}), *effective)
+    look_in(document, effective, home)
+    serving, notes = _served(document, effective, file, application)
+    loaded = load(document, (*serving, *effective))
     config = _completed(loaded)
     options = replace(
-        _options(loaded), notes=notes, file=file, found=found, overrides=overrides, application=application,
-        folder=here if home is not None else None, gunicorn=None if said is None else said.held(config),
+        _options(loaded), notes=notes, file=file, found=found, overrides=start.overrides, application=application,
+        folder=start.folder if home is not None else None, gunicorn=None if said is None else said.held(config),
     )  # fmt: skip
     return Configured(config, options, loaded)
+
+
+def _read(file: Path | None, start: Start) -> tuple[Document, Said | None]:
+    """The file, whichever language it is in."""
+    if file is None or not is_python(file):
+        return opened(file), None
+    from edgestack.process.gunicorn.reading import read_python  # nor this
+
+    return read_python(file, start.folder, start.home)
+
+
+def _served(
+    document: Document, overrides: tuple[Override, ...], file: Path | None, application: bool
+) -> tuple[tuple[Override, ...], tuple[str, ...]]:
+    """What is served where nobody says it, and the note about that.
+
+    :raises ConfigError: an application was to be served.
+    """
+    said = ("app",) if application else CONTENT
+    if document.values.keys() & {"route", "site"} or any(one.name in said for one in overrides):
+        return (), ()
+    if application:
+        raise ConfigError("no application is named", hint="edgestack run MODULE:NAME")
+    root, shown = ("site", "./site") if Path("site").is_dir() else (".", "this folder")
+    missing = f"{file} has no route" if file is not None else "None of --static, --app and --proxy was given"
+    return (Override("static", root, "default"),), (f"{missing}: serving {shown}.",)
 
 
 def configure_again(options: Options) -> Configured:
@@ -163,59 +181,6 @@ def configure_again(options: Options) -> Configured:
         application=options.application,
         folder=options.folder,
     )
-
-
-# --- another folder than this one -------------------------------------------------------------------------------------
-
-
-def _chosen_home(overrides: tuple[Override, ...], here: Path) -> Path | None:
-    """The folder in which the server is to run, as somebody says outside of the file."""
-    said = [one.value for one in overrides if one.name == "chdir"]
-    return here.absolute() / said[-1] if said and isinstance(said[-1], str) else None
-
-
-def _own_home(document: Document) -> Path | None:
-    """The same, as the file says."""
-    server = document.values.get("server")
-    said = server.get("chdir") if isinstance(server, dict) else None
-    if not isinstance(said, str):
-        return None
-    return document.mark.child("server").child("chdir").source.folder.absolute() / said
-
-
-def _settled(overrides: tuple[Override, ...], home: Path) -> Iterator[Override]:
-    """The folder itself, said from the root: what is relative to it comes later."""
-    for one in overrides:
-        yield replace(one, value=str(home)) if one.name == "chdir" else one
-
-
-def _whole(file: Path | None, here: Path) -> Path | None:
-    """The file, by a name that is good in every folder; a module has none."""
-    if file is None or str(file).startswith("python:"):
-        return file
-    if str(file).startswith("file:"):
-        return Path(f"file:{here / str(file).removeprefix('file:')}")
-    return here / file
-
-
-def _look_in(document: Document, overrides: tuple[Override, ...], home: Path | None) -> None:
-    """Put the folders of modules on sys.path: whether an application is there is asked before anything is served."""
-    server = document.values.get("server")
-    said = [one.value for one in overrides if one.name == "pythonpath"]
-    folders = said[-1] if said else server.get("pythonpath", ()) if isinstance(server, dict) else ()
-    base = home or Path.cwd()
-    found = [str(base / one) for one in ([folders] if isinstance(folders, str) else folders) if isinstance(one, str)]
-    for path in [*([str(home)] if home is not None else []), *reversed(found)]:
-        if path not in sys.path:
-            sys.path.insert(0, path)
-
-
-# --- what is read -----------------------------------------------------------------------------------------------------
-
-
-def _has_content(document: Document, overrides: tuple[Override, ...], names: Collection[str]) -> bool:
-    """Whether anybody says what to serve: the file, or one of these words outside of it."""
-    return bool(document.values.keys() & {"route", "site"}) or any(one.name in names for one in overrides)
 
 
 def _completed(loaded: Loaded) -> Config:

@@ -113,6 +113,13 @@ WRONG: list[tuple[str, str]] = [
         "  |                    ^^^^^^^^^^ there are gthread, sync, process, asgi, gevent, eventlet, tornado",
     ),
     (
+        "try:\n    import none_of_that_name\nexcept ImportError:\n    if True:\n        for _ in range(2):\n"
+        "            loglevel = 'é', (\n    1)\n",
+        'gunicorn.conf.py:6:24: `log_level` is "debug", "info", "warning", "error" or "critical", not that\n'
+        "6 |             loglevel = 'é', (\n"
+        '  |                        ^^^^^^ for instance `log_level = "warning"`',
+    ),
+    (
         "def post_fork(server):\n    pass",
         "gunicorn.conf.py:1:1: `post_fork` is called with 2 arguments\n1 | def post_fork(server):\n"
         "  | ^^^^^^^^^^^^^ def post_fork(server, worker):",

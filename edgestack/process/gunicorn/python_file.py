@@ -16,6 +16,7 @@ import importlib.util
 import os
 import sys
 import traceback
+from collections.abc import Iterable, Iterator
 from importlib.machinery import SourceFileLoader
 from importlib.util import decode_source
 from pathlib import Path
@@ -169,16 +170,14 @@ def _marks(source: Source) -> dict[str, Mark]:
     return found
 
 
-def _statements(body: list[ast.stmt]) -> list[ast.stmt]:
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.stmt]:
     """All that may run when the module does, in the order of the lines."""
-    found: list[ast.stmt] = []
     for node in body:
-        found.append(node)
+        if isinstance(node, ast.stmt):
+            yield node
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            for part in ("body", "orelse", "handlers", "finalbody"):
-                inner = getattr(node, part, [])
-                found += _statements([one for each in inner for one in getattr(each, "body", []) or [each]])
-    return [node for node in found if isinstance(node, ast.stmt)]
+            for part in ("body", "handlers", "orelse", "finalbody"):
+                yield from _statements(getattr(node, part, ()))
 
 
 def _assigned(node: ast.stmt) -> list[tuple[ast.Name, ast.expr]]:
@@ -195,9 +194,7 @@ def _span(source: Source, node: ast.expr) -> tuple[int, int]:
     assert node.end_col_offset is not None
     begin = _offset(source, node.lineno, node.col_offset)
     if node.end_lineno != node.lineno:  # a caret stays on its line
-        return begin, begin + len(
-            source.line(node.lineno).encode()[node.col_offset :].decode("utf-8", "replace").rstrip()
-        )
+        return begin, source.starts()[node.lineno - 1] + len(source.line(node.lineno).rstrip())
     return begin, _offset(source, node.end_lineno, node.end_col_offset)
 
 
