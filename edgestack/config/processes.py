@@ -63,7 +63,7 @@ class Processes:
         shown="the application's name", example='"shop"', lifted=True, flag=True,
     )  # fmt: skip
     user: str = key(
-        TEXT, "The user, by name or number, as whom workers run.", default="", shown="whoever starts it",
+        TEXT, "The user, by name or number, as whom workers run; a supervisor stays who started it.", default="", shown="whoever starts it",
         example='"www-data"', nginx="user", lifted=True, flag=True,
     )  # fmt: skip
     group: str = key(
