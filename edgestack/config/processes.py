@@ -63,8 +63,8 @@ class Processes:
         shown="the application's name", example='"shop"', lifted=True, flag=True,
     )  # fmt: skip
     user: str = key(
-        TEXT, "The user, by name or number, as whom workers run; a supervisor stays who started it.", default="", shown="whoever starts it",
-        example='"www-data"', nginx="user", lifted=True, flag=True,
+        TEXT, "The user, by name or number, as whom workers run; their supervisor stays who it was.", default="",
+        shown="whoever starts it", example='"www-data"', nginx="user", lifted=True, flag=True,
     )  # fmt: skip
     group: str = key(
         TEXT, "The group, by name or number, as which workers run.", default="", shown="the user's own",

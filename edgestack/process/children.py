@@ -157,12 +157,12 @@ class Child(Worker):
         self.state, self.since = state, time.monotonic()
         self.alive = state in (State.STARTING, State.SERVING)
 
-    def leave(self) -> None:
-        """Let it drain."""
+    def leave(self, *, now: bool = False) -> None:
+        """Let it drain, or not even that."""
         if self.state in (State.STARTING, State.SERVING):
             self.left = True
             self.turn(State.LEAVING)
-            self.line.say(do="leave")
+            self.line.say(do="quit" if now else "leave")
 
     def ask(self, number: int, request: Message, answered: Callable[[Message | None], None]) -> None:
         """Give it an order that wants an answer."""

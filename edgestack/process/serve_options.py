@@ -185,7 +185,7 @@ OF_APPLICATIONS = {
 """Options that mean nothing where no application is served, or not the same."""
 
 PROXY_OPTIONS: list[click.Parameter] = [
-    *(one for one in OPTIONS if isinstance(one, Grouped) and one.section != WHAT and one.name != "dev"),
+    *(one for one in OPTIONS if isinstance(one, Grouped) and one.section != WHAT and one.name not in OF_APPLICATIONS),
     option(PROCESS, "--dev/--no-dev", shows="--dev",
            says="Development: what goes wrong is told to clients on this machine, logs at once."),
 ]

@@ -287,7 +287,7 @@ class Supervisor:
         self._stopping = True
         self.reloading.stop()
         for crew in self.crews:
-            crew.retire()
+            crew.retire(now=number != signal.SIGTERM)
         if number != signal.SIGTERM:
             self._status = INTERRUPTED
             for child in self.children.values():

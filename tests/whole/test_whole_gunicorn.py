@@ -269,6 +269,34 @@ def on_exit(server): note("on_exit")
     ]
 
 
+def test_the_hooks_of_workers_and_their_supervisor(tmp_path: Path) -> None:
+    """TTIN, an abort, an upgrade that fails, and the order to stop at once."""
+    conf = """
+workers = 1
+preload_app = True
+def nworkers_changed(server, new, old): server.log.info("number %s after %s", new, old)
+def worker_abort(worker): worker.log.info("abort %s", worker.age)
+def worker_int(worker): worker.log.info("int %s", worker.age)
+def pre_exec(server): server.log.info("pre_exec %s", server.pid)
+"""
+    project(tmp_path, conf, "import os\n" + TELLING.replace("os.getuid()", "os.getpid()"))
+    with running(tmp_path, "web:app", command="run", cwd=tmp_path) as server:
+        server.err.wait_for("number 1 after None")
+        os.kill(int(server.get("/").text.split()[0]), signal.SIGABRT)
+        server.err.wait_for("abort 1")
+        server.signal(signal.SIGTTIN)
+        server.err.wait_for("number 2 after 1")
+        (tmp_path / "gunicorn.conf.py").write_text("workers = nothing")
+        server.signal(signal.SIGUSR2)
+        server.err.wait_for(f"pre_exec {server.process.pid}")
+        server.err.wait_for("this one goes on")
+        assert server.get("/").status == 200
+        server.signal(signal.SIGQUIT)
+        assert server.wait() == 130
+    said = "\n".join(server.err.lines)
+    assert (said.count("info: int 2"), said.count("info: int 3")) == (1, 1)
+
+
 def test_a_broken_file_leaves_the_old_one_serving(tmp_path: Path) -> None:
     project(tmp_path, "threads = 2", TELLING)
     with running(tmp_path, "web:app", command="run", cwd=tmp_path) as server:
