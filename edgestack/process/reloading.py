@@ -82,7 +82,8 @@ class Reloading:
             try:
                 check(config, options)
                 settle(config.server.processes)
-                sockets = supervisor.sockets.changed(wanted(config, options, supervisor.passed))
+                places, backlog = wanted(config, options, supervisor.passed), config.server.processes.backlog
+                sockets = supervisor.sockets.changed(places, backlog)
             except ConfigError as error:
                 raise placed(error, loaded) from error
         except ConfigError as error:

@@ -39,7 +39,6 @@ class Gated:
             assert self.gate.acquire(timeout=PATIENCE)
         yield b"late" if hang else b"quick"
 
-
     async def begun_by(self, edge: Edge) -> None:
         """Until a thread hangs."""
         await edge.settle(threads=False)
