@@ -2,6 +2,7 @@
 
     edgestack serve           what a file, the environment and the options say    -> process/run.py
     edgestack proxy URL       an HTTPS front for something that runs already      -> the same
+    edgestack run MODULE:NAME an application, with gunicorn's command line        -> process/run_command.py
     edgestack check           whether a file makes sense, and its own tests       -> process/check_command.py
     edgestack explain         what becomes of one request                         -> process/explain_command.py
     edgestack config          show, schema, init                                  -> process/config_commands.py
@@ -22,8 +23,6 @@ is grouped, is in `process/commands.py`.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +30,11 @@ import click
 from click.shell_completion import get_completion_class
 
 from edgestack import __version__
-from edgestack.config.model import Config
 from edgestack.config.overrides import SHORTHAND, Override
-from edgestack.errors import ConfigError
 from edgestack.process.commands import Program, Sectioned
-from edgestack.process.configuring import Configured, configure, placed, sources
-from edgestack.process.options import Options
+from edgestack.process.configuring import configure, sources
 from edgestack.process.serve_options import ENVIRONMENT, HELP, OPTIONS, PROXY_OPTIONS, TARGETS
-from edgestack.process.starting import at_once
-from edgestack.process.supervised import is_supervised
+from edgestack.process.serving_command import serve_configured
 
 __all__ = ["main"]
 
@@ -95,6 +90,7 @@ No edgestack.toml is read. `edgestack serve --proxy` does the same beside files,
         "hash-password": "edgestack.process.password_command:hash_password",
         "precompress": "edgestack.process.precompress_command:precompress",
         "reload": "edgestack.process.reload_command:reload",
+        "run": "edgestack.process.run_command:run",
         "systemd": "edgestack.process.systemd_command:systemd",
     },
     context_settings=HELP,
@@ -121,7 +117,7 @@ def serve(context: click.Context, /, **said: Any) -> int:
     for word in context.args:
         raise click.UsageError(f"`serve` takes options only, not {word!r} (did you mean {_meant(word)}?)")
     file, found, overrides = sources(context)
-    return _serve(configure(file, overrides, found=found))
+    return serve_configured(configure(file, overrides, found=found), only=said)
 
 
 @main.command(
@@ -139,18 +135,7 @@ def proxy(context: click.Context, /, targets: tuple[str, ...], **said: Any) -> i
     """
     said_outside = [one for one in sources(context).overrides if one.name not in SHORTHAND]
     development, led = Override("dev", True, "default"), Override("proxy", list(targets), "URL")
-    return _serve(configure(None, (development, *said_outside, led)))
-
-
-def _serve(configured: Configured) -> int:
-    """Serve it; what is worth a warning is told before."""
-    for warning in configured.loaded.warnings:
-        click.echo(f"{warning.shown()}\n", err=True)
-    try:
-        with at_once():
-            return _import_server(configured.config)(configured.config, configured.options)
-    except ConfigError as error:
-        raise placed(error, configured.loaded) from error
+    return serve_configured(configure(None, (development, *said_outside, led)), only=said)
 
 
 def _meant(word: str) -> str:
@@ -160,19 +145,6 @@ def _meant(word: str) -> str:
     if word.endswith(".toml"):
         return f"-c {word}"
     return f"--app {word}" if ":" in word else "--static, --app or --config"
-
-
-def _import_server(config: Config) -> Callable[[Config, Options], int]:
-    """What serves, imported now. What imports make is not garbage: looking for it would cost a tenth of the start."""
-    gc.disable()
-    try:
-        if is_supervised(config.server.processes):
-            from edgestack.process.supervisor import supervise as run
-        else:
-            from edgestack.process.run import serve as run
-    finally:
-        gc.enable()
-    return run
 
 
 @main.command()

@@ -266,7 +266,8 @@ class Stack:
         unknown = self._unknown_host if unknown_host is SAME else unknown_host
         loaded = _loaded(plan, {**(applications or {}), **self._applications})
         same = plan.config.tls == before.tls
-        certificates = self.certificates if same else Certificates.of(plan.config.tls, unknown)
+        adjust = self.certificates.adjust if self.certificates is not None else None
+        certificates = self.certificates if same else Certificates.of(plan.config.tls, unknown, adjust)
         most = plan.config.server.limits.connections or self._system_most
         standing = self._places.pairs
         with self._kept.next() as keep:

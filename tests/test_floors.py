@@ -53,7 +53,7 @@ LIBRARIES = {
     "compose": set(),
     "explaining": {"trio"},
     "stack": {"trio"},
-    "process": {"trio", "click"},
+    "process": {"trio", "click", "setproctitle"},
     "cli": {"click"},
     "certs": {"click", "trustme", "cryptography"},
     "__main__": set(),

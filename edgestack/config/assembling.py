@@ -187,6 +187,8 @@ def _private(file: File, sites: Sequence[Site], files: Sequence[Path]) -> tuple[
     found = [*files, *file.tls.cert, *file.tls.key_]
     if file.tls.client_ca is not None:
         found.append(file.tls.client_ca)
+    if file.server.log.config is not None:
+        found.append(file.server.log.config)
     found += [one.sticky.secret for _, one in file.upstream if one.sticky is not None and one.sticky.secret is not None]
     for site in sites:
         for rules in (site, *site.routes):

@@ -9,7 +9,7 @@ the reference page. A field without `key` is no key of the file.
 
 - A key is named as its field; `from_` and `try_` are `from` and `try`.
 - A `lifted` key stands in the table above its section's: `[server] max_body`, not `[server.limits] body`.
-- A `flag` is an option of `serve` too, by the same name, and an environment variable.
+- A `flag` is an option of `serve` too, by the same name or the one that is given, and an environment variable.
 """
 
 from __future__ import annotations
@@ -45,7 +45,14 @@ class Key:
     """The directive of nginx that it corresponds to."""
     required: bool = False
     lifted: bool = False
-    flag: bool = False
+    flag: bool | str = False
+
+    def option(self, name: str) -> str:
+        """The name of the option that means the same, with underscores; "" for none.
+
+        :param name: of the key in the file.
+        """
+        return self.flag if isinstance(self.flag, str) else name if self.flag else ""
 
 
 def key(
@@ -58,7 +65,7 @@ def key(
     shown: str = "",
     nginx: str = "",
     lifted: bool = False,
-    flag: bool = False,
+    flag: bool | str = False,
 ) -> Any:
     """A field that is a key. Without a default it is required."""
     told = Key(kind, doc, name, example, shown, nginx, default is MISSING, lifted, flag)

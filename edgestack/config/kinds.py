@@ -61,6 +61,10 @@ class Kind:
         """The TOML value that a flag or an environment variable means by this text."""
         return text
 
+    def gathered(self, values: list[Any]) -> Any:
+        """The TOML value that several flags mean together."""
+        return values
+
     def any_text(self) -> bool:
         """Whether every text is right."""
         return False

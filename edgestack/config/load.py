@@ -25,7 +25,7 @@ from edgestack.config.problems import ConfigErrors, Problem
 from edgestack.config.reading import Reading
 from edgestack.errors import ConfigError
 
-__all__ = ["FILE_NAME", "Loaded", "find", "load"]
+__all__ = ["FILE_NAME", "Loaded", "find", "load", "opened"]
 
 FILE_NAME = "edgestack.toml"
 
@@ -59,28 +59,43 @@ def find(folder: Path) -> Path | None:
     return path if os.path.isfile(path) else None
 
 
-def load(path: Path | str | None, overrides: Iterable[Override] = ()) -> Loaded:
+def load(path: Path | str | Document | None, overrides: Iterable[Override] = ()) -> Loaded:
     """Read and check a configuration.
 
-    :param path: the file; None for what flags and environment alone say.
+    :param path: the file, or what was read already, which is used up; None for what flags and environment alone say.
     :param overrides: what is said outside the file, the weakest first.
     :raises ConfigErrors: with everything that is wrong.
     """
-    document = read_documents(Path(path)) if path is not None else _nothing()
+    document = path if isinstance(path, Document) else opened(path)
+    overrides = tuple(overrides)
     reading = Reading(File)
     outside = apply(overrides, document)
     file = reading.table(File, document.values, document.mark)
     assert file is not None  # no key of the file as a whole is required
     config = assemble(file, document.mark, reading, document.files)
-    errors = [*outside, *reading.problems]
+    errors = list({str(one): one for one in (*outside, *reading.problems)}.values())  # what says two keys is told once
     if errors:
         raise ConfigErrors(_in_order(errors, document))
-    warnings = (*document.warnings, *reading.warnings)
+    warnings = (*document.warnings, *map(_remark, filter(_is_odd, overrides)), *reading.warnings)
     return Loaded(config, warnings, document.values, document.mark, tuple(document.files))
 
 
-def _nothing() -> Document:
+def opened(path: Path | str | None) -> Document:
+    """What a file says, not checked yet; nothing, for None.
+
+    :raises ConfigErrors: it cannot be read.
+    """
+    if path is not None:
+        return read_documents(Path(path))
     return Document({}, Mark(Source("", "", Path()), (0, 0), (0, 0), {}))
+
+
+def _is_odd(said: Override) -> bool:
+    return bool(said.remark)
+
+
+def _remark(said: Override) -> Problem:
+    return Problem(said.remark, Source(said.origin, "", Path()), (0, 0))
 
 
 def _in_order(errors: list[ConfigError], document: Document) -> list[ConfigError]:

@@ -188,6 +188,11 @@ class Either(Kind):
         """By the kind that is meant."""
         return next(kind for kind in self.kinds if type(value) in kind.takes).read(value, spot)
 
+    def plain(self, text: str) -> Any:
+        """By the first kind that this text is written for; the last takes what is none of theirs."""
+        meant = [(kind.plain(text), kind) for kind in self.kinds]
+        return next((found for found, kind in meant if type(found) in kind.takes), meant[-1][0])
+
     def any_text(self) -> bool:
         """If one of them is."""
         return any(kind.any_text() for kind in self.kinds)

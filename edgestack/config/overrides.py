@@ -5,9 +5,10 @@
     apply(overrides, document)                              later ones win: environment first, then flags
 
 Every key marked as a flag has both names, made from its own: `max_body`, `--max-body`, EDGESTACK_MAX_BODY. Besides
-there are `--static`, `--app` and `--listing`, which say the content of the route "/", and `--proxy`, which says that of
-the routes that it names. Values come as text, or as click has read them; what is wrong with one is told under the name
-by which it was said.
+there are `--static`, `--app` and `--listing`, which say the content of the route "/", `--proxy`, which says that of
+the routes that it names, and a form of the access log without a name. Values come as text, or as click has read them;
+what is wrong with one is told under the name by which it was said. A command may have defaults of its own, which are
+weaker than the file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgestack.config.documents import Document
 from edgestack.config.keys import Slot, section_of
@@ -25,22 +26,38 @@ from edgestack.config.problems import Problem
 from edgestack.config.proxy_targets import parse_place
 from edgestack.errors import ConfigError
 
-__all__ = ["FLAGS", "SHORTHAND", "Override", "apply", "from_environment", "from_flags"]
+__all__ = ["FLAGS", "FORM", "SHORTHAND", "Flag", "Override", "apply", "from_environment", "from_flags"]
 
 
-def _flags() -> dict[str, tuple[str, Slot]]:
-    """The keys that are flags: name -> the table that has it, and the key."""
+class Flag(NamedTuple):
+    """A key that is a flag."""
+
+    tables: tuple[str, ...]
+    """The tables that it stands in, the outermost first."""
+    name: str
+    """Its name there."""
+    slot: Slot
+
+
+def _flags() -> dict[str, Flag]:
+    """The keys that are flags, by the names of these."""
     found = {}
-    for table in ("server", "tls"):
-        kind: Any = section_of(File).keys[table].key.kind
-        for name, slot in section_of(kind.cls).keys.items():
+    for tables in (("server",), ("server", "timeouts"), ("server", "limits"), ("tls",)):
+        cls: Any = File
+        for table in tables:
+            kind: Any = section_of(cls).keys[table].key.kind
+            cls = kind.cls
+        for name, slot in section_of(cls).keys.items():
             if slot.key.flag:
-                found[name] = (table, slot)
+                found[slot.key.option(name)] = Flag(tables, name, slot)
     return found
 
 
 FLAGS = _flags()
-"""Names of keys, which are flags with dashes for underscores, and where they stand."""
+"""Names, which are flags with dashes for underscores."""
+
+FORM = "access_log_format"
+"""The name of a form of the access log that an option brings."""
 
 SHORTHAND = ("static", "app", "listing", "proxy")
 """Flags that say what routes answer with."""
@@ -55,6 +72,12 @@ class Override:
     value: Any
     origin: str
     """`--threads` or `EDGESTACK_THREADS`."""
+    unless: tuple[str, ...] = ()
+    """Of a default: keys of `[server]` and `[tls]`, or tables, that make it void where somebody says one of them."""
+    folder: Path = Path()
+    """What relative paths in it are relative to."""
+    remark: str = ""
+    """What is odd about it."""
 
 
 def from_flags(said: Mapping[str, Any]) -> list[Override]:
@@ -84,12 +107,13 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):
-        return [_plain("", one) for one in value]
+        parts = [_plain("", one) for one in value]
+        return FLAGS[name].slot.key.kind.gathered(parts) if name in FLAGS else parts
     if isinstance(value, str) and name == "proxy":
         return value.replace(",", " ").split()
     if isinstance(value, str) and name == "listing":
         return value.lower() in ("1", "true", "yes", "on")
-    return FLAGS[name][1].key.kind.plain(value) if isinstance(value, str) and name in FLAGS else value
+    return FLAGS[name].slot.key.kind.plain(value) if isinstance(value, str) and name in FLAGS else value
 
 
 def apply(overrides: Iterable[Override], document: Document) -> list[ConfigError]:
@@ -97,11 +121,19 @@ def apply(overrides: Iterable[Override], document: Document) -> list[ConfigError
 
     :returns: what is wrong with them.
     """
-    latest = {one.name: one for one in overrides}
-    for one in latest.values():
+    overrides = list(overrides)
+    latest = {one.name: one for one in overrides if not one.unless}
+    defaults = [one for one in overrides if one.unless and not _said(one.unless, latest, document)]
+    for one in (*defaults, *latest.values()):
         if one.name in FLAGS:
-            table = _table(document.values, document.mark, FLAGS[one.name][0], one.origin)
-            _put(*table, one.name, one.value, one.origin)
+            flag = FLAGS[one.name]
+            table = document.values, document.mark
+            for name in flag.tables:
+                table = _table(*table, name, one)
+            _put(*table, flag.name, one.value, one)
+        elif one.name == FORM:
+            _put(*_table(document.values, document.mark, "log_formats", one), FORM, one.value, one)
+            _put(*_table(document.values, document.mark, "server", one), "log_format", FORM, one)
     short = {name: latest[name] for name in SHORTHAND if name in latest}
     if short and "site" in document.values:
         why = "it makes a route, and the file has sites: write it into the site that is meant"
@@ -111,17 +143,25 @@ def apply(overrides: Iterable[Override], document: Document) -> list[ConfigError
     return wrong + (_proxied(proxied, short, document) if proxied is not None else [])
 
 
-def _table(values: dict[str, Any], mark: Mark, name: str, origin: str) -> tuple[dict[str, Any], Mark]:
+def _said(names: Collection[str], latest: Mapping[str, Override], document: Document) -> bool:
+    """Whether one of these keys is said: in the file, or outside."""
+    tables = [document.values, *(document.values.get(name) for name in ("server", "tls"))]
+    return any(name in latest for name in names) or any(
+        isinstance(table, dict) and name in table for table in tables for name in names
+    )
+
+
+def _table(values: dict[str, Any], mark: Mark, name: str, said: Override) -> tuple[dict[str, Any], Mark]:
     """The table of that name, made where it is not there."""
     if not isinstance(values.get(name), dict):
-        _put(values, mark, name, {}, origin)
+        _put(values, mark, name, {}, said)
     return values[name], mark.child(name)
 
 
-def _put(values: dict[str, Any], mark: Mark, name: str, value: Any, origin: str) -> None:
+def _put(values: dict[str, Any], mark: Mark, name: str, value: Any, said: Override) -> None:
     assert isinstance(mark.parts, dict)
     values[name] = value
-    mark.parts[name] = _marked(value, Source(origin, "", Path()))
+    mark.parts[name] = _marked(value, Source(said.origin, "", said.folder))
 
 
 def _marked(value: Any, source: Source) -> Mark:
@@ -137,12 +177,12 @@ def _marked(value: Any, source: Source) -> Mark:
 def _shorthand(said: dict[str, Override], document: Document) -> list[ConfigError]:
     """Put `--static`, `--app` and `--listing` into the route "/"."""
     first = next(iter(said.values()))
-    route, mark = _route("/", document.values, document.mark, first.origin)
+    route, mark = _route("/", document.values, document.mark, first)
     if said.keys() & {"static", "app"}:
         _give_way(route, mark, set(CONTENT) - {"static", "app"})
     for name in ("static", "app"):
         if name in said:
-            _put(route, mark, name, said[name].value, said[name].origin)
+            _put(route, mark, name, said[name].value, said[name])
     if "listing" in said:
         return _listing(route, mark, said["listing"])
     return []
@@ -167,13 +207,13 @@ def _proxied(said: Override, content: Collection[str], document: Document) -> li
             wrong.append(_problem(f"{already} answers at {prefix} already", said, f"give it a prefix: /api/={url}"))
             continue
         seen.add(prefix)
-        route, mark = _route(prefix, document.values, document.mark, said.origin)
+        route, mark = _route(prefix, document.values, document.mark, said)
         _give_way(route, mark, set(CONTENT) - {"proxy"})
         proxy = route.get("proxy")
         if isinstance(proxy, dict):  # its other keys hold
-            _put(proxy, mark.child("proxy"), "to", url, said.origin)
+            _put(proxy, mark.child("proxy"), "to", url, said)
         else:
-            _put(route, mark, "proxy", url, said.origin)
+            _put(route, mark, "proxy", url, said)
     return wrong
 
 
@@ -182,7 +222,7 @@ def _problem(why: str, said: Override, hint: str = "") -> Problem:
     return Problem(why, Source(said.origin, "", Path()), (0, 0), hint=hint)
 
 
-def _route(prefix: str, values: dict[str, Any], mark: Mark, origin: str) -> tuple[dict[str, Any], Mark]:
+def _route(prefix: str, values: dict[str, Any], mark: Mark, said: Override) -> tuple[dict[str, Any], Mark]:
     """The route of a prefix without a site, made where it is not there."""
     routes = values.get("route")
     if isinstance(routes, list):
@@ -190,13 +230,13 @@ def _route(prefix: str, values: dict[str, Any], mark: Mark, origin: str) -> tupl
             if isinstance(route, dict) and route.get("match", "/") == prefix:
                 return route, mark.child("route").child(at)
     else:
-        _put(values, mark, "route", [], origin)
+        _put(values, mark, "route", [], said)
     values["route"].append({})
     parts = mark.child("route").parts
     assert isinstance(parts, list)
-    parts.append(_marked({}, Source(origin, "", Path())))
+    parts.append(_marked({}, Source(said.origin, "", said.folder)))
     if prefix != "/":
-        _put(values["route"][-1], parts[-1], "match", prefix, origin)
+        _put(values["route"][-1], parts[-1], "match", prefix, said)
     return values["route"][-1], parts[-1]
 
 
@@ -218,5 +258,5 @@ def _listing(route: dict[str, Any], mark: Mark, said: Override) -> list[ConfigEr
         root, place = route["static"], mark.child("static")
         route["static"] = {"root": root}
         place.parts = {"root": Mark(place.source, (place.key_start, place.key_end), (place.start, place.end))}
-    _put(route["static"], mark.child("static"), "listing", said.value, said.origin)
+    _put(route["static"], mark.child("static"), "listing", said.value, said)
     return []

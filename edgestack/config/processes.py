@@ -10,8 +10,9 @@ from pathlib import Path
 
 from edgestack.config.keys import key, section
 from edgestack.config.kinds import DURATION_OR_0, SWITCH, TEXT, WHOLE, Choice, Whole
-from edgestack.config.nested_kinds import As, Either, Pairs
+from edgestack.config.nested_kinds import As, Either, OneOrMany
 from edgestack.config.place_kinds import FILES, FOLDER
+from edgestack.config.process_kinds import UMASK, VARIABLE, Variables
 
 __all__ = ["WORKER_CLASSES", "Processes"]
 
@@ -62,23 +63,27 @@ class Processes:
         shown="the application's name", example='"shop"', lifted=True, flag=True,
     )  # fmt: skip
     user: str = key(
-        TEXT, "The user, by name or number, as whom workers run.", default="", shown="whoever starts it",
-        example='"www-data"', nginx="user", lifted=True, flag=True,
+        TEXT, "The user, by name or number, as whom workers run; their supervisor stays who it was.", default="",
+        shown="whoever starts it", example='"www-data"', nginx="user", lifted=True, flag=True,
     )  # fmt: skip
     group: str = key(
         TEXT, "The group, by name or number, as which workers run.", default="", shown="the user's own",
         example='"www-data"', nginx="user", lifted=True, flag=True,
     )  # fmt: skip
     umask: str = key(
-        TEXT, "The mode bits that new files do not get, as an octal number.", default="", shown="that of the shell",
+        UMASK, "The mode bits that new files do not get, as an octal number.", default="", shown="that of the shell",
         example='"027"', lifted=True, flag=True,
     )  # fmt: skip
     chdir: Path | None = key(
         FOLDER, "The folder in which applications are looked for and run.", default=None, shown="the current folder",
         example='"/srv/shop"', lifted=True, flag=True,
     )  # fmt: skip
+    pythonpath: tuple[Path, ...] = key(
+        OneOrMany(FOLDER, "a folder, or an array of folders"), "Folders in which modules are looked for first.",
+        default=(), shown="none", example='["lib"]', lifted=True, flag=True,
+    )  # fmt: skip
     env: tuple[tuple[str, str], ...] = key(
-        Pairs("a table of variables", TEXT, TEXT), "Environment variables for the applications.", default=(),
+        Variables("a table of variables", VARIABLE, TEXT), "Environment variables for the applications.", default=(),
         shown="none", example='{ DJANGO_SETTINGS_MODULE = "shop.settings" }', nginx="env", lifted=True, flag=True,
     )  # fmt: skip
     backlog: int = key(

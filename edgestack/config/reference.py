@@ -72,7 +72,8 @@ def _rows(cls: type) -> Iterator[KeyRow]:
         key = slot.key
         default = default_text(key, _default(cls, slot))
         kind = key.kind.words.removeprefix("a ").removeprefix("an ")
-        flag = f"--{name.replace('_', '-')}" if key.flag else ""
+        option = key.option(name)
+        flag = f"--{option.replace('_', '-')}" if option else ""
         yield KeyRow(name, kind, default, key.example, key.doc, key.nginx, flag, key.required)
 
 

@@ -15,7 +15,9 @@ from edgestack.config.nested_kinds import As, Either, OneOrMany, Table
 from edgestack.config.place_kinds import ADDRESS, FILE, FILES, NEW_FILE, LogTarget
 from edgestack.config.processes import Processes
 
-__all__ = ["Limits", "Listen", "Log", "Server", "Timeouts", "Tls", "TlsTable"]
+__all__ = ["LOG_LEVELS", "Limits", "Listen", "Log", "Server", "Timeouts", "Tls", "TlsTable"]
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 @section("[server.timeouts]")
@@ -56,13 +58,16 @@ class Limits:
 
     request_line: int = key(
         SIZE, "Of the request line; beyond it 414.", default=8 * 1024, example='"8KiB"',
-        nginx="large_client_header_buffers",
+        nginx="large_client_header_buffers", flag="limit_request_line",
     )  # fmt: skip
     head: int = key(
         SIZE, "Of a request's whole head; beyond it 431.", default=32 * 1024, example='"32KiB"',
-        nginx="large_client_header_buffers",
+        nginx="large_client_header_buffers", flag="limit_request_head",
     )  # fmt: skip
-    fields: int = key(Whole(1), "Fields in a head; beyond it 431.", default=100, example="100", nginx="max_headers")
+    fields: int = key(
+        Whole(1), "Fields in a head; beyond it 431.", default=100, example="100", nginx="max_headers",
+        flag="limit_request_fields",
+    )  # fmt: skip
     body: int = key(
         SIZE, "The largest request body; beyond it 413. Routes may set their own with `limit.body`.", name="max_body",
         default=100 * 1000 * 1000, example='"100MB"', nginx="client_max_body_size", lifted=True, flag=True,
@@ -107,6 +112,19 @@ class Log:
         LogTarget("-"), "What went wrong, in this file; \"-\" is standard error.", name="error_log",
         default="-", example='"/var/log/edgestack/error.log"', nginx="error_log", lifted=True, flag=True,
     )  # fmt: skip
+    level: str = key(
+        Choice(*LOG_LEVELS), "The least that is worth a line of the error log.", name="log_level", default="info",
+        example='"warning"', nginx="error_log", lifted=True, flag=True,
+    )  # fmt: skip
+    config: Path | None = key(
+        FILE, "A file of Python's logging.config, `.ini` or `.json`: where lines go is its business then. The logger "
+        "`gunicorn.error` gets the error log, `gunicorn.access` the access log.",
+        name="log_config", default=None, shown="none", example='"logging.ini"', lifted=True, flag=True,
+    )  # fmt: skip
+    capture_output: bool = key(
+        SWITCH, "What applications print goes into the error log's file as well.", default=False, example="true",
+        lifted=True, flag=True,
+    )  # fmt: skip
 
 
 @section("[server]")
@@ -149,7 +167,7 @@ class Server:
         "Whose `Forwarded` and `X-Forwarded-*` fields are believed: networks, `unix:` for peers on unix sockets, or "
         "the "
         "number of proxies in front.",
-        default=(), shown="nobody", example='["10.0.0.0/8"]', nginx="set_real_ip_from",
+        default=(), shown="nobody", example='["10.0.0.0/8"]', nginx="set_real_ip_from", flag=True,
     )  # fmt: skip
     timeouts: Timeouts = key(
         Table(Timeouts), "How long each side may take.", default=Timeouts(), example='{ head = "10s" }'
@@ -210,6 +228,7 @@ class TlsTable:
     client_ca: Path | None = key(
         FILE, "Clients must bring a certificate that this authority issued (mutual TLS). PEM.", default=None,
         shown="none", example='"/etc/ssl/clients-ca.pem"', nginx="ssl_client_certificate, ssl_verify_client",
+        flag=True,
     )  # fmt: skip
     redirect_http: str = key(
         ADDRESS, "Listen here too, in plain HTTP, and redirect to https.", default="", shown="none", example='":80"',

@@ -31,8 +31,7 @@ ELSEWHERE = {
 TOLD = {
     "gzip": "not in this version: nothing is compressed on the fly; a file's `.gz`, `.br` or `.zst` beside it is used",
     "brotli": "not in this version; a file's `.br` beside it is used",
-    "workers": "not in this version, which is one process; `threads` in [server] is for applications",
-    "worker_processes": "not in this version, which is one process; `threads` in [server] is for applications",
+    "worker_processes": "`workers` in [server]",
     "http": "no block is needed: routes are `[[route]]`, groups of servers `[upstream.NAME]`, the process `[server]`",
     "events": "no block is needed: how connections are awaited is not configured",
     "upstream": 'a group is `[upstream.NAME]` at the top of the file, and a route leads to it: `proxy = "http://NAME"`',

@@ -385,6 +385,11 @@ def _by_second(write: Callable[[int], str], wall: Clock) -> Read:
     return read
 
 
+def _spent(parts: int) -> Callable[[Clock, Clock], Read]:
+    """What an exchange has taken, in whole parts of a second."""
+    return lambda clock, wall: lambda x: str(int(max(clock() - x.started, 0.0) * parts))
+
+
 TIMED: dict[str, tuple[Callable[[Clock, Clock], Read], str]] = {
     "time_local": (lambda clock, wall: _by_second(local_time, wall), "`23/Nov/2026:07:34:56 +0000`"),
     "time_iso8601": (lambda clock, wall: _by_second(_iso_time, wall), "`2026-11-23T07:34:56+00:00`"),
@@ -393,5 +398,8 @@ TIMED: dict[str, tuple[Callable[[Clock, Clock], Read], str]] = {
         lambda clock, wall: lambda x: f"{max(clock() - x.started, 0.0):.3f}",
         "seconds since the request's head was read, with milliseconds",
     ),
+    "request_sec": (_spent(1), "the same in whole seconds"),
+    "request_msec": (_spent(1000), "the same in whole milliseconds"),
+    "request_usec": (_spent(1_000_000), "the same in whole microseconds"),
 }
 """Variables of the clock: what makes one from the serving clock and the wall clock, both in seconds; and what it is."""

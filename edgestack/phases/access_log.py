@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from edgestack.http.messages import Exchange
 from edgestack.http.variables import LineFormat, Scope, access_format, custom_format
-from edgestack.phases.log_file import LogFile
+from edgestack.phases.log_file import Lines, LogFile
 
 __all__ = ["FLUSH_DELAY", "AccessLog", "Ending"]
 
@@ -43,6 +43,7 @@ class AccessLog:
         at_once: bool = False,
         formats: Mapping[str, str] | None = None,
         scope: Scope | None = None,
+        file: Lines | None = None,
     ) -> None:
         """Open the log.
 
@@ -51,9 +52,10 @@ class AccessLog:
         :param at_once: write each line when it is made.
         :param formats: forms of the user's own, by name.
         :param scope: what their variables may see (maps).
+        :param file: what takes the lines instead of the target.
         :raises OSError: when the file cannot be opened.
         """
-        self._file = LogFile(None if target == "-" else Path(target))
+        self._file: Lines = file or LogFile(None if target == "-" else Path(target))
         self._form = (format_name, formats, scope)
         self._at_once = at_once
         self._lock = threading.Lock()

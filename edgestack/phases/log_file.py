@@ -17,8 +17,9 @@ import os
 import select
 import stat
 from pathlib import Path
+from typing import Protocol
 
-__all__ = ["LogFile", "open_for_lines"]
+__all__ = ["Lines", "LogFile", "LoggedLines", "open_for_lines"]
 
 BACKLOG = 8 * 1024 * 1024
 """Bytes that wait for a slow reader before lines are dropped (a guess: some 40,000 lines)."""
@@ -45,6 +46,46 @@ def open_for_lines(path: Path) -> int:
     except FileNotFoundError:
         reads = False
     return os.open(path, FLAGS | (os.O_RDWR if reads else os.O_WRONLY), 0o644)
+
+
+class Lines(Protocol):
+    """What lines are written to."""
+
+    owed: bytes
+    """What there was no room for yet."""
+    lost: int
+    """Lines dropped so far."""
+
+    def write(self, data: bytes) -> None:
+        """Append lines, each with its newline. Never raises, and waits for nobody."""
+
+    def reopen(self) -> None:
+        """Open the file anew by its name."""
+
+    def close(self) -> None:
+        """Write no more."""
+
+
+class LoggedLines:
+    """Lines that become records of a logger: where they go is the business of the user's logging configuration."""
+
+    __slots__ = ("_logger", "lost", "owed")
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self.owed = b""
+        self.lost = 0
+
+    def write(self, data: bytes) -> None:
+        """A record each. What a handler raises is logging's to tell (`logging.raiseExceptions`)."""
+        for line in data.decode("latin-1").splitlines():
+            self._logger.info("%s", line)
+
+    def reopen(self) -> None:
+        """`logging.handlers.WatchedFileHandler` does that by itself."""
+
+    def close(self) -> None:
+        """Handlers are closed when the process ends."""
 
 
 class LogFile:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgestack.config.model import Config
 from edgestack.errors import ConfigError
+from edgestack.process.identity import identity_of
 from edgestack.process.options import Options
 
 __all__ = ["check", "closest", "static_root", "writable"]
@@ -29,6 +30,7 @@ def check(config: Config, options: Options) -> None:
         writable(Path(config.server.log.access), "access-log")
     if config.server.log.error != "-":
         writable(Path(config.server.log.error), "error-log")
+    identity_of(config.server.processes)
     if options.ready_file is not None:
         replaceable(options.ready_file, "ready-file")
     if options.pid_file is not None:

@@ -166,12 +166,12 @@ class Child(Worker):
         self.state, self.since = state, time.monotonic()
         self.alive = state in (State.STARTING, State.SERVING)
 
-    def leave(self) -> None:
-        """Let it drain."""
+    def leave(self, *, now: bool = False) -> None:
+        """Let it drain, or not even that."""
         if self.state in (State.STARTING, State.SERVING):
             starting, self.left = self.state is State.STARTING, True
             self.turn(State.LEAVING)
-            self.line.say(do="leave")
+            self.line.say(do="quit" if now else "leave")
             if starting:
                 self.kill(signal.SIGTERM)  # it need not begin first
 

@@ -9,6 +9,7 @@ Exit status: 0; 2 for bad input; 130 when interrupted; else what the command giv
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 import re
@@ -25,15 +26,23 @@ from edgestack.errors import ConfigError
 __all__ = ["Grouped", "Program", "Sectioned", "Value"]
 
 FOREIGN = {
-    "-p": "--bind", "--port": "--bind", "--host": "--bind", "--address": "--bind", "--listen": "--bind",
-    "-w": "--threads", "--workers": "--threads", "--certfile": "--cert", "--keyfile": "--key",
-    "-d": "--static", "--directory": "--static", "--root": "--static", "--application": "--app",
-    "--access-logfile": "--access-log", "--error-logfile": "--error-log", "--debug": "--dev",
+    "--port": "--bind", "--host": "--bind", "--address": "--bind", "--listen": "--bind", "-d": "--static",
+    "--directory": "--static", "--root": "--static", "--application": "--app", "--debug": "--dev",
 }  # fmt: skip
-"""Options of gunicorn, flask and http.server, and what says the same here, or comes closest."""
+"""Options of flask, uvicorn and http.server, and what says the same here, or comes closest."""
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+
+
+def _explained(name: str) -> str:
+    """What is to be said about an option that is another program's; "" for one that is nobody's."""
+    if name in FOREIGN:
+        return f"no such option {name!r} (did you mean {FOREIGN[name]}?)"
+    from edgestack.process.gunicorn.settings import option_of
+
+    theirs = option_of(name)
+    return f"no such option {name!r} (gunicorn's: {theirs.lost or theirs.moot})" if theirs is not None else ""
 
 
 class Program(click.Group):
@@ -100,8 +109,8 @@ class Program(click.Group):
             error.show()
             return BAD_INPUT
         text = error.format_message()
-        if isinstance(error, click.NoSuchOption) and error.option_name in FOREIGN:
-            text = f"no such option {error.option_name!r} (did you mean {FOREIGN[error.option_name]}?)"
+        if isinstance(error, click.NoSuchOption):
+            text = _explained(error.option_name) or text
         self._line(text[:1].lower() + text[1:].rstrip("."))
         return error.exit_code
 
@@ -141,11 +150,29 @@ class Sectioned(click.Command):
 
 
 class Grouped(click.Option):
-    """An option that knows its group."""
+    """An option that knows its group, and what others call it."""
 
-    def __init__(self, *args: Any, section: str, **attributes: Any) -> None:
-        super().__init__(*args, **attributes)
+    def __init__(self, names: Sequence[str], *, section: str, also: Sequence[str] = (), **attributes: Any) -> None:
+        """
+        :param also: further spellings, which the help does not show.
+        """
+        super().__init__([*names, *also], **attributes)
         self.section = section
+        self.also = tuple(also)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Its line of the help."""
+        return click.Option.get_help_record(self._plain(), ctx)
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Its name, as errors say it."""
+        return click.Option.get_error_hint(self._plain(), ctx)
+
+    def _plain(self) -> Grouped:
+        """Without the further spellings."""
+        shown = copy.copy(self)
+        shown.opts = [name for name in self.opts if name not in self.also]
+        return shown
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only

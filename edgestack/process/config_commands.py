@@ -22,12 +22,12 @@ from edgestack.config.schema import json_schema
 from edgestack.config.show import DEFAULT, Setting, settings
 from edgestack.config.starter import starter
 from edgestack.errors import ConfigError
-from edgestack.process.banner import DIM, painter, wants_colour
+from edgestack.process.banner import DIM, Paint, painter, wants_colour
 from edgestack.process.commands import Sectioned
-from edgestack.process.configuring import configure, sources
+from edgestack.process.configuring import Configured, configure, sources
 from edgestack.process.serve_options import ENVIRONMENT, HELP, OPTIONS
 
-__all__ = ["config"]
+__all__ = ["config", "show_settings"]
 
 WIDEST_KEY, WIDEST_VALUE = 30, 44
 """Columns beyond which a key or a value moves the next column only in its own line."""
@@ -57,8 +57,12 @@ def show(context: click.Context, /, **said: object) -> None:
     """
     file, found, overrides = sources(context)
     configured = configure(file, overrides, found=found)
-    paint = painter(wants_colour(sys.stdout, os.environ))
-    if file is None:
+    show_settings(configured, painter(wants_colour(sys.stdout, os.environ)))
+
+
+def show_settings(configured: Configured, paint: Paint) -> None:
+    """Write every effective value."""
+    if configured.options.file is None:
         click.echo(paint(f"# no {FILE_NAME} here: options, environment and defaults", DIM))
     for line in lines(settings(configured.loaded)):
         click.echo(paint(line, DIM) if line.endswith(f"# {DEFAULT}") else line)

@@ -116,11 +116,11 @@ class Crew:
         self.wanted = wanted
         self.fill()
 
-    def retire(self) -> None:
-        """All leave."""
+    def retire(self, *, now: bool = False) -> None:
+        """All leave, at once or when they have drained."""
         self.over = True
         for child in list(self.members):
-            child.leave()
+            child.leave(now=now)
 
     def kill(self, number: signal.Signals) -> None:
         """Send all of them a signal; nobody is started any more."""

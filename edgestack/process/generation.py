@@ -6,8 +6,10 @@
       └ after.succeeds(before)        it serves now: what only the one before had is let go
       └ after.fails(before)           it does not: what only this one has is let go
 
-What can fail quickly comes before what is slow. Whatever fails, all that was opened on the way is closed again. Slow
-(an import, a lookup), so it runs on a thread while the generation before goes on serving; nothing here touches a loop.
+Once listeners, logs and certificates are open, the process becomes the user that is wanted, and only then is anything
+imported. What can fail quickly comes before what is slow. Whatever fails, all that was opened on the way is closed
+again. Slow (an import, a lookup), so it runs on a thread while the generation before goes on serving; nothing here
+touches a loop.
 """
 
 from __future__ import annotations
@@ -27,8 +29,13 @@ from edgestack.content.loading import load
 from edgestack.errors import ConfigError
 from edgestack.http.variables import Scope
 from edgestack.phases.access_log import AccessLog
+from edgestack.phases.log_file import LoggedLines
+from edgestack.process.hooks import adjust
+from edgestack.process.identity import become, give_away, identity_of
+from edgestack.process.logs import access_logger
 from edgestack.process.options import Options
 from edgestack.process.sockets import Sockets, inherited, wanted
+from edgestack.wire.tls import Certificates
 
 __all__ = ["Generation", "begin"]
 
@@ -49,6 +56,8 @@ class Generation:
     """With what is known only now: bound listeners, the development certificate, files never to be served."""
     plan: Plan
     applications: Mapping[App, Callable[..., Any]]
+    certificates: Certificates | None
+    """Loaded while the keys could be read; None without TLS, and after a reload."""
 
     def close(self) -> None:
         """The end of all."""
@@ -102,12 +111,32 @@ def begin(
         completed = _completed(config, sockets, development, options)
         plan = compose(completed)
         here = before.applications if before is not None else {}
+        certificates = None
+        if before is None:
+            certificates = Certificates.of(completed.tls, development.learn if development else None, adjust(options))
+            _drop(config, sockets)
         with importing():
             applications = {
                 app: here[app] if app in here else load(app.target, app.folder) for app in plan.applications
             }
         undo.pop_all()
-    return Generation(config, options, passed, sockets, access_log, development, completed, plan, applications)
+    return Generation(
+        config, options, passed, sockets, access_log, development, completed, plan, applications, certificates
+    )
+
+
+def _drop(config: Config, sockets: Sockets) -> None:
+    """Be the user that is wanted: everything that only root may open is open, and nothing of the application's has run.
+
+    :raises ConfigError: we may not.
+    """
+    identity = identity_of(config.server.processes)
+    if identity is not None:
+        log = config.server.log
+        own = [path for path in (log.access, log.error) if path not in ("-", "off")]
+        for path in (*own, *(one.path for one in sockets.listeners if one.path)):
+            give_away(path, identity)
+        become(identity)
 
 
 def _access_log(config: Config, before: Generation | None) -> AccessLog | None:
@@ -115,12 +144,16 @@ def _access_log(config: Config, before: Generation | None) -> AccessLog | None:
     if before is not None and _log_section(config) == _log_section(before.said):
         return before.access_log
     wanted = config.server.log
-    if wanted.access == "off":
+    logger = access_logger()
+    if wanted.access == "off" and logger is None:
         return None
     try:
         scope = Scope(maps=map_variables(config.maps) | noted_variables(config.all_sites()))
         formats = dict(config.log_formats)
-        return AccessLog(wanted.access, wanted.format, at_once=config.server.dev, formats=formats, scope=scope)
+        file = LoggedLines(logger) if logger is not None else None
+        return AccessLog(
+            wanted.access, wanted.format, at_once=config.server.dev, formats=formats, scope=scope, file=file
+        )
     except OSError as error:
         why = f"the access log {wanted.access} cannot be opened: {error.strerror}"
         raise ConfigError(why, key="access-log") from None
@@ -129,7 +162,7 @@ def _access_log(config: Config, before: Generation | None) -> AccessLog | None:
 def _log_section(config: Config) -> tuple[object, ...]:
     log = config.server.log
     noted = frozenset(noted_variables(config.all_sites()))
-    return log.access, log.format, config.server.dev, config.log_formats, config.maps, noted
+    return log.access, log.format, log.config, config.server.dev, config.log_formats, config.maps, noted
 
 
 def _completed(config: Config, sockets: Sockets, development: Development | None, options: Options) -> Config:

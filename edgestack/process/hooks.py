@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 from edgestack.process.options import Options
 
-__all__ = ["FATAL", "HOOKS", "Hooks", "Server", "Worker", "hooks_of"]
+__all__ = ["FATAL", "HOOKS", "Hooks", "Server", "Worker", "adjust", "hooks_of"]
 
 HOOKS = {
     "on_starting": "server",  # the configuration is read, nothing is bound
@@ -102,23 +102,25 @@ class Hooks:
         if not self.functions.keys() & {"pre_request", "post_request"}:
             return application
 
+        told = "post_request" in self.functions
+
         def hooked(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            request = _Asked(environ)
-            response = SimpleNamespace(status="", headers=[])
+            request, response = _Asked(environ), _Answered()
 
             def started(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-                response.status, response.headers = status, headers
+                response.begin(status, headers)
                 return start_response(status, headers, exc_info)
+
+            def ended() -> None:
+                self.call("post_request", worker, request, environ, response)
 
             self.call("pre_request", worker, request)
             try:
                 result = application(environ, started)
             except BaseException:
-                self.call("post_request", worker, request, environ, response)
+                ended()
                 raise
-            if "post_request" not in self.functions:
-                return result  # type: ignore[no-any-return]
-            return _Told(result, lambda: self.call("post_request", worker, request, environ, response))
+            return _told_at_its_end(result, environ, ended) if told else result  # type: ignore[no-any-return]
 
         return hooked
 
@@ -131,9 +133,40 @@ class _Asked:
         self.path = environ["PATH_INFO"]
         self.query = environ.get("QUERY_STRING", "")
         self.uri = environ.get("RAW_URI", self.path)
+        self.scheme = environ["wsgi.url_scheme"]
+        self.remote_addr = (environ.get("REMOTE_ADDR", ""), environ.get("REMOTE_PORT", ""))
         self.version = tuple(int(part) for part in environ["SERVER_PROTOCOL"].removeprefix("HTTP/").split("."))
-        names = {name: value for name, value in environ.items() if name.startswith("HTTP_")}
-        self.headers = [(name[5:].replace("_", "-"), value) for name, value in names.items()]
+        names = {name.removeprefix("HTTP_"): value for name, value in environ.items() if name.startswith(FIELDS)}
+        self.headers = [(name.replace("_", "-"), value) for name, value in names.items() if value]
+
+
+class _Answered:
+    """An answer, as far as hooks of gunicorn look at it; nothing, where the application failed before it began."""
+
+    def __init__(self) -> None:
+        self.status = ""
+        self.status_code: int | None = None
+        self.headers: list[tuple[str, str]] = []
+
+    def begin(self, status: str, headers: list[tuple[str, str]]) -> None:
+        """The application has called start_response; it may do so again."""
+        self.status, self.headers = status, headers
+        self.status_code = int(status[:3]) if status[:3].isdigit() else None
+
+
+FIELDS = ("HTTP_", "CONTENT_TYPE", "CONTENT_LENGTH")
+"""How the names of request fields begin in the environ (PEP 3333)."""
+
+
+def _told_at_its_end(result: Any, environ: Mapping[str, Any], ended: Callable[[], None]) -> Any:
+    """A result whose end is told; it stays what it is where that makes its answer a better one."""
+    if type(result) is list or type(result) is tuple:  # all of it is there, and its length becomes Content-Length
+        ended()
+        return result
+    if type(result) is environ.get("wsgi.file_wrapper"):  # it leaves by sendfile
+        result.close = _Told(result, ended).close
+        return result
+    return _Told(result, ended)
 
 
 class _Told:
@@ -141,6 +174,7 @@ class _Told:
 
     def __init__(self, result: Iterable[bytes], ended: Callable[[], None]) -> None:
         self._result = result
+        self._close: Callable[[], Any] | None = getattr(result, "close", None)
         self._ended = ended
 
     def __iter__(self) -> Any:
@@ -149,13 +183,22 @@ class _Told:
     def close(self) -> None:
         """PEP 3333: called once, at the end of the request."""
         try:
-            close = getattr(self._result, "close", None)
-            if close is not None:
-                close()
+            if self._close is not None:
+                self._close()
         finally:
             self._ended()
 
 
 def hooks_of(options: Options) -> Hooks:
     """The hooks that a configuration brings; asked in the supervisor and in every worker."""
-    return Hooks()
+    said = options.gunicorn
+    return Hooks() if said is None else Hooks(said.hooks, said.cfg)
+
+
+def adjust(options: Options) -> Callable[[ssl.SSLContext], ssl.SSLContext] | None:
+    """The hook `ssl_context`, as certificates have it: a context in, a context out."""
+    said = options.gunicorn
+    if said is None or said.context is None:
+        return None
+    function, cfg = said.context, said.cfg
+    return lambda context: function(cfg, lambda: context)

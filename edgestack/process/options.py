@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgestack.config.overrides import Override
+
+if TYPE_CHECKING:
+    from edgestack.process.gunicorn.said import Said
 
 __all__ = ["Options"]
 
@@ -35,3 +39,9 @@ class Options:
     """Whether that file was found in the current folder, and not named."""
     overrides: tuple[Override, ...] = ()
     """What is said outside the file, the weakest first: whoever reads the file again needs it."""
+    application: bool = False
+    """Whether it is one application that is to be served (`edgestack run`), as gunicorn would."""
+    folder: Path | None = None
+    """Where we were started, if we do not stay there (`chdir`)."""
+    gunicorn: Said | None = None
+    """What a gunicorn configuration brings: hooks, and `cfg`."""

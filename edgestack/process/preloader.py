@@ -27,12 +27,12 @@ from edgestack.process.channel import Channel
 from edgestack.process.control import Message
 from edgestack.process.generation import Generation
 from edgestack.process.hooks import Hooks, Worker, hooks_of
+from edgestack.process.identity import entitle, settle
 from edgestack.process.logs import open_error_log
 from edgestack.process.serving import tuned
 from edgestack.process.spec import Spec, read_spec
 from edgestack.process.starting import Orders
 from edgestack.process.worker import begun_generation, failure, live_as, settled_signals
-from edgestack.wire.tls import Certificates
 
 __all__ = ["Preloading"]
 
@@ -50,8 +50,6 @@ class Preloading:
         self._channel = channel
         self._orders = Orders()
         self._generation: Generation = begun_generation(spec, self._orders)
-        unknown = self._generation.development.learn if self._generation.development else None
-        self._certificates = Certificates.of(self._generation.config.tls, unknown)
         self._wake, self._woken = socket.socketpair()
         gc.collect()
         gc.freeze()
@@ -75,6 +73,12 @@ class Preloading:
                         return
                 for pid, status in _ended():
                     self._say(say="died", pid=pid, status=status)
+
+    def close(self) -> None:
+        """Let go what is not needed to end."""
+        self._generation.close()
+        self._wake.close()
+        self._woken.close()
 
     def _say(self, **message: Any) -> None:
         self._channel.sendall(json.dumps(message).encode() + b"\n")
@@ -106,8 +110,7 @@ class Preloading:
         with self._orders:
             settled_signals(worker, self._hooks)
             end = Channel(socket.socket(fileno=channel))
-            served = (self._generation, self._certificates)
-            live_as(worker, self._hooks, self._spec, end, order["row"], self._orders, lambda: served)
+            live_as(worker, self._hooks, self._spec, end, order["row"], self._orders, lambda: self._generation)
 
 
 def _ended() -> Iterator[tuple[int, int]]:
@@ -130,16 +133,19 @@ def main(channel: int, spec_fd: int) -> int:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     tuned()
-    sock = socket.socket(fileno=channel)
-    error_log = open_error_log(spec.config.server.log)
-    try:
-        preloading = Preloading(spec, hooks_of(spec.options), sock)
-    except ConfigError as error:
-        sock.sendall(json.dumps(failure(error)).encode() + b"\n")
-        return 3
-    finally:
-        error_log.close()
-    preloading.run()
+    settle(spec.config.server.processes)
+    entitle("preloader", spec.config)
+    with socket.socket(fileno=channel) as sock:
+        error_log = open_error_log(spec.config.server.log, spec.options)
+        try:
+            preloading = Preloading(spec, hooks_of(spec.options), sock)
+        except ConfigError as error:
+            sock.sendall(json.dumps(failure(error)).encode() + b"\n")
+            return 3
+        finally:
+            error_log.close()
+        preloading.run()
+        preloading.close()
     return 0
 
 

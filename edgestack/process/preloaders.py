@@ -21,6 +21,9 @@ from edgestack.process.spec import Spec
 
 __all__ = ["Preloader"]
 
+LAST_CALL = 2.0
+"""Seconds that it gets to end by itself (a guess: it has only its memory to give back)."""
+
 
 class Preloader:
     """One generation's."""
@@ -88,5 +91,10 @@ class Preloader:
         """No more workers are wanted of it; those that there are have another parent then."""
         self._gone = True
         self.line.close()
+        try:
+            self.process.wait(LAST_CALL)  # the end of its channel is its own
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         for child in self._forked.values():
             child.orphaned()

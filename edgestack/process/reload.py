@@ -21,7 +21,7 @@ import trio
 from edgestack.config.load import Loaded
 from edgestack.errors import ConfigError
 from edgestack.process.checks import check
-from edgestack.process.configuring import configure, placed
+from edgestack.process.configuring import configure_again, placed
 from edgestack.process.generation import Generation, begin
 from edgestack.process.logs import ErrorLog
 from edgestack.stack import Stack
@@ -35,6 +35,10 @@ AT_START = (("pid_file", "pid"), ("ready_file", "ready_file"))
 """Of the options, those that a reload leaves as they are, and their keys."""
 
 
+def _itself(application: Any) -> Any:
+    return application
+
+
 def _nobody() -> None:
     """Nobody wants to know."""
 
@@ -43,9 +47,18 @@ class Reloader:
     """Changes what a stack serves. On the loop."""
 
     def __init__(
-        self, stack: Stack, generation: Generation, error_log: ErrorLog, changed: Callable[[], None] = _nobody
+        self,
+        stack: Stack,
+        generation: Generation,
+        error_log: ErrorLog,
+        changed: Callable[[], None] = _nobody,
+        around: Callable[[Any], Any] = _itself,
     ) -> None:
-        """:param changed: called after each reload that succeeds."""
+        """
+        :param changed: called after each reload that succeeds.
+        :param around: what hooks make of an application.
+        """
+        self._around = around
         self.generation = generation
         """The one that is served."""
         self._stack = stack
@@ -106,16 +119,15 @@ class Reloader:
             if self._stopped:
                 raise ConfigError("the server is stopping")
             unknown = after.development.learn if after.development else None
-            self._stack.adopt(
-                after.plan, after.applications, after.access_log, after.sockets.pairs, unknown_host=unknown
-            )
+            applications = {app: self._around(one) for app, one in after.applications.items()}
+            self._stack.adopt(after.plan, applications, after.access_log, after.sockets.pairs, unknown_host=unknown)
         except ConfigError as error:
             after.fails(before)
             raise placed(error, loaded) from error
         except BaseException:
             after.fails(before)
             raise
-        self._error_log.change(after.said.server.log)
+        self._error_log.change(after.said.server.log, after.options)
         after.succeeds(before)
         self.generation = after
         self._reloads += 1
@@ -125,8 +137,7 @@ class Reloader:
 
     def _prepare(self, before: Generation) -> tuple[Generation, Loaded]:
         """Everything that takes time, on a thread."""
-        options = before.options
-        config, fresh, loaded = configure(options.file, options.overrides, found=options.found)
+        config, fresh, loaded = configure_again(before.options)
         try:
             check(config, fresh)
             return begin(config, fresh, before), loaded

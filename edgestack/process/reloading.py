@@ -17,9 +17,10 @@ from edgestack.config.load import Loaded
 from edgestack.config.model import Config
 from edgestack.errors import ConfigError
 from edgestack.process.checks import check
-from edgestack.process.configuring import configure, placed
+from edgestack.process.configuring import configure_again, placed
 from edgestack.process.control import Message
 from edgestack.process.crew import Crew
+from edgestack.process.identity import settle
 from edgestack.process.options import Options
 from edgestack.process.sockets import Sockets, wanted
 from edgestack.process.telling import refused
@@ -77,9 +78,10 @@ class Reloading:
         try:
             if self._stopped:
                 raise ConfigError("the server is stopping")
-            config, options, loaded = configure(before.file, before.overrides, found=before.found)
+            config, options, loaded = configure_again(before)
             try:
                 check(config, options)
+                settle(config.server.processes)
                 places, backlog = wanted(config, options, supervisor.passed), config.server.processes.backlog
                 sockets = supervisor.sockets.changed(places, backlog)
             except ConfigError as error:

@@ -32,6 +32,7 @@ from edgestack.process.control import Message
 from edgestack.process.control_server import Control
 from edgestack.process.generation import Generation, begin
 from edgestack.process.hooks import Hooks, Server, Worker, hooks_of
+from edgestack.process.identity import entitle, settle
 from edgestack.process.logs import ErrorLog, open_error_log
 from edgestack.process.markers import Marker, claim_pid_file, ready_text, write_ready_file
 from edgestack.process.notify import Systemd
@@ -72,7 +73,9 @@ def _alone(config: Config, options: Options, at_exit: ExitStack, orders: Orders)
     """Everything up to the first accept."""
     check(config, options)
     tuned()
-    error_log = open_error_log(config.server.log)
+    settle(config.server.processes)
+    entitle("", config)
+    error_log = open_error_log(config.server.log, options)
     at_exit.callback(error_log.close)
     hooks = hooks_of(options)
     server = Server(hooks.cfg)
@@ -105,7 +108,9 @@ class Alone(Serving):
         super().__init__(generation, error_log, at_exit, orders, hooks, worker, neighbours)
         self.server = server
         self.options = generation.options
-        self.reloader = Reloader(self.stack, generation, error_log, self._reloaded)
+        self.reloader = Reloader(
+            self.stack, generation, error_log, self._reloaded, partial(hooks.around, worker=worker)
+        )
         at_exit.callback(self._close_generation)
         self.systemd = Systemd.of(os.environ)
         self.ready_file: Marker | None = None

@@ -33,7 +33,6 @@ from edgestack.process.logs import ErrorLog
 from edgestack.process.signals import leave, signals_to_receive
 from edgestack.process.starting import Orders
 from edgestack.stack import Stack
-from edgestack.wire.tls import Certificates
 
 __all__ = ["Serving", "collected", "end_process", "tuned"]
 
@@ -60,14 +59,12 @@ class Serving(ABC):
         hooks: Hooks,
         worker: Worker,
         neighbours: Neighbours,
-        certificates: Certificates | None = None,
     ) -> None:
         """
         :param generation: closed at the end, or when this fails.
         :param at_exit: what is to be done at the end.
         :param orders: those that came before the loop runs.
         :param worker: this process, as hooks see it.
-        :param certificates: loaded already.
         :raises ConfigError: it cannot be served.
         """
         self.error_log = error_log
@@ -80,7 +77,7 @@ class Serving(ABC):
             applications = {app: hooks.around(one, worker) for app, one in generation.applications.items()}
             self.stack = Stack(
                 generation.plan, applications, generation.access_log, unknown, neighbours=neighbours,
-                certificates=certificates,
+                certificates=generation.certificates,
             )  # fmt: skip
             hooks.call("post_worker_init", worker)
         except BaseException:

@@ -1,4 +1,8 @@
-"""How many workers a configuration means, and whether somebody must keep them. Pure."""
+"""How many workers a configuration means, and whether somebody must keep them.
+
+Somebody must where there are several, where one is to be replaced, and where root is to become another user: then the
+one that stays root reads keys, opens logs and binds ports again at the next reload, and removes its files at the end.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,9 @@ def worker_count(processes: Processes) -> int:
 
 
 def is_supervised(processes: Processes) -> bool:
-    """Whether there is more than one process, or one that somebody must replace."""
-    return worker_count(processes) > 1 or processes.preload or processes.max_requests > 0
+    """Whether there is more than one process, or one that somebody must keep."""
+    becomes = bool(processes.user or processes.group) and os.geteuid() == 0
+    return worker_count(processes) > 1 or processes.preload or processes.max_requests > 0 or becomes
 
 
 def _cores() -> int:

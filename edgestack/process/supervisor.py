@@ -36,6 +36,7 @@ from edgestack.process.children import Child, State
 from edgestack.process.crew import Crew
 from edgestack.process.deaths import Kills
 from edgestack.process.hooks import hooks_of
+from edgestack.process.identity import entitle, settle
 from edgestack.process.logs import open_error_log
 from edgestack.process.loop import Loop, Timer
 from edgestack.process.notify import Systemd
@@ -81,12 +82,14 @@ class Supervisor:
         self.pid = os.getpid()
         self.loop = Loop()
         at_exit.callback(self.loop.close)
-        self.error_log = open_error_log(config.server.log)
+        self.upgrade = Upgrade(os.environ)
+        settle(config.server.processes)
+        entitle("supervisor", config)
+        self.error_log = open_error_log(config.server.log, options)
         at_exit.callback(self.error_log.close)
         self.hooks = hooks_of(options)
         self.cfg = self.hooks.cfg
         self.systemd = Systemd.of(os.environ)
-        self.upgrade = Upgrade(os.environ)
         self.options = options
         self.config = config
         self.hooks.call("on_starting", self)
@@ -286,7 +289,7 @@ class Supervisor:
         self._stopping = True
         self.reloading.stop()
         for crew in self.crews:
-            crew.retire()
+            crew.retire(now=number != signal.SIGTERM)
         if number != signal.SIGTERM:
             self._status = INTERRUPTED
             for child in self.children.values():
@@ -342,7 +345,9 @@ class Supervisor:
         before, self.crew = self.crew, crew
         self.config = config
         self.options = options
-        self.error_log.change(config.server.log)
+        self.error_log.change(config.server.log, options)
+        self.hooks = hooks_of(options)
+        self.cfg = self.hooks.cfg
         self._tell_number(crew.wanted)
         before.retire()
         stays = {id(sock) for _, sock in sockets.pairs}

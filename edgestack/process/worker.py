@@ -35,6 +35,7 @@ from edgestack.process.channel import Channel
 from edgestack.process.control import Message
 from edgestack.process.generation import Generation, begin
 from edgestack.process.hooks import Hooks, Server, Worker, hooks_of
+from edgestack.process.identity import entitle, settle
 from edgestack.process.logs import ErrorLog, open_error_log
 from edgestack.process.serving import Serving, collected, end_process, tuned
 from edgestack.process.signals import wait_for_order
@@ -42,7 +43,6 @@ from edgestack.process.sockets import Sockets
 from edgestack.process.spec import Spec, read_spec
 from edgestack.process.starting import Orders, Stopped
 from edgestack.process.telling import told
-from edgestack.wire.tls import Certificates
 
 __all__ = ["begun_generation", "failure", "live_as", "settled_signals"]
 
@@ -72,7 +72,6 @@ class Kept(Serving):
         orders: Orders,
         hooks: Hooks,
         worker: Worker,
-        certificates: Certificates | None,
     ) -> None:
         """
         :param row: of this process on the board.
@@ -88,7 +87,7 @@ class Kept(Serving):
             self._turns, Arena(spec.arena, row, board.rows), spec.processes, spec.secret,
             requests=processes.max_requests + jitter, spent=self._spent, crowded=self._crowded,
         )  # fmt: skip
-        super().__init__(generation, error_log, at_exit, orders, hooks, worker, neighbours, certificates)
+        super().__init__(generation, error_log, at_exit, orders, hooks, worker, neighbours)
 
     def signals(self) -> tuple[int, ...]:
         """A terminal's are the supervisor's."""
@@ -225,7 +224,7 @@ def live_as(
     channel: Channel,
     row: int,
     orders: Orders,
-    begun: Callable[[], tuple[Generation, Certificates | None]],
+    begun: Callable[[], Generation],
 ) -> NoReturn:
     """Be this worker until its end, and end the process.
 
@@ -233,15 +232,17 @@ def live_as(
     """
     running: list[str] = []
     status = 0
+    settle(spec.config.server.processes)
+    entitle("worker", spec.config)
     server = Server(hooks.cfg, spec.processes, os.getppid())
     with ExitStack() as at_exit:
         try:
-            error_log = open_error_log(spec.config.server.log)
+            error_log = open_error_log(spec.config.server.log, spec.options)
             at_exit.callback(error_log.close)
             hooks.call("post_fork", server, worker)
-            generation, certificates = begun()
+            generation = begun()
             at_exit.callback(generation.close)
-            kept = Kept(spec, channel, row, generation, error_log, at_exit, orders, hooks, worker, certificates)
+            kept = Kept(spec, channel, row, generation, error_log, at_exit, orders, hooks, worker)
             collected()
             status = kept.live(running)
         except ConfigError as error:
@@ -267,7 +268,7 @@ def main(channel: int, spec_fd: int, row: int, age: int) -> NoReturn:
         settled_signals(worker, hooks)
         tuned()
         end = Channel(socket.socket(fileno=channel))
-        live_as(worker, hooks, spec, end, row, orders, lambda: (begun_generation(spec, orders), None))
+        live_as(worker, hooks, spec, end, row, orders, lambda: begun_generation(spec, orders))
 
 
 if __name__ == "__main__":

@@ -99,15 +99,24 @@ _agreed: dict[TlsFacts, TlsFacts] = {}
 """As many as there are versions, ciphers and protocols that we speak."""
 
 
+Adjust = Callable[[ssl.SSLContext], ssl.SSLContext]
+
+
 class _Pair:
     """One certificate chain and its key: the files, and what was last loaded from them."""
 
-    __slots__ = ("certificate", "context", "failed", "files", "seen")
+    __slots__ = ("adjust", "certificate", "context", "failed", "files", "seen")
 
     def __init__(
-        self, files: tuple[Path, Path], alpn: tuple[str, ...], minimum: ssl.TLSVersion, client_ca: Path | None
+        self,
+        files: tuple[Path, Path],
+        alpn: tuple[str, ...],
+        minimum: ssl.TLSVersion,
+        client_ca: Path | None,
+        adjust: Adjust | None,
     ) -> None:
         self.files = files
+        self.adjust = adjust
         self.failed: object = False
         """The state of the files that a reload stumbled over and that was not logged yet; False without one."""
         self.load(alpn, minimum, client_ca)
@@ -120,7 +129,7 @@ class _Pair:
         for _ in range(3):  # whoever writes the two files while we read gets two more chances
             seen = self.look()
             try:
-                certificate, context = _load(*self.files, alpn, minimum, client_ca)
+                certificate, context = _load(*self.files, alpn, minimum, client_ca, self.adjust)
                 break
             except ConfigError:
                 if seen == self.look():
@@ -142,7 +151,7 @@ class _Pair:
 class Certificates:
     """The server certificates of one or more listeners, kept across reloads of their files."""
 
-    __slots__ = ("_alpn", "_client_ca", "_exact", "_minimum", "_pairs", "_unknown", "_wild", "context")
+    __slots__ = ("_alpn", "_client_ca", "_exact", "_minimum", "_pairs", "_unknown", "_wild", "adjust", "context")
 
     def __init__(
         self,
@@ -151,6 +160,7 @@ class Certificates:
         minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
         unknown: Callable[[str], bool] | None = None,
         client_ca: Path | None = None,
+        adjust: Adjust | None = None,
     ) -> None:
         """
         :param pairs: (certificate chain, key), PEM files; the first serves clients that name no known host.
@@ -158,6 +168,7 @@ class Certificates:
         :param unknown: called, during the handshake, with a host name that no certificate bears word for word;
             True means that the files were changed to bear it. For development: clients refuse `*.localhost`.
         :param client_ca: whose certificates clients must bring (mutual TLS); None when they need none.
+        :param adjust: has the last word on each context; it may give another one.
         :raises ConfigError: a file is missing or unreadable, is not PEM, a key is encrypted or belongs to another
             certificate. An expired certificate is served; `warnings` tells.
         """
@@ -167,14 +178,17 @@ class Certificates:
         self._minimum = minimum
         self._unknown = unknown
         self._client_ca = client_ca
-        self._pairs = tuple(_Pair(files, alpn, minimum, client_ca) for files in pairs)
+        self.adjust = adjust
+        self._pairs = tuple(_Pair(files, alpn, minimum, client_ca, adjust) for files in pairs)
         self.context = self._pairs[0].context
         """The context to wrap sockets with; the same object for good."""
         self.context.sni_callback = self._choose  # type: ignore[assignment]
         self._index()
 
     @classmethod
-    def of(cls, tls: Tls, unknown: Callable[[str], bool] | None = None) -> Certificates | None:
+    def of(
+        cls, tls: Tls, unknown: Callable[[str], bool] | None = None, adjust: Adjust | None = None
+    ) -> Certificates | None:
         """Those of a section; None where it names none.
 
         :raises ConfigError: as `Certificates` does.
@@ -182,7 +196,7 @@ class Certificates:
         if not tls.certificates:
             return None
         minimum = ssl.TLSVersion.TLSv1_3 if tls.minimum == "1.3" else ssl.TLSVersion.TLSv1_2
-        return cls(tls.certificates, minimum=minimum, unknown=unknown, client_ca=tls.client_ca)
+        return cls(tls.certificates, minimum=minimum, unknown=unknown, client_ca=tls.client_ca, adjust=adjust)
 
     def refresh(self) -> bool:
         """Take up files that changed: one stat for each, so call it as often as once a second.
@@ -267,13 +281,37 @@ def _context(alpn: tuple[str, ...], minimum: ssl.TLSVersion) -> ssl.SSLContext:
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # all are good; a phone without AES takes ChaCha20 (Mozilla)
     context.num_tickets = TICKETS
     context.set_alpn_protocols(alpn)
+    return _ours(context)
+
+
+def _ours(context: ssl.SSLContext) -> ssl.SSLContext:
+    """A context whose sockets remember what they were asked for."""
     context.sslsocket_class = _Socket
     context.sslobject_class = _Object
     return context
 
 
+def _adjusted(context: ssl.SSLContext, adjust: Adjust) -> ssl.SSLContext:
+    """What the user makes of a context.
+
+    :raises ConfigError: nothing that can be used.
+    """
+    try:
+        made = adjust(context)
+    except Exception as error:
+        raise ConfigError(f"ssl_context failed: {type(error).__name__}: {error}") from error
+    if not isinstance(made, ssl.SSLContext):
+        raise ConfigError(f"ssl_context gave {made!r}, which is no SSLContext")
+    return _ours(made)
+
+
 def _load(
-    cert: Path, key: Path, alpn: tuple[str, ...], minimum: ssl.TLSVersion, client_ca: Path | None
+    cert: Path,
+    key: Path,
+    alpn: tuple[str, ...],
+    minimum: ssl.TLSVersion,
+    client_ca: Path | None,
+    adjust: Adjust | None,
 ) -> tuple[Certificate, ssl.SSLContext]:
     """Read both files, look at them ourselves for errors that OpenSSL would name badly, then let it load them."""
     text, secret = _bytes(cert, "certificate"), _bytes(key, "key")
@@ -295,7 +333,7 @@ def _load(
         raise _refusal(cert, key, error) from None
     if client_ca is not None:
         _ask_clients(context, client_ca)
-    return certificate, context
+    return certificate, context if adjust is None else _adjusted(context, adjust)
 
 
 def _ask_clients(context: ssl.SSLContext, authority: Path) -> None:

@@ -202,6 +202,10 @@ def test_every_flag_has_its_key() -> None:
     assert set(FLAGS) == {
         "bind", "tls", "cert", "key", "redirect_http", "redirect_plain", "threads", "max_body", "max_connections",
         "keepalive", "graceful_timeout", "access_log", "error_log", "log_format", "ready_file", "pid", "open", "dev",
+        "trusted_proxies", "client_ca", "backlog", "limit_request_line", "limit_request_fields", "limit_request_head",
+        "log_level", "log_config", "capture_output", "workers", "worker_class", "timeout", "max_requests",
+        "max_requests_jitter", "preload", "reload", "reload_extra_files", "chdir", "pythonpath", "env", "name", "user",
+        "group", "umask",
     }  # fmt: skip
 
 

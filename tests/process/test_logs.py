@@ -8,12 +8,13 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from edgestack.config.model import Log
 from edgestack.errors import ConfigError
-from edgestack.process.logs import JsonLines, TextLines, open_error_log
+from edgestack.process.logs import LOGGERS, JsonLines, TextLines, access_logger, open_error_log
 
 log = logging.getLogger("edgestack.error")
 
@@ -25,12 +26,13 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    logger = logging.getLogger("edgestack")
-    level = logger.level
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
     yield
-    logger.setLevel(level)
-    assert logger.propagate
-    assert logger.handlers == []
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+        assert logger.propagate
+        assert logger.handlers == []
 
 
 def test_text_lines(path: Path) -> None:
@@ -128,3 +130,74 @@ def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"the error log .* cannot be opened") as caught:
         open_error_log(Log(error=str(tmp_path)))
     assert caught.value.key == "error-log"
+
+
+# --- the loggers of gunicorn, and logging's own configuration ---------------------------------------------------------
+
+
+def test_what_is_logged_as_under_gunicorn_is_heard(path: Path) -> None:
+    """Flask's users take the handlers and the level of `gunicorn.error`."""
+    opened = open_error_log(Log(error=str(path), level="warning"))
+    theirs = logging.getLogger("gunicorn.error")
+    own = logging.Logger("shop", theirs.level)
+    own.handlers = theirs.handlers
+    theirs.warning("one")
+    own.warning("two")
+    own.info("not worth a line")
+    logging.getLogger("gunicorn.access").error("three")
+    log.info("nor this")
+    opened.change(Log(error=str(path), level="info"))
+    log.info("but this")
+    opened.close()
+    assert [line.rpartition(": ")[2] for line in path.read_text().splitlines()] == ["one", "two", "three", "but this"]
+
+
+class Kept(logging.Handler):
+    """Keeps what it is given."""
+
+    said: ClassVar[list[str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(f"{record.name}: {record.getMessage()}")
+
+
+def test_handlers_of_a_table_take_both_logs(path: Path, tmp_path: Path) -> None:
+    handlers = {"kept": {"class": f"{__name__}.Kept"}}
+    loggers = {name: {"handlers": ["kept"], "level": "INFO"} for name in ("gunicorn.error", "gunicorn.access")}
+    (tmp_path / "l.json").write_text(json.dumps({"version": 1, "handlers": handlers, "loggers": loggers}))
+    Kept.said.clear()
+    opened = open_error_log(Log(error=str(path), config=tmp_path / "l.json"))
+    try:
+        log.info("ours")
+        logging.getLogger("gunicorn.error").info("theirs")
+        assert access_logger() is logging.getLogger("gunicorn.access")
+        assert Kept.said == ["edgestack.error: ours", "gunicorn.error: theirs"]
+        assert path.read_text() == ""
+    finally:
+        opened.close()
+        for name in LOGGERS:
+            logging.getLogger(name).handlers.clear()
+
+
+def test_without_one_the_access_log_is_a_file() -> None:
+    opened = open_error_log(Log())
+    assert access_logger() is None
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("l.ini", "[loggers]\nkeys=root", "KeyError: 'formatters'"),
+        ("l.json", "{", "JSONDecodeError: Expecting property name"),
+        ("l.json", '{"handlers": {"x": {"class": "no.Such"}}}', "ValueError: Unable to configure handler 'x'"),
+    ],
+)
+def test_what_logging_cannot_read_is_one_line(name: str, text: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    before = [list(logging.getLogger(logger).handlers) for logger in LOGGERS]
+    with pytest.raises(ConfigError) as caught:
+        open_error_log(Log(config=tmp_path / name))
+    assert caught.value.why.startswith(f"{tmp_path / name} does not configure logging: {why}")
+    assert caught.value.key == "log-config"
+    assert [list(logging.getLogger(logger).handlers) for logger in LOGGERS] == before

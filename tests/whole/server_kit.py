@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-__all__ = ["APPS", "FRAMEWORKS", "ROOT", "Reply", "Server", "environment", "exchange", "running"]
+__all__ = ["APPS", "FRAMEWORKS", "PATIENCE", "ROOT", "Reply", "Server", "environment", "exchange", "running"]
 
 FRAMEWORKS = {"bare": "bare:app", "flask": "flask_app:app", "django": "django_app:app"}
 """The applications in `apps/` that do the same things, as `--app` names them."""
@@ -278,7 +278,7 @@ def start(
     :param folder: for the ready file; and for certificates, unless `data` is given.
     :param bind: listen on port 0 of 127.0.0.1; False leaves the choice to `words`.
     :param through: a command that starts the rest, such as a shell that sets a limit.
-    :param command: "serve" or "proxy".
+    :param command: "serve", "proxy" or "run".
     """
     data = data or folder
     ready_file = folder / "ready.json"
