@@ -37,12 +37,14 @@ from typing import Any
 
 import trio
 
+from edgestack.asgi.lives import Found, Lives, given
 from edgestack.caching.zone import Zones
 from edgestack.compose import Plan, Resources
 from edgestack.config.model import App, Config, Listener, Tls
 from edgestack.content.files import PrivateFiles
 from edgestack.content.loading import load
 from edgestack.content.threads import AppThreads
+from edgestack.errors import ConfigError
 from edgestack.http.messages import Facts
 from edgestack.kept import Kept
 from edgestack.phases.access_log import FLUSH_DELAY, AccessLog
@@ -67,7 +69,7 @@ HANDSHAKE_GRACE = 1.0
 LAST_CALL = 1.0
 """Seconds that application threads get after the grace, shielded, before they are named and left behind."""
 
-Applications = Mapping[App, Callable[..., Any]]
+Applications = Mapping[App, Found]
 SAME: Any = object()
 """The access log stays the one it is."""
 
@@ -110,10 +112,12 @@ class Stack:
         """The caches, for whoever asks what is in them."""
         server = plan.config.server
         self.threads = AppThreads(server.threads, server.queue)
+        self._lives = Lives()
         self._earlier: list[AppThreads] = []
         """Threads of earlier plans that may still be at work."""
         self.certificates = _certificates(plan.config.tls, unknown_host)
         self._applications = _loaded(plan, dict(applications or {}))
+        self._lives.adopt(self._applications.values())
         self._logs = AccessLogs([access_log] if access_log is not None else [])
         with self._kept.next() as keep:
             self._resources = self._gather(plan, self._applications, access_log, keep)
@@ -141,19 +145,29 @@ class Stack:
 
         :param sockets: listening sockets, bound already; without them the plan's listeners are bound here.
         :raises OSError: a listener cannot be bound.
+        :raises ConfigError: an application says that it cannot start.
         """
         pairs: Pairs = []
+        refused: ConfigError | None = None
         try:
             pairs = bound(self._plan.config.listeners) if sockets is None else list(sockets)
             with self._serving:
                 async with trio.open_nursery() as nursery:
-                    await nursery.start(self._places.run, self._begin(nursery))
+                    driver = self._begin(nursery)
+                    try:
+                        await self._lives.begin(self._applications.values())
+                    except ConfigError as error:
+                        refused = error
+                        nursery.cancel_scope.cancel()
+                    await nursery.start(self._places.run, driver)
                     self._places.prepare(pairs, self._lead, self._plain, self.certificates, self._most())()
                     task_status.started([url(listener, sock) for listener, sock in pairs])
         finally:
             self._end()
             for _, sock in pairs:
                 sock.close()
+        if refused is not None:
+            raise refused
 
     async def serve_stream(
         self, stream: trio.abc.Stream, facts: Facts | None = None, listener: Listener | None = None
@@ -183,6 +197,7 @@ class Stack:
             nursery.start_soon(lot.run)
             nursery.start_soon(lot.deadlines.run)
         self._driver = driver
+        self._lives.bind(nursery)
         self._services.bind(nursery, driver if isinstance(driver, Lot) else None, self._resources.upstreams)
         self.caches.bind(nursery)
         self._system_most = most_connections()
@@ -229,6 +244,15 @@ class Stack:
 
     # -- change and end ------------------------------------------------------------------------------------------------
 
+    async def awake(self, plan: Plan, applications: Applications) -> Applications:
+        """The same applications, ready for `adopt`: those that have a startup (ASGI) have gone through it.
+
+        :raises ConfigError: one cannot be loaded, or says that it cannot start.
+        """
+        ready = _loaded(plan, {**applications, **self._applications})
+        await self._lives.begin(ready.values())
+        return ready
+
     def adopt(
         self,
         plan: Plan,
@@ -270,6 +294,7 @@ class Stack:
         self._adopt_threads(before)
         self._services.adopt(resources.upstreams)
         self.caches.adopt(plan.config.caches)
+        self._lives.adopt(loaded.values())
         change()
         self._adopt_logs(log)
 
@@ -301,14 +326,17 @@ class Stack:
         assert driver is not None
         await trio.lowlevel.checkpoint()  # an acceptor that was started just now has begun then
         driver.drain()
+        self._lives.drain()
         self._places.leave()
         with trio.move_on_after(grace):
             await self._finish(driver)
+            await self._lives.quiet()
         self._places.stop()
         driver.stop()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_CALL):
             for threads in (self.threads, *self._earlier):
                 await threads.idle()
+        await self._lives.end()
         self._serving.cancel()
         return [one for threads in (self.threads, *self._earlier) for one in threads.still_running()]
 
@@ -363,7 +391,11 @@ def _leads(plan: Plan, resources: Resources) -> tuple[Lead, Lead]:
 
 def _loaded(plan: Plan, here: Applications) -> Applications:
     """The plan's applications: those that are here, and the rest loaded now."""
-    return {app: here[app] if app in here else load(app.target, app.folder) for app in plan.applications}
+    processes = plan.config.server.processes
+    return {
+        app: given(app, here[app] if app in here else load(app.target, app.folder), processes)
+        for app in plan.applications
+    }
 
 
 def _certificates(tls: Tls, unknown: Callable[[str], bool] | None) -> Certificates | None:

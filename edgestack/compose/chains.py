@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from edgestack.asgi import Asgi
 from edgestack.caching.cached import Cached
 from edgestack.caching.given import with_status
 from edgestack.compose.coding import NOTHING, Coding, coded_pages, coding
@@ -138,7 +139,7 @@ class Maker:
         coded = self.coding(route)
         made = (
             self._proxies.handler(route, scope) if proxied
-            else content(route, scope, server, self.resources, coded.files, UNDOING if coded.threads else None)
+            else content(route, scope, server, self.resources, coded.files, self._behind_files(route, coded))
         )  # fmt: skip
         links += _content_links(route, made)
         if coded.told is not None:
@@ -214,6 +215,11 @@ class Maker:
         behind = route.app is not None or route.proxy is not None
         return UNDOING if behind and not (route.static and not route.try_) and (coded.all or coded.threads) else None
 
+    def _behind_files(self, route: Route, coded: Coding) -> Undoing | None:
+        """The same, for an application behind a folder."""
+        on_loop = coded.all is not None and self.resources.on_loop(route.app)
+        return UNDOING if coded.threads is not None or on_loop else None
+
     def part(self, name: str, route: Route) -> tuple[Any, ...]:
         """The limits of a route that limit one thing."""
         return tuple(limit for limit in route.limit if getattr(limit, name) is not None)
@@ -261,6 +267,6 @@ def _content_links(route: Route, made: Handler) -> list[Link]:
     where = next((route.origins[key] for key in ("try", *CONTENT) if key in route.origins), route.origin)
     links = [Link("content", where, made, "content")]
     behind = made.application if isinstance(made, FileFirst) else made.last if isinstance(made, Try) else None
-    if isinstance(behind, Wsgi):
+    if isinstance(behind, Wsgi | Asgi):
         links.append(Link("content", route.origins.get("app", where), behind, "content"))
     return links

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from edgestack.asgi import Asgi, AsgiApplication
 from edgestack.codecs import Coder
 from edgestack.compose.resources import Resources
 from edgestack.config.matching import choose, compiled
-from edgestack.config.model import Rewrite, Route, Server
+from edgestack.config.model import App, Rewrite, Route, Server
 from edgestack.content.fixed import Fails, RedirectTo, Respond, RespondWith
 from edgestack.content.static import Static
 from edgestack.content.trying import Last, Step, Try
@@ -28,9 +29,11 @@ from edgestack.phases.body_limit import most_body
 from edgestack.phases.error_pages import ErrorPages
 from edgestack.routing import nothing
 
-__all__ = ["FileFirst", "Rewriting", "content", "error_pages", "pages", "rewriting"]
+__all__ = ["Application", "FileFirst", "Rewriting", "content", "error_pages", "pages", "rewriting"]
 
 ELSEWHERE = ("http://", "https://")
+
+Application: TypeAlias = "Wsgi | Asgi"
 
 
 def mount(route: Route) -> str:
@@ -55,20 +58,25 @@ def content(
         return RedirectTo(compile_template(route.redirect.to, "content", scope, use="url"), route.redirect.status)
     if route.respond is not None:
         return _respond(route, scope)
-    files = application = None
+    files: Static | None = None
+    application: Application | None = None
     if route.static is not None:
         files = Static(route.static, mount(route), dev=server.dev, private=resources.private, coder=coder)
     if route.app is not None:
-        limit = most_body(route.limit)
-        application = Wsgi(
-            resources.applications[route.app], mount(route), limit=server.limits.body if limit is None else limit,
-            dev=server.dev, multithread=server.threads > 1,
-        )  # fmt: skip
+        application = _application(route, route.app, server, resources)
     if files is not None and route.try_:
         return _try(route, files, application, scope)
     if files is not None and application is not None:
         return FileFirst(files, application, undoing)
     return files or application or nothing
+
+
+def _application(route: Route, app: App, server: Server, resources: Resources) -> Application:
+    found, limit = resources.applications[app], most_body(route.limit)
+    limit = server.limits.body if limit is None else limit
+    if isinstance(found, AsgiApplication):
+        return Asgi(found, mount(route), limit=limit, dev=server.dev, timeout=server.processes.timeout)
+    return Wsgi(found, mount(route), limit=limit, dev=server.dev, multithread=server.threads > 1)
 
 
 def _respond(route: Route, scope: Scope) -> Handler:
@@ -83,7 +91,7 @@ def _respond(route: Route, scope: Scope) -> Handler:
     return RespondWith(section.status, body, fields)
 
 
-def _try(route: Route, files: Static, application: Wsgi | None, scope: Scope) -> Handler:
+def _try(route: Route, files: Static, application: Application | None, scope: Scope) -> Handler:
     """With an application everything in `try` is a file, and the application comes last, unless `try` says who does."""
     *tried, final = route.try_
     last: Handler
@@ -108,7 +116,7 @@ class FileFirst:
 
     __slots__ = ("_behind", "_find", "_undoing", "application", "files")
 
-    def __init__(self, files: Static, application: Wsgi, undoing: Check | None = None) -> None:
+    def __init__(self, files: Static, application: Application, undoing: Check | None = None) -> None:
         """:param undoing: comes before the application."""
         self.files = files
         self.application = application

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from edgestack.asgi import AsgiApplication
 from edgestack.caching.zone import Zones
 from edgestack.config.model import App
 from edgestack.content.files import PrivateFiles
@@ -49,7 +50,7 @@ HERE = Here()
 class Resources:
     """What a plan needs and does not own: it outlives the plan (kept by the Stack under its section)."""
 
-    applications: Mapping[App, Callable[..., Any]]
+    applications: Mapping[App, Callable[..., Any] | AsgiApplication]
     ends: tuple[End, ...] = ()
     private: PrivateFiles | None = None
     keep: Callable[[Hashable, Callable[[], Any]], Any] = anew
@@ -63,3 +64,7 @@ class Resources:
     """The groups of servers that the plan leads to."""
     caches: Zones = field(default_factory=lambda: Zones(open_nothing))
     """The caches that it keeps answers in; without one, nothing is kept."""
+
+    def on_loop(self, app: App | None) -> bool:
+        """Whether an application answers on the loop, and not on a thread."""
+        return app is not None and isinstance(self.applications[app], AsgiApplication)

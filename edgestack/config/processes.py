@@ -32,6 +32,11 @@ class Processes:
         "as ASGI, or by a coroutine library's own server.",
         default="gthread", example='"process"', lifted=True, flag=True,
     )  # fmt: skip
+    asgi_loop: str = key(
+        Choice("auto", "trio", "asyncio"), "Where ASGI applications run: on this server's own loop, or on one of "
+        "asyncio's in a thread. `auto` is the first, and the second for an application whose startup asks for asyncio.",
+        default="auto", example='"asyncio"', lifted=True,
+    )  # fmt: skip
     timeout: float = key(
         DURATION_OR_0, "How long an application may take to begin its answer, beyond it 504; and how long a worker may "
         "show no sign of life until it is replaced. 0 is no limit.",

@@ -38,7 +38,7 @@ KEY = "app"
 
 
 def load(target: str, folder: Path | None = None) -> Application:
-    """The WSGI callable that `target` names, as `module:expression` or `module`.
+    """The WSGI or ASGI callable that `target` names, as `module:expression` or `module`.
 
     :param folder: comes before the current one: that of the file that names the application.
     :raises ConfigError: there is none; `.why`, `.hint` and, where the application itself failed, `.traceback_text`.
@@ -161,16 +161,14 @@ def _default(module: ModuleType) -> Any:
 
 
 def _check(found: Any, target: str) -> None:
-    """Refuse what cannot be called as PEP 3333 has it, before the first request finds out."""
+    """Refuse what can be called neither as PEP 3333 has it nor as ASGI, before the first request finds out."""
     if not callable(found):
         kind = type(found).__name__
         article = "an" if kind[0] in "aeiou" else "a"
         raise ConfigError(f"{target!r} is {article} {kind}, which cannot be called", key=KEY)
-    if _takes(found, 2) is False:
+    if _takes(found, 2) is False and not _takes(found, 3):
         hint = f"did you mean {target}()?" if _takes(found, 0) else ""
-        if _takes(found, 3):
-            hint = "an ASGI application needs an ASGI server, or an adapter such as a2wsgi"
-        why = f"{target!r} cannot be called with (environ, start_response) as WSGI asks"
+        why = f"{target!r} cannot be called with (environ, start_response) as WSGI asks, nor as ASGI does"
         raise ConfigError(why, hint=hint, key=KEY)
 
 

@@ -106,9 +106,8 @@ class Reloader:
             if self._stopped:
                 raise ConfigError("the server is stopping")
             unknown = after.development.learn if after.development else None
-            self._stack.adopt(
-                after.plan, after.applications, after.access_log, after.sockets.pairs, unknown_host=unknown
-            )
+            applications = await self._stack.awake(after.plan, after.applications)
+            self._stack.adopt(after.plan, applications, after.access_log, after.sockets.pairs, unknown_host=unknown)
         except ConfigError as error:
             after.fails(before)
             raise placed(error, loaded) from error

@@ -121,7 +121,10 @@ class _Process:
         """
         try:
             status, threads = trio.run(self._live)
-        except Exception:
+        except Exception as error:
+            wrong = _refusal(error)
+            if wrong is not None:
+                raise wrong from None
             log.critical("the server broke", exc_info=True)
             return 1
         for thread in threads:
@@ -199,6 +202,13 @@ class _Process:
                 self.ready_file.change(ready_text(self.reloader.generation.sockets.urls()))
             except ConfigError as error:
                 log.error("the ready file: %s", error)
+
+
+def _refusal(error: BaseException) -> ConfigError | None:
+    """The ConfigError that an application's startup has ended in, whatever nurseries have wrapped around it."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, ConfigError) else None
 
 
 async def _open_browser(url: str) -> None:

@@ -19,6 +19,7 @@ from edgestack.errors import ClientError, Disconnected, EdgeError, Refused
 from edgestack.http.bodies import FileSegment, Piece
 from edgestack.http.messages import AppCall, Errand, Exchange, Facts, Request, Response
 from edgestack.wire.connection import RECEIVE, Door
+from edgestack.wire.conversation import Conversation, Line
 from edgestack.wire.h1 import H1
 from edgestack.wire.h1_answer import Framed, Tail, frame
 from edgestack.wire.outbox import READ_BACK
@@ -277,6 +278,8 @@ class PortableStream:
         try:
             if isinstance(body, Tunnel):
                 return await self._tunnel(exchange, response, body)
+            if isinstance(body, Conversation):
+                return await self._converse(exchange, response, body)
             framed = frame(exchange, response, self._keep())
             exchange.status = response.status
             await self._send_framed(exchange, response, framed)
@@ -323,6 +326,22 @@ class PortableStream:
             exchange.bytes_out += size
 
         await pass_both_ways(self, early, tunnel, count)
+        return False
+
+    async def _converse(self, exchange: Exchange, response: Response, conversation: Conversation) -> bool:
+        """Another protocol from here on, spoken in this process; nothing else is answered on this connection."""
+        exchange.status = response.status
+        early, self._h1.buffer = self._h1.buffer, b""
+
+        async def say(data: bytes) -> None:
+            await self.send(data)
+            exchange.bytes_out += len(data)
+
+        try:
+            await self.send(head_of(exchange, response))
+            await conversation.hold(Line(early, self.receive, say))
+        finally:
+            conversation.gone()
         return False
 
     async def _watched(
