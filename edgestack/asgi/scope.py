@@ -6,7 +6,8 @@
   names with `_`, `Proxy`, and fields of forwarding from peers nobody vouches for. What trusted proxies wrote stands in
   their place, and `client`, `scheme` and Host follow from it.
 - `server` and `client` of a unix socket are (path, None) and None.
-- `extensions` has what is there: a handshake may be answered with a response of HTTP's. `state` is a copy of what the lifespan made.
+- `extensions` has what is there: a handshake may be answered with a response of HTTP's. `state` is a copy of what the
+  lifespan made.
 
 Pure.
 """

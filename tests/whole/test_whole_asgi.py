@@ -294,7 +294,7 @@ def test_behind_files_and_compressed(data: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()
     (site / "page.txt").write_text("a file")
-    words = ("--static", str(site), "--app", "asgi_bare:app", "--compress")
+    words = ("--static", str(site), "--app", "asgi_bare:app")
     with running(tmp_path, *words, data=data) as server:
         assert server.get("/page.txt").text == "a file"
         reply = server.get("/show/" + "x" * 4000, accept_encoding="gzip")
