@@ -33,7 +33,7 @@ import socket
 import ssl
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import trio
 
@@ -51,6 +51,7 @@ from edgestack.phases.access_log import FLUSH_DELAY, AccessLog
 from edgestack.phases.access_logs import AccessLogs
 from edgestack.phases.subrequest import CurrentThreads
 from edgestack.upstream.group import GroupStatistics
+from edgestack.upstream.hosted import Hosted
 from edgestack.upstream.service import Roster, Services
 from edgestack.wire.descriptors import most_connections
 from edgestack.wire.dialing import Dialer
@@ -69,7 +70,7 @@ HANDSHAKE_GRACE = 1.0
 LAST_CALL = 1.0
 """Seconds that application threads get after the grace, shielded, before they are named and left behind."""
 
-Applications = Mapping[App, Found]
+Applications: TypeAlias = "Mapping[App, Found | Hosted]"
 SAME: Any = object()
 """The access log stays the one it is."""
 
@@ -249,9 +250,15 @@ class Stack:
 
         :raises ConfigError: one cannot be loaded, or says that it cannot start.
         """
-        ready = _loaded(plan, {**applications, **self._applications})
+        ready = _loaded(plan, self._kept_or(applications))
         await self._lives.begin(ready.values())
         return ready
+
+    def _kept_or(self, given: Applications) -> Applications:
+        """Those that are here, before those that are given; but for hosted ones, which come with fresh processes."""
+        here = self._applications
+        fresh = {app: new for app, new in given.items() if isinstance(new, Hosted) or isinstance(here.get(app), Hosted)}
+        return {**given, **here, **fresh}
 
     def adopt(
         self,
@@ -275,7 +282,7 @@ class Stack:
         assert driver is not None
         log = self._access_log if access_log is SAME else access_log
         unknown = self._unknown_host if unknown_host is SAME else unknown_host
-        loaded = _loaded(plan, {**(applications or {}), **self._applications})
+        loaded = _loaded(plan, self._kept_or(applications or {}))
         same = plan.config.tls == before.tls
         certificates = self.certificates if same else _certificates(plan.config.tls, unknown)
         most = plan.config.server.limits.connections or self._system_most

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import trio
 
@@ -25,13 +25,18 @@ from edgestack.errors import ConfigError
 __all__ = ["Found", "Lives", "given"]
 
 Found: TypeAlias = "Callable[..., Any] | AsgiApplication"
+T = TypeVar("T")
 
 log = logging.getLogger("edgestack.error")
 
 
-def given(app: App, found: Found, processes: Processes) -> Found:
+def given(app: App, found: T, processes: Processes) -> T | AsgiApplication:
     """What a plan gets for an application that was loaded."""
-    if isinstance(found, AsgiApplication) or not is_asgi(found, said=processes.worker_class == "asgi"):
+    if (
+        isinstance(found, AsgiApplication)
+        or not callable(found)
+        or not is_asgi(found, said=processes.worker_class == "asgi")
+    ):
         return found
     return AsgiApplication(found, app.target, processes.asgi_loop)
 
@@ -47,7 +52,7 @@ class Lives:
         """From now on there is a loop; its tasks are cancelled when the server stops."""
         self._nursery = nursery
 
-    async def begin(self, found: Iterable[Found]) -> None:
+    async def begin(self, found: Iterable[object]) -> None:
         """Begin those that have not begun.
 
         :raises ConfigError: the startup of one failed; those that had begun and are not served are ended.
@@ -63,7 +68,7 @@ class Lives:
                     await application.retire()
             raise
 
-    def adopt(self, found: Iterable[Found]) -> None:
+    def adopt(self, found: Iterable[object]) -> None:
         """These are served from now on."""
         earlier, self._serving = self._serving, _alive(found)
         if self._nursery is None:
@@ -98,5 +103,5 @@ class Lives:
             await application.stop()
 
 
-def _alive(found: Iterable[Found]) -> tuple[AsgiApplication, ...]:
+def _alive(found: Iterable[object]) -> tuple[AsgiApplication, ...]:
     return tuple(one for one in found if isinstance(one, AsgiApplication))

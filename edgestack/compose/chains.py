@@ -40,6 +40,7 @@ from edgestack.phases.preflight import preflight
 from edgestack.phases.rate_limit import rate_limit
 from edgestack.phases.timeouts import route_timeouts
 from edgestack.routing import Chain, Link, Locations, nothing, recovered, run
+from edgestack.upstream.hosted import HostedContent
 
 __all__ = ["ORDER", "Maker"]
 
@@ -267,6 +268,6 @@ def _content_links(route: Route, made: Handler) -> list[Link]:
     where = next((route.origins[key] for key in ("try", *CONTENT) if key in route.origins), route.origin)
     links = [Link("content", where, made, "content")]
     behind = made.application if isinstance(made, FileFirst) else made.last if isinstance(made, Try) else None
-    if isinstance(behind, Wsgi | Asgi):
+    if isinstance(behind, Wsgi | Asgi | HostedContent):
         links.append(Link("content", route.origins.get("app", where), behind, "content"))
     return links

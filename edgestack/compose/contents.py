@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from edgestack.asgi import Asgi, AsgiApplication
 from edgestack.codecs import Coder
+from edgestack.compose.hosting import hosted_content
 from edgestack.compose.resources import Resources
 from edgestack.config.matching import choose, compiled
 from edgestack.config.model import App, Rewrite, Route, Server
@@ -28,12 +29,13 @@ from edgestack.http.variables import Constant, Scope, compile_template
 from edgestack.phases.body_limit import most_body
 from edgestack.phases.error_pages import ErrorPages
 from edgestack.routing import nothing
+from edgestack.upstream.hosted import Hosted, HostedContent
 
 __all__ = ["Application", "FileFirst", "Rewriting", "content", "error_pages", "pages", "rewriting"]
 
 ELSEWHERE = ("http://", "https://")
 
-Application: TypeAlias = "Wsgi | Asgi"
+Application: TypeAlias = "Wsgi | Asgi | HostedContent"
 
 
 def mount(route: Route) -> str:
@@ -74,6 +76,8 @@ def content(
 def _application(route: Route, app: App, server: Server, resources: Resources) -> Application:
     found, limit = resources.applications[app], most_body(route.limit)
     limit = server.limits.body if limit is None else limit
+    if isinstance(found, Hosted):
+        return hosted_content(found, mount(route), limit, server, resources)
     if isinstance(found, AsgiApplication):
         return Asgi(found, mount(route), limit=limit, dev=server.dev, timeout=server.processes.timeout)
     return Wsgi(found, mount(route), limit=limit, dev=server.dev, multithread=server.threads > 1)

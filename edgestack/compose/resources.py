@@ -15,6 +15,7 @@ from edgestack.http.variables import Scope
 from edgestack.kept import anew
 from edgestack.phases.subrequest import Threads
 from edgestack.store import open_nothing
+from edgestack.upstream.hosted import Hosted
 from edgestack.upstream.service import Roster, Services
 
 __all__ = ["Here", "Resources"]
@@ -50,7 +51,7 @@ HERE = Here()
 class Resources:
     """What a plan needs and does not own: it outlives the plan (kept by the Stack under its section)."""
 
-    applications: Mapping[App, Callable[..., Any] | AsgiApplication]
+    applications: Mapping[App, Callable[..., Any] | AsgiApplication | Hosted]
     ends: tuple[End, ...] = ()
     private: PrivateFiles | None = None
     keep: Callable[[Hashable, Callable[[], Any]], Any] = anew
@@ -66,5 +67,5 @@ class Resources:
     """The caches that it keeps answers in; without one, nothing is kept."""
 
     def on_loop(self, app: App | None) -> bool:
-        """Whether an application answers on the loop, and not on a thread."""
-        return app is not None and isinstance(self.applications[app], AsgiApplication)
+        """Whether an application's answers come on the loop, and not from a thread of this process."""
+        return app is not None and isinstance(self.applications[app], AsgiApplication | Hosted)

@@ -12,10 +12,12 @@ from edgestack.config.kinds import DURATION_OR_0, SWITCH, TEXT, WHOLE, Choice, W
 from edgestack.config.nested_kinds import As, Either, Pairs
 from edgestack.config.place_kinds import FILES, FOLDER
 
-__all__ = ["WORKER_CLASSES", "Processes"]
+__all__ = ["HOSTED", "WORKER_CLASSES", "Processes"]
 
 WORKER_CLASSES = ("gthread", "sync", "process", "asgi", "gevent", "eventlet", "tornado")
 """How applications are called; the names are gunicorn's where it has them."""
+HOSTED = ("process", "gevent", "eventlet", "tornado")
+"""Those whose applications live in processes of their own."""
 
 
 @section("[server]")
@@ -89,3 +91,12 @@ class Processes:
         Whole(1), "Connections that may wait to be accepted, on each listener.", default=2048, example="2048",
         nginx="listen … backlog=", lifted=True, flag=True,
     )  # fmt: skip
+
+    @property
+    def hosting(self) -> str:
+        """The class whose server hosts the applications in processes of their own; "" where this one calls them.
+
+        With `reload` they always do, as with `process`: new code always means a fresh process. This process stays one
+        then, and `workers` is how many of those there are.
+        """
+        return self.worker_class if self.worker_class in HOSTED else "process" if self.reload else ""

@@ -37,10 +37,11 @@ DEFAULT_NAMES = ("application", "app")
 KEY = "app"
 
 
-def load(target: str, folder: Path | None = None) -> Application:
+def load(target: str, folder: Path | None = None, *, any_callable: bool = False) -> Application:
     """The WSGI or ASGI callable that `target` names, as `module:expression` or `module`.
 
     :param folder: comes before the current one: that of the file that names the application.
+    :param any_callable: how it is called is somebody else's business: tornado's own applications are neither.
     :raises ConfigError: there is none; `.why`, `.hint` and, where the application itself failed, `.traceback_text`.
     """
     name, colon, text = target.partition(":")
@@ -52,7 +53,8 @@ def load(target: str, folder: Path | None = None) -> Application:
             sys.path.insert(0, path)
     module = _import(name, target)
     found = _default(module) if steps is None else _resolve(module, steps, f"{name}:")
-    _check(found, target)
+    if not any_callable:
+        _check(found, target)
     return found  # type: ignore[no-any-return]
 
 

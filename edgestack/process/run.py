@@ -39,6 +39,7 @@ from edgestack.process.checks import check
 from edgestack.process.control import Message
 from edgestack.process.control_server import Control
 from edgestack.process.generation import begin
+from edgestack.process.hosts import Hosts
 from edgestack.process.logs import open_error_log
 from edgestack.process.markers import Marker, claim_pid_file, ready_text, write_ready_file
 from edgestack.process.options import Options
@@ -106,7 +107,9 @@ class _Process:
             generation.close()
             raise
         self.reloader = Reloader(self.stack, generation, self.error_log, self._reloaded)
+        self.hosts = Hosts(generation.groups)
         at_exit.callback(self._close_generation)
+        at_exit.callback(self._end_hosts)
         self.control = Control({"reload": self._reload, "status": self._status, "cache": self._cache})
         self.ready_file: Marker | None = None
         self.started = time.time()
@@ -140,6 +143,7 @@ class _Process:
                 self.at_exit.callback(self.control.close)
                 self.control.open(os.environ)
                 nursery.start_soon(self.control.run)
+                self.hosts.bind(nursery)
                 self._announce(nursery)
                 await self._wait_for_order(signals, nursery)
                 self.reloader.stop()
@@ -172,7 +176,11 @@ class _Process:
     def _reopen_logs(self) -> None:
         self.error_log.reopen()
         self.stack.reopen_logs()
+        self.hosts.reopen_logs()
         log.info("logs reopened")
+
+    def _end_hosts(self) -> None:
+        self.hosts.end(self.reloader.generation.config.server.timeouts.graceful)
 
     def _close_generation(self) -> None:
         self.reloader.generation.close()
@@ -197,6 +205,8 @@ class _Process:
         }
 
     def _reloaded(self) -> None:
+        generation = self.reloader.generation
+        self.hosts.adopt(generation.groups, generation.config.server.timeouts.graceful)
         if self.ready_file is not None:
             try:
                 self.ready_file.change(ready_text(self.reloader.generation.sockets.urls()))

@@ -1,0 +1,209 @@
+"""The processes that host one application: begun together, each watched and begun again, ended together.
+
+    HostGroup.begin(app, config)     blocking: every process accepts, or a ConfigError says why the first does not
+      .hosted                        what routes see (`upstream/hosted.py`)
+    await group.watch()              on the loop: who dies is begun again, at once the first time, then with a back-off
+    await group.retire(grace)        no route leads there any more: they drain, and leave
+    group.end(grace)                 the same, blocking: the last word of the server
+
+Each generation has sockets of its own in a folder of its own (mode 0700), so that nothing that is new ever meets a
+process that is old.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import trio
+
+from edgestack.config.model import App, Config
+from edgestack.errors import ConfigError
+from edgestack.hosting.order import Order
+from edgestack.http.messages import Exchange
+from edgestack.process.host_needs import environment, require
+from edgestack.process.host_process import HostProcess, how_it_ended
+from edgestack.upstream.hosted import Hosted
+from edgestack.wire.held_clock import on_thread
+
+__all__ = ["HostGroup"]
+
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 30.0
+"""Seconds before another try, doubled each time: a process that dies at its first request again and again costs little,
+and one that a database kept from starting is back within half a minute of it (both are guesses)."""
+WELL_AFTER = 10.0
+"""Seconds of life after which a death counts as the first again."""
+FAREWELL = 12.0
+"""Seconds beyond the grace until a process that will not leave is killed: a lifespan's own ten, and room."""
+
+log = logging.getLogger("edgestack.error")
+
+
+class HostGroup:
+    """See the top of this file."""
+
+    def __init__(self, app: App, folder: Path, processes: list[HostProcess], kind: str) -> None:
+        self.app = app
+        self.processes = processes
+        self.hosted = Hosted(app.target, [process.path for process in processes], kind)
+        self.retired = False
+        self._folder = folder
+        self._alive = len(processes)
+
+    @classmethod
+    def begin(cls, app: App, config: Config) -> HostGroup:
+        """Start the processes, and wait for all of them. Blocking.
+
+        :raises ConfigError: the library of the worker class is not installed, or the application cannot be loaded.
+        """
+        require(config.server.processes.hosting)
+        folder = Path(tempfile.mkdtemp(prefix="edgestack-"))
+        order = order_for(app, config)
+        processes: list[HostProcess] = []
+        try:
+            for number in range(count(config)):
+                process = HostProcess(order, folder / f"{number}.sock", environment(config))
+                processes.append(process)
+            for process in processes:
+                process.report()
+        except BaseException:
+            cls(app, folder, processes, order.kind).abandon()
+            raise
+        return cls(app, folder, processes, order.kind)
+
+    @property
+    def files(self) -> frozenset[str]:
+        """What the application is made of."""
+        return frozenset().union(*(process.files for process in self.processes))
+
+    # -- on the loop ---------------------------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Until the group is retired, and its processes have left."""
+        async with trio.open_nursery() as nursery:
+            for process in self.processes:
+                nursery.start_soon(self._watch, process)
+
+    async def _watch(self, process: HostProcess) -> None:
+        deaths = 0
+        while True:
+            began = trio.current_time()
+            await self._ended(process)
+            status = await on_thread(process.process.wait, abandon_on_cancel=True)
+            if self.retired:
+                return
+            deaths = 1 if trio.current_time() - began >= WELL_AFTER else deaths + 1
+            log.error("a process of %s (%d) %s; %s", self.app.target, process.process.pid, how_it_ended(status),
+                      _soon(deaths))  # fmt: skip
+            deaths = await self._begin_again(process, deaths)
+            if self.retired:
+                return
+
+    async def _ended(self, process: HostProcess) -> None:
+        """Until its line closes; what it says meanwhile is kept there."""
+        while process.told() is not None:
+            await trio.lowlevel.wait_readable(process.line)
+
+    async def _begin_again(self, process: HostProcess, deaths: int) -> int:
+        """Until another one is ready in its place, or the group was retired; how many have died by then."""
+        self._count(-1)
+        while True:
+            if delay_after(deaths):
+                process.deaf()
+            await trio.sleep(delay_after(deaths))
+            if self.retired:
+                return deaths
+            try:
+                process.begin_again()
+                await on_thread(process.report, abandon_on_cancel=True)
+            except ConfigError as error:
+                deaths += 1
+                trace = f"\n{error.traceback_text.rstrip()}" if error.traceback_text else ""
+                log.error("%s; %s%s", error, _soon(deaths), trace)
+            else:
+                log.info("a process of %s (%d) is ready", self.app.target, process.process.pid)
+                self._count(1)
+                return deaths
+
+    def _count(self, change: int) -> None:
+        self._alive += change
+        self.hosted.down = self._alive <= 0
+
+    async def retire(self, grace: float) -> None:
+        """Let them finish what they have begun; who does not leave in time is killed."""
+        self.stop()
+        await on_thread(self.end, grace)
+
+    # -- the end, anywhere ---------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Have them drain, and begin none of them again."""
+        self.retired = True
+        for process in self.processes:
+            process.stop()
+
+    def reopen_logs(self) -> None:
+        """Have them open the error log anew."""
+        for process in self.processes:
+            if process.process.poll() is None:
+                process.process.send_signal(signal.SIGUSR1)
+
+    def abandon(self) -> None:
+        """They were begun in vain."""
+        self.retired = True
+        for process in self.processes:
+            process.kill()
+            process.process.wait()
+            process.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def end(self, grace: float) -> None:
+        """Wait until they have left, and clear up. Blocking.
+
+        :param grace: seconds that requests under way have.
+        """
+        self.stop()
+        until = time.monotonic() + grace + FAREWELL
+        for process in self.processes:
+            if not process.reap(max(0.0, until - time.monotonic())):
+                log.warning("a process of %s (%d) did not leave within %g s and is killed",
+                            self.app.target, process.process.pid, grace + FAREWELL)  # fmt: skip
+                process.kill()
+                process.process.wait()
+            process.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def delay_after(deaths: int) -> float:
+    """Seconds until the next try: none after the first death."""
+    return float(min(FIRST_DELAY * 2 ** (deaths - 2), LONGEST_DELAY)) if deaths > 1 else 0.0
+
+
+def _soon(deaths: int) -> str:
+    delay = delay_after(deaths)
+    return f"another one is begun in {delay:g} s" if delay else "another one is begun"
+
+
+def count(config: Config) -> int:
+    """How many processes an application has."""
+
+    return config.server.processes.workers or os.cpu_count() or 1
+
+
+def order_for(app: App, config: Config) -> Order:
+    """What each of them is told."""
+    server = config.server
+    processes = server.processes
+    return Order(
+        processes.hosting, app.target, str(app.folder or ""), -1, -1, Exchange.prefix, threads=server.threads,
+        queue=server.queue, asgi=processes.worker_class == "asgi", asgi_loop=processes.asgi_loop,
+        single=processes.worker_class == "sync", multiprocess=count(config) > 1, dev=server.dev,
+        timeout=processes.timeout, graceful=server.timeouts.graceful, error_log=server.log.error,
+        log_format=server.log.format, reload=processes.reload,
+    )  # fmt: skip

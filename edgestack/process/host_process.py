@@ -1,0 +1,178 @@
+"""One hosting process, from the edge's side: begun, listened to, ended. Nothing here waits but where it says so.
+
+    HostProcess(order, path)     a listening socket at `path`, a line to it, and the process (hosting/__main__.py)
+    .report()                    waits, blocking, until it accepts or says why it cannot
+    .told()                      what it said since, on the loop
+    .stop(), .kill(), .reap()
+
+The socket belongs to the edge and outlives the process: while a dead one is begun again, requests wait in its queue.
+The process has a group of its own, so that Ctrl-C at the terminal reaches the edge alone; and it leaves by itself when its
+line to the edge closes.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgestack.errors import ConfigError
+from edgestack.hosting.order import Order
+from edgestack.wire.listening import BACKLOG
+
+__all__ = ["HostProcess", "how_it_ended"]
+
+READ = 1 << 16
+
+
+class HostProcess:
+    """See the top of this file."""
+
+    def __init__(self, order: Order, path: Path, environment: dict[str, str] | None = None) -> None:
+        """
+        :param order: without its descriptors.
+        :param path: of its unix socket; in a folder that nobody else may enter.
+        :param environment: instead of this process's own.
+        :raises ConfigError: it cannot be begun.
+        """
+        self.path = path
+        self.files: frozenset[str] = frozenset()
+        """What its application was made of, as far as it has said."""
+        self._order = order
+        self._environment = environment
+        self._listener: socket.socket | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._listen()
+        assert self._listener is not None
+        self.line, theirs = socket.socketpair()
+        self._begun = b""
+        order = replace(self._order, listen=self._listener.fileno(), channel=theirs.fileno())
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "edgestack.hosting", order.dump()],
+                stdin=subprocess.DEVNULL, pass_fds=(order.listen, order.channel), process_group=0,
+                env=self._environment,
+            )  # fmt: skip
+        except OSError as error:
+            self.line.close()
+            self.close()
+            raise ConfigError(f"no process can be started for {self._order.target}: {error.strerror}") from None
+        finally:
+            theirs.close()
+
+    def _listen(self) -> None:
+        if self._listener is None:
+            self.path.unlink(missing_ok=True)
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(self.path))
+            self.path.chmod(0o600)
+            self._listener.listen(BACKLOG)
+
+    def begin_again(self) -> None:
+        """Another one in its place, once it is dead.
+
+        :raises ConfigError: it cannot be begun.
+        """
+        self.line.close()
+        self._begin()
+
+    def deaf(self) -> None:
+        """Nobody listens for a while: who connects is refused at once."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+            self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """The end: of the line, which ends the process too, and of the socket."""
+        self.line.close()
+        self.deaf()
+
+    # -- what it says --------------------------------------------------------------------------------------------------
+
+    def report(self) -> None:
+        """Wait until it accepts. Blocking.
+
+        :raises ConfigError: its application cannot be loaded; with its own traceback.
+        """
+        while True:
+            data = self.line.recv(READ)
+            for message in self._messages(data):
+                if message.get("ready"):
+                    self.line.setblocking(False)
+                    return
+                if "failed" in message:
+                    raise _failure(message["failed"])
+            if not data:
+                raise self.unsaid()
+
+    def unsaid(self) -> ConfigError:
+        """It has left without a word."""
+        ended = how_it_ended(self.process.wait())
+        return ConfigError(f"the process for {self._order.target} {ended} before it was ready", key="app")
+
+    def told(self) -> list[dict[str, Any]] | None:
+        """What it has said since; None when its line is closed. Never waits."""
+        found: list[dict[str, Any]] = []
+        while True:
+            try:
+                data = self.line.recv(READ)
+            except BlockingIOError:
+                return found
+            except OSError:
+                return None
+            if not data:
+                return None
+            found += self._messages(data)
+
+    def _messages(self, data: bytes) -> list[dict[str, Any]]:
+        *lines, self._begun = (self._begun + data).split(b"\n")
+        messages = [json.loads(line) for line in lines]
+        for message in messages:
+            self.files = frozenset(message.get("files", self.files))
+        return messages
+
+    # -- its end -------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Have it drain and leave."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Have no more patience."""
+        if self.process.poll() is None:
+            self.process.kill()
+
+    def reap(self, seconds: float) -> bool:
+        """Wait for its end, blocking; False: it still lives."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+def _failure(said: dict[str, str]) -> ConfigError:
+    error = ConfigError(said["why"], hint=said["hint"], key="app")
+    error.traceback_text = said["traceback"]
+    return error
+
+
+def how_it_ended(status: int) -> str:
+    """For people: an exit status, or a signal by its name and what it is known for."""
+    if status >= 0:
+        return f"left with exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    known = {"SIGKILL": ": killed, as the system does when memory runs out", "SIGSEGV": ": a crash in native code"}
+    return f"was ended by {name}{known.get(name, '')}"
