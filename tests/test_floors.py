@@ -54,7 +54,7 @@ LIBRARIES = {
     "compose": set(),
     "explaining": {"trio"},
     "stack": {"trio"},
-    "process": {"trio", "click"},
+    "process": {"trio", "click", "watchfiles"},
     "hosting": {"trio", "gevent", "eventlet", "tornado"},
     "cli": {"click"},
     "certs": {"click", "trustme", "cryptography"},

@@ -17,6 +17,7 @@ from edgestack.http.variables import Template
 from edgestack.upstream.hosted import Hosted, HostedContent
 from edgestack.upstream.proxy import Proxy
 from edgestack.upstream.request_head import RequestHead
+from edgestack.upstream.retrying import Rules
 from edgestack.upstream.way import Way
 
 __all__ = ["hosted_content"]
@@ -25,6 +26,16 @@ MARGIN = 2.0
 """Seconds that a process of ours has beyond the timeout that it keeps itself: its own answer comes first."""
 FOR_EVER = 86400.0 * 365
 """Seconds of a gap within an answer: an application in this process may pause for as long as it likes too."""
+
+
+class SentOnce(Rules):
+    """What brought one process down is not given to the next: a request is repeated only where none of it was sent."""
+
+    __slots__ = ()
+
+    def repeatable(self, method: str, sent: bool) -> bool:
+        """See `Rules`."""
+        return not sent
 
 
 def hosted_content(found: Hosted, mount: str, limit: int, server: Server, resources: Resources) -> HostedContent:
@@ -39,6 +50,7 @@ def hosted_content(found: Hosted, mount: str, limit: int, server: Server, resour
     way = Way(section, limit=limit)
     way.head = RequestHead(_fields(found, mount, way), forwarded="off")
     way.gap = FOR_EVER
+    way.rules = SentOnce()
     service = resources.upstreams.service(found.upstream)
     target = section.target
     assert target is not None

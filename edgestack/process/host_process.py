@@ -3,7 +3,7 @@
     HostProcess(order, path)     a listening socket at `path`, a line to it, and the process (hosting/__main__.py)
     .report()                    waits, blocking, until it accepts or says why it cannot
     .told()                      what it said since, on the loop
-    .stop(), .kill(), .reap()
+    .stop(), .kill(), .reap()    its end
 
 The socket belongs to the edge and outlives the process: while a dead one is begun again, requests wait in its queue.
 The process has a group of its own, so that Ctrl-C at the terminal reaches the edge alone; and it leaves by itself when its
@@ -25,9 +25,16 @@ from edgestack.errors import ConfigError
 from edgestack.hosting.order import Order
 from edgestack.wire.listening import BACKLOG
 
-__all__ = ["HostProcess", "how_it_ended"]
+__all__ = ["HostProcess", "NotHosted", "how_it_ended"]
 
 READ = 1 << 16
+
+
+class NotHosted(ConfigError):
+    """A process could not load its application."""
+
+    files: frozenset[str] = frozenset()
+    """What it had imported by then, as far as that is its own."""
 
 
 class HostProcess:
@@ -109,7 +116,7 @@ class HostProcess:
                     self.line.setblocking(False)
                     return
                 if "failed" in message:
-                    raise _failure(message["failed"])
+                    raise _failure(message["failed"], self.files)
             if not data:
                 raise self.unsaid()
 
@@ -160,9 +167,10 @@ class HostProcess:
         return True
 
 
-def _failure(said: dict[str, str]) -> ConfigError:
-    error = ConfigError(said["why"], hint=said["hint"], key="app")
+def _failure(said: dict[str, str], files: frozenset[str]) -> NotHosted:
+    error = NotHosted(said["why"], hint=said["hint"], key="app")
     error.traceback_text = said["traceback"]
+    error.files = files
     return error
 
 

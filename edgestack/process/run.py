@@ -36,6 +36,7 @@ from edgestack.errors import ConfigError
 from edgestack.process.banner import Scene, banner, friendly, wants_colour
 from edgestack.process.cache_orders import cache_order
 from edgestack.process.checks import check
+from edgestack.process.code_watch import CodeWatch
 from edgestack.process.control import Message
 from edgestack.process.control_server import Control
 from edgestack.process.generation import begin
@@ -144,6 +145,7 @@ class _Process:
                 self.control.open(os.environ)
                 nursery.start_soon(self.control.run)
                 self.hosts.bind(nursery)
+                self._watch_code(nursery)
                 self._announce(nursery)
                 await self._wait_for_order(signals, nursery)
                 self.reloader.stop()
@@ -178,6 +180,11 @@ class _Process:
         self.stack.reopen_logs()
         self.hosts.reopen_logs()
         log.info("logs reopened")
+
+    def _watch_code(self, nursery: trio.Nursery) -> None:
+        processes = self.reloader.generation.config.server.processes
+        if processes.reload:
+            nursery.start_soon(CodeWatch(self.reloader.renew, self.hosts, processes.reload_extra_files).run)
 
     def _end_hosts(self) -> None:
         self.hosts.end(self.reloader.generation.config.server.timeouts.graceful)

@@ -16,7 +16,7 @@ from edgestack.config.peer_addresses import ServerAddress
 from edgestack.config.upstreams import Upstream, UpstreamServer
 from edgestack.errors import AppError, Refused
 from edgestack.http.forwarding import is_loopback
-from edgestack.http.messages import Answer, Exchange
+from edgestack.http.messages import Answer, Exchange, Response
 from edgestack.upstream.proxy import Proxy
 
 __all__ = ["Hosted", "HostedContent"]
@@ -65,17 +65,16 @@ class HostedContent:
         self._dev = dev
 
     def __call__(self, exchange: Exchange) -> Answer:
-        """What a process answers.
+        """What a process answers; or why the newest code is broken, to somebody who works on it and wants a page.
 
         :raises Refused: 503, none is there just now.
-        :raises AppError: the newest code is broken, and somebody who works on it wants to see a page.
         """
         hosted = self.hosted
         if hosted.broken and self._dev and _is_page(exchange):
-            detail = f"{hosted.name}: the newest code cannot be loaded; this page shows why"
-            error = AppError("The application cannot be loaded.", fields=(("Refresh", REFRESH),), detail=detail)
+            error = AppError("The application cannot be loaded.", fields=(("Refresh", REFRESH),))
             error.traceback_text = hosted.broken
-            raise error
+            shown: Response = exchange.chain.errors(exchange, error)  # the log was told when it was seen, and once
+            return shown
         if hosted.down:
             raise Refused("The application is being started again.", retry_after=RETRY_AFTER,
                           detail=f"no process of {hosted.name} is running")  # fmt: skip
