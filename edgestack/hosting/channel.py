@@ -29,7 +29,8 @@ LOOK = 1.0
 ORPHANED = 1
 """Exit status of a process whose edge is gone."""
 
-_poll, _read, _exit = select.poll, os.read, os._exit
+_poll, _read, _write, _exit = select.poll, os.read, os.write, os._exit
+"""The system's own, taken before a library puts its own in their place: this is for a thread of the system's."""
 
 
 class Channel:
@@ -62,7 +63,7 @@ class Channel:
         data = json.dumps(message).encode() + b"\n"
         try:
             while data:
-                data = data[os.write(self._fd, data) :]
+                data = data[_write(self._fd, data) :]
         except OSError:
             _exit(ORPHANED)
 

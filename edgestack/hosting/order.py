@@ -26,8 +26,6 @@ class Order:
     """What request ids begin with: the edge's own."""
     threads: int = 8
     queue: int = 1024
-    single: bool = False
-    """One request at a time (worker class `sync`)."""
     asgi: bool = False
     """The user said that it is ASGI."""
     asgi_loop: str = "auto"

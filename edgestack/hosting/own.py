@@ -70,7 +70,7 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
 def _config(order: Order, app: App) -> Config:
     worker_class = "asgi" if order.asgi else "gthread"
     server = Server(
-        threads=1 if order.single else order.threads, queue=order.queue, dev=order.dev, limits=LIMITS,
+        threads=order.threads, queue=order.queue, dev=order.dev, limits=LIMITS,
         timeouts=Timeouts(graceful=order.graceful, **TIMES),
         log=Log(access="off", error=order.error_log, format=order.log_format),
         processes=Processes(worker_class=worker_class, asgi_loop=order.asgi_loop, timeout=order.timeout),

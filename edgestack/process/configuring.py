@@ -92,7 +92,8 @@ def configure(file: Path | None, overrides: Iterable[Override] = (), *, found: b
         missing = f"{file} has no route" if file is not None else "None of --static, --app and --proxy was given"
         notes = (f"{missing}: serving {said}.",)
     loaded = loaded or load(None, overrides)
-    config = _for_developers(loaded.config) if loaded.config.server.dev else loaded.config
+    config = _one_at_a_time(loaded.config)
+    config = _for_developers(config) if config.server.dev else config
     options = replace(_options(loaded), notes=notes, file=file, found=found, overrides=overrides)
     return Configured(config, options, loaded)
 
@@ -112,6 +113,12 @@ def _options(loaded: Loaded) -> Options:
         inherit=not listens,
         development_certificate=any(one.tls for one in config.listeners) and not config.tls.certificates,
     )
+
+
+def _one_at_a_time(config: Config) -> Config:
+    """The worker class `sync` is one application thread a process, whatever `threads` says."""
+    server = config.server
+    return replace(config, server=replace(server, threads=1)) if server.processes.worker_class == "sync" else config
 
 
 def _for_developers(config: Config) -> Config:

@@ -54,7 +54,6 @@ class HostGroup:
         self.hosted = Hosted(app.target, [process.path for process in processes], kind)
         self.retired = False
         self._folder = folder
-        self._alive = len(processes)
 
     @classmethod
     def begin(cls, app: App, config: Config) -> HostGroup:
@@ -112,15 +111,16 @@ class HostGroup:
 
     async def _begin_again(self, process: HostProcess, deaths: int) -> int:
         """Until another one is ready in its place, or the group was retired; how many have died by then."""
-        self._count(-1)
         while True:
             if delay_after(deaths):
                 process.deaf()
+                self._told()
             await trio.sleep(delay_after(deaths))
             if self.retired:
                 return deaths
             try:
                 process.begin_again()
+                self._told()
                 await on_thread(process.report, abandon_on_cancel=True)
             except ConfigError as error:
                 deaths += 1
@@ -128,12 +128,11 @@ class HostGroup:
                 log.error("%s; %s%s", error, _soon(deaths), trace)
             else:
                 log.info("a process of %s (%d) is ready", self.app.target, process.process.pid)
-                self._count(1)
                 return deaths
 
-    def _count(self, change: int) -> None:
-        self._alive += change
-        self.hosted.down = self._alive <= 0
+    def _told(self) -> None:
+        """What routes must know: whether there is a socket at all that requests may wait at."""
+        self.hosted.down = not any(process.listens for process in self.processes)
 
     async def retire(self, grace: float) -> None:
         """Let them finish what they have begun; who does not leave in time is killed."""
@@ -203,7 +202,7 @@ def order_for(app: App, config: Config) -> Order:
     return Order(
         processes.hosting, app.target, str(app.folder or ""), -1, -1, Exchange.prefix, threads=server.threads,
         queue=server.queue, asgi=processes.worker_class == "asgi", asgi_loop=processes.asgi_loop,
-        single=processes.worker_class == "sync", multiprocess=count(config) > 1, dev=server.dev,
+ multiprocess=count(config) > 1, dev=server.dev,
         timeout=processes.timeout, graceful=server.timeouts.graceful, error_log=server.log.error,
         log_format=server.log.format, reload=processes.reload,
     )  # fmt: skip

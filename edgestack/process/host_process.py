@@ -6,8 +6,8 @@
     .stop(), .kill(), .reap()    its end
 
 The socket belongs to the edge and outlives the process: while a dead one is begun again, requests wait in its queue.
-The process has a group of its own, so that Ctrl-C at the terminal reaches the edge alone; and it leaves by itself when its
-line to the edge closes.
+The process has a group of its own, so that Ctrl-C at the terminal reaches the edge alone; and it leaves by itself when
+its line to the edge closes.
 """
 
 from __future__ import annotations
@@ -89,6 +89,11 @@ class HostProcess:
         """
         self.line.close()
         self._begin()
+
+    @property
+    def listens(self) -> bool:
+        """Whether requests may wait at its socket."""
+        return self._listener is not None
 
     def deaf(self) -> None:
         """Nobody listens for a while: who connects is refused at once."""
