@@ -8,11 +8,9 @@ ASGI is seen here as it is there. What it raises goes into the same error log, u
 
 from __future__ import annotations
 
-import gc
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +30,7 @@ from edgestack.http.hop import FACTS, TARGET, read
 from edgestack.http.messages import Answer, Exchange
 from edgestack.phases.error_pages import ErrorPages
 from edgestack.process.logs import open_error_log
-from edgestack.process.run import COLLECTIONS, SWITCH_INTERVAL
+from edgestack.process.tuning import freeze, share_the_interpreter
 from edgestack.routing import Chain, run
 from edgestack.stack import Stack
 from edgestack.wire.connection import Door
@@ -56,14 +54,12 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
     app = App(order.target, Path(order.folder) if order.folder else None)
     config = _config(order, app)
     error_log = open_error_log(config.server.log)
-    sys.setswitchinterval(SWITCH_INTERVAL)
+    share_the_interpreter()
     Exchange.prefix = order.request_ids
     stack = Stack(HostPlan(config, compose(config).sites, order), {app: load()})
     sock = socket.socket(fileno=listener)
     sock.setblocking(False)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTIONS)
+    freeze()
     trio.run(_live, stack, (config.listeners[0], sock), order.graceful, channel, error_log.reopen)
 
 

@@ -65,8 +65,8 @@ class CodeWatch:
         """Until cancelled."""
         hints = Hints() if find_spec("watchfiles") is not None else None
         how = "" if hints is not None else f", by a look each {LOOK:g} s (with watchfiles installed, at once)"
-        log.info("reload: %d files are watched%s", len(self.files()), how)
         self._marks = look(self.files())
+        log.info("reload: %d files are watched%s", len(self._marks), how)
         try:
             while True:
                 if hints is None:

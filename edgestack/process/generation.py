@@ -128,9 +128,10 @@ def _applications(
     with ExitStack() as undo:
         groups = []
         for app in plan.applications:
-            group = HostGroup.begin(app, plan.config)
-            undo.callback(group.abandon)
-            groups.append(group)
+            groups.append(HostGroup.start(app, plan.config))
+            undo.callback(groups[-1].abandon)
+        for group in groups:
+            group.wait()
         undo.pop_all()
     return {group.app: group.hosted for group in groups}, tuple(groups)
 

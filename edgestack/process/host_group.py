@@ -1,7 +1,8 @@
 """The processes that host one application: begun together, each watched and begun again, ended together.
 
-    HostGroup.begin(app, config)     blocking: every process accepts, or a ConfigError says why the first does not
-      .hosted                        what routes see (`upstream/hosted.py`)
+    HostGroup.start(app, config)     the processes begin to load it
+    group.wait()                     blocking: every process accepts, or a ConfigError says why one does not
+    group.hosted                     what routes see (`upstream/hosted.py`)
     await group.watch()              on the loop: who dies is begun again, at once the first time, then with a back-off
     await group.retire(grace)        no route leads there any more: they drain, and leave
     group.end(grace)                 the same, blocking: the last word of the server
@@ -56,10 +57,10 @@ class HostGroup:
         self._folder = folder
 
     @classmethod
-    def begin(cls, app: App, config: Config) -> HostGroup:
-        """Start the processes, and wait for all of them. Blocking.
+    def start(cls, app: App, config: Config) -> HostGroup:
+        """Start the processes.
 
-        :raises ConfigError: the library of the worker class is not installed, or the application cannot be loaded.
+        :raises ConfigError: the library of the worker class is not installed, or no process can be started.
         """
         require(config.server.processes.hosting)
         folder = Path(tempfile.mkdtemp(prefix="edgestack-"))
@@ -67,14 +68,19 @@ class HostGroup:
         processes: list[HostProcess] = []
         try:
             for number in range(count(config)):
-                process = HostProcess(order, folder / f"{number}.sock", environment(config))
-                processes.append(process)
-            for process in processes:
-                process.report()
+                processes.append(HostProcess(order, folder / f"{number}.sock", environment(config)))
         except BaseException:
             cls(app, folder, processes, order.kind).abandon()
             raise
         return cls(app, folder, processes, order.kind)
+
+    def wait(self) -> None:
+        """Until all of them accept. Blocking.
+
+        :raises ConfigError: the application cannot be loaded.
+        """
+        for process in self.processes:
+            process.report()
 
     @property
     def files(self) -> frozenset[str]:

@@ -15,7 +15,6 @@ through, for `cli.py` to tell.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import resource
@@ -49,17 +48,12 @@ from edgestack.process.reload import Reloader
 from edgestack.process.signals import INTERRUPTED, has_terminal, leave, signals_to_receive, wait_for_order
 from edgestack.process.sockets import Sockets
 from edgestack.process.starting import Orders, Stopped
+from edgestack.process.tuning import freeze, share_the_interpreter
 from edgestack.stack import Stack
 from edgestack.wire.held_clock import on_thread
 from edgestack.wire.x509 import read_certificate
 
 __all__ = ["program_name", "serve"]
-
-SWITCH_INTERVAL = 0.0005
-"""Seconds: beside computing application threads the loop waits a tenth of the default (design: 60 ms became 6)."""
-COLLECTIONS = (10_000, 20, 100)
-"""Thresholds of the collector. A request makes no cycles, so there is little to find, and each full collection walks
-every idle connection: beside 10,000 p99 rose by 1.7 ms with the interpreter's thresholds, by 0.2 to 0.6 with these."""
 
 log = logging.getLogger("edgestack.error")
 
@@ -95,7 +89,7 @@ class _Process:
         self.at_exit = at_exit
         check(config, options)
         raise_descriptor_limit()
-        sys.setswitchinterval(SWITCH_INTERVAL)
+        share_the_interpreter()
         self.error_log = open_error_log(config.server.log)
         at_exit.callback(self.error_log.close)
         if options.pid_file is not None:
@@ -114,9 +108,7 @@ class _Process:
         self.control = Control({"reload": self._reload, "status": self._status, "cache": self._cache})
         self.ready_file: Marker | None = None
         self.started = time.time()
-        gc.collect()
-        gc.freeze()  # what the application made at its import is not looked at again by every collection
-        gc.set_threshold(*COLLECTIONS)
+        freeze()
 
     def live(self, running: list[str]) -> int:
         """Serve until told to stop; the exit status.

@@ -34,12 +34,13 @@ STRANGE = (
 
 
 def configured(
-    folder: Path, worker_class: str, app: str = "hosted:app", workers: int = 1, more: str = ""
+    folder: Path, worker_class: str, app: str | dict[str, str] = "hosted:app", workers: int = 1, more: str = ""
 ) -> tuple[str, ...]:
-    """The words that serve an application at /api/ (and the same one at /)."""
+    """The words that serve an application at /api/, and the same one at /; `app` may be a table of places."""
     folder.mkdir(exist_ok=True)
     file = folder / "edgestack.toml"
-    routes = "".join(f'[[route]]\nmatch = "{match}"\napp = "{app}"\n' for match in ("/api/", "/"))
+    places = app if isinstance(app, dict) else {"/api/": app, "/": app}
+    routes = "".join(f'[[route]]\nmatch = "{match}"\napp = "{name}"\n' for match, name in places.items())
     file.write_text(f'[server]\nworker_class = "{worker_class}"\nworkers = {workers}\n{more}\n{routes}')
     return ("-c", str(file))
 
@@ -53,8 +54,12 @@ def worker_class(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def hosted(worker_class: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The bare application; Flask's at /flask/, and in the class `process` an ASGI one at /asgi/."""
     folder = tmp_path_factory.mktemp(worker_class)
-    with running(folder, *configured(folder, worker_class), data=data, env=PATHS) as server:
+    places = {"/api/": "hosted:app", "/": "hosted:app", "/flask/": "flask_app:app"}
+    if worker_class == "process":
+        places["/asgi/"] = "asgi_bare:app"
+    with running(folder, *configured(folder, worker_class, places), data=data, env=PATHS) as server:
         yield server
 
 
@@ -117,24 +122,20 @@ def test_bodies(hosted: Server, body: bytes) -> None:
     assert hosted.request("POST", "/api/echo", iter([body[:2], body[2:]])).body == body
 
 
-def test_a_framework(worker_class: str, data: Path, tmp_path: Path) -> None:
+def test_a_framework(hosted: Server) -> None:
     """Flask, which answers pages and its own errors."""
-    pytest.importorskip("flask")
-    words = configured(tmp_path, worker_class, "flask_app:app")
-    with running(tmp_path, *words, data=data, env=PATHS) as server:
-        assert server.get("/page/x").status == 200
-        assert server.get("/nowhere/at/all").status == 404
+    assert hosted.get("/flask/page/x").status == 200
+    assert hosted.get("/flask/nowhere/at/all").status == 404
 
 
-def test_a_crash_is_one_request_and_no_more(worker_class: str, data: Path, tmp_path: Path) -> None:
+def test_a_crash_is_one_request_and_no_more(hosted: Server, worker_class: str) -> None:
     """The edge answers 502, says why the process died, and begins another one, for which the next request waits."""
-    with running(tmp_path, *configured(tmp_path, worker_class), data=data, env=PATHS) as server:
-        before = server.get("/process").text
-        assert server.get("/exit").status == 502
-        after = server.get("/process").text
-        assert after != before
-        server.logged(None, "left with exit status 7; another one is begun")
-        server.claimed += ["the server closed before it answered", "left with exit status 7"]
+    before = hosted.get("/process").text
+    assert hosted.get("/exit").status == 502
+    assert hosted.get("/process").text != before
+    hosted.logged(None, "left with exit status 7; another one is begun")
+    hosted.claimed += ["the server closed before it answered", "left with exit status 7"]
+    assert hosted.get("/flask/page/x").status == 200
 
 
 # --- class process ----------------------------------------------------------------------------------------------------
@@ -170,24 +171,23 @@ def test_several_processes_share_the_work(data: Path, tmp_path: Path) -> None:
         assert [server.get("/process").status for _ in range(8)] == [200] * 8
 
 
-def test_errors_of_the_application(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("worker_class", ["process"], indirect=True, scope="module")
+def test_errors_of_the_application(hosted: Server) -> None:
     """A 500, its traceback in the log under the very id that the client has."""
-    with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:
-        reply = server.get("/fail")
-        assert reply.status == 500
-        assert reply["X-Request-Id"] in server.logged(reply, "ValueError: as it was asked to")
+    reply = hosted.get("/fail")
+    assert reply.status == 500
+    assert reply["X-Request-Id"] in hosted.logged(reply, "ValueError: as it was asked to")
 
 
-def test_asgi_is_hosted_too(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("worker_class", ["process"], indirect=True, scope="module")
+def test_asgi_is_hosted_too(hosted: Server) -> None:
     """Lifespan, pages and WebSockets pass through the edge."""
-    with running(tmp_path, *configured(tmp_path, "process", "asgi_bare:app"), data=data, env=PATHS) as server:
-        scope = server.get("/api/show").json()
-        assert (scope["root_path"], scope["path"], scope["scheme"]) == ("/api", "/api/show", "https")
-        assert scope["state"] == {"begun": "begun"}
-        with connect(f"wss://localhost:{server.port}/chat", ssl=server.tls(), proxy=None) as client:
-            client.send("through two processes")
-            assert client.recv() == "through two processes"
-    assert "the lifespan has ended" in server.out.lines
+    scope = hosted.get("/asgi/show").json()
+    assert (scope["root_path"], scope["path"], scope["scheme"]) == ("/asgi", "/asgi/show", "https")
+    assert scope["state"] == {"begun": "begun"}
+    with connect(f"wss://localhost:{hosted.port}/asgi/chat", ssl=hosted.tls(), proxy=None) as client:
+        client.send("through two processes")
+        assert client.recv() == "through two processes"
 
 
 def test_what_is_under_way_is_finished(data: Path, tmp_path: Path) -> None:
