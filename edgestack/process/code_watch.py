@@ -85,6 +85,7 @@ class CodeWatch:
         changed = await self._settled()
         if changed:
             await self._load(changed)
+            self._marks = look(self.files()) | self._marks  # what it has led to is known from here on
 
     async def _settled(self) -> list[str]:
         """The files that have changed, once nothing changes any more."""

@@ -19,8 +19,8 @@ from websockets.sync.client import connect
 CLASSES = ("process", "gevent", "eventlet", "tornado")
 PATHS = {"PYTHONPATH": f"{ROOT}:{APPS}"}
 SAME = (
-    "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "REQUEST_METHOD", "REMOTE_ADDR", "SERVER_NAME",
-    "wsgi.url_scheme", "HTTP_X_ONE", "CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_COOKIE", "SERVER_SOFTWARE",
+    "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "REQUEST_METHOD", "REMOTE_ADDR",
+    "SERVER_NAME", "wsgi.url_scheme", "HTTP_X_ONE", "CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_COOKIE", "SERVER_SOFTWARE",
 )  # fmt: skip
 """What an application must see alike, wherever it runs."""
 STRANGE = (

@@ -42,9 +42,8 @@ def server(request: pytest.FixtureRequest, data: Path, tmp_path: Path) -> Iterat
     else:
         pytest.importorskip("watchfiles")
     file = tmp_path / "edgestack.toml"
-    file.write_text(
-        '[server]\nreload = true\ndev = true\nreload_extra_files = ["words.txt"]\n[[route]]\nmatch = "/"\napp = "main:app"\n'
-    )
+    keys = 'reload = true\ndev = true\nreload_extra_files = ["words.txt"]'
+    file.write_text(f'[server]\n{keys}\n[[route]]\nmatch = "/"\napp = "main:app"\n')
     env = {"PYTHONPATH": ":".join(paths)}
     with running(tmp_path, "-c", str(file), data=data, env=env, cwd=tmp_path) as server:
         server.err.wait_for("files are watched")
