@@ -7,6 +7,8 @@
     edgestack config          show, schema, init                                  -> process/config_commands.py
     edgestack cache           see and purge what a running server has stored      -> process/cache_command.py
     edgestack reload          have a running server read its file again           -> process/reload_command.py
+    edgestack ctl             status, scale, stop of a running server             -> process/ctl_command.py
+    edgestack systemd         a unit for the server that options mean             -> process/systemd_command.py
     edgestack precompress     coded neighbours of files                           -> process/precompress_command.py
     edgestack hash-password   a line for a password file                          -> process/password_command.py
     edgestack certs           the development certificates                        -> certs/commands.py
@@ -37,6 +39,7 @@ from edgestack.process.configuring import Configured, configure, placed, sources
 from edgestack.process.options import Options
 from edgestack.process.serve_options import ENVIRONMENT, HELP, OPTIONS, PROXY_OPTIONS, TARGETS
 from edgestack.process.starting import at_once
+from edgestack.process.supervised import is_supervised
 
 __all__ = ["main"]
 
@@ -66,7 +69,7 @@ by spaces or commas), and so on; yes and no are 1 and 0. Options are stronger th
 stronger than the file.
 
 SIGTERM and Ctrl-C stop gracefully, a second Ctrl-C stops at once, SIGHUP and `edgestack reload` read the file again,
-and SIGUSR1 reopens the logs."""
+and SIGUSR1 reopens the logs. With several workers Ctrl-C stops at once, and SIGHUP loads the application again too."""
 
 
 PROXY_EPILOG = """\b
@@ -87,10 +90,12 @@ No edgestack.toml is read. `edgestack serve --proxy` does the same beside files,
         "certs": "edgestack.certs.commands:certs",
         "check": "edgestack.process.check_command:check",
         "config": "edgestack.process.config_commands:config",
+        "ctl": "edgestack.process.ctl_command:ctl",
         "explain": "edgestack.process.explain_command:explain",
         "hash-password": "edgestack.process.password_command:hash_password",
         "precompress": "edgestack.process.precompress_command:precompress",
         "reload": "edgestack.process.reload_command:reload",
+        "systemd": "edgestack.process.systemd_command:systemd",
     },
     context_settings=HELP,
 )
@@ -143,7 +148,7 @@ def _serve(configured: Configured) -> int:
         click.echo(f"{warning.shown()}\n", err=True)
     try:
         with at_once():
-            return _import_server()(configured.config, configured.options)
+            return _import_server(configured.config)(configured.config, configured.options)
     except ConfigError as error:
         raise placed(error, configured.loaded) from error
 
@@ -157,11 +162,14 @@ def _meant(word: str) -> str:
     return f"--app {word}" if ":" in word else "--static, --app or --config"
 
 
-def _import_server() -> Callable[[Config, Options], int]:
+def _import_server(config: Config) -> Callable[[Config, Options], int]:
     """What serves, imported now. What imports make is not garbage: looking for it would cost a tenth of the start."""
     gc.disable()
     try:
-        from edgestack.process.run import serve as run
+        if is_supervised(config.server.processes):
+            from edgestack.process.supervisor import supervise as run
+        else:
+            from edgestack.process.run import serve as run
     finally:
         gc.enable()
     return run

@@ -30,34 +30,32 @@ import math
 import os
 import select
 import socket
-import ssl
 import weakref
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import trio
 
-from edgestack.asgi.lives import Found, Lives, given
+from edgestack.applications import Applications, chosen, loaded
+from edgestack.asgi.lives import Lives
 from edgestack.caching.zone import Zones
 from edgestack.compose import Plan, Resources
-from edgestack.config.model import App, Config, Listener, Tls
+from edgestack.config.model import Config, Listener, Server
 from edgestack.content.files import PrivateFiles
-from edgestack.content.loading import load
 from edgestack.content.threads import AppThreads
-from edgestack.errors import ConfigError
 from edgestack.http.messages import Facts
 from edgestack.kept import Kept
+from edgestack.neighbours import Neighbours
 from edgestack.phases.access_log import FLUSH_DELAY, AccessLog
 from edgestack.phases.access_logs import AccessLogs
 from edgestack.phases.subrequest import CurrentThreads
 from edgestack.upstream.group import GroupStatistics
-from edgestack.upstream.hosted import Hosted
 from edgestack.upstream.service import Roster, Services
 from edgestack.wire.descriptors import most_connections
 from edgestack.wire.dialing import Dialer
 from edgestack.wire.held_clock import HeldThreads, jumps_by_itself
 from edgestack.wire.lot import Lot
-from edgestack.wire.places import Lead, Pairs, Places, bound, url
+from edgestack.wire.places import Pairs, Places, bound, close_fresh, url
 from edgestack.wire.portable import Portable
 from edgestack.wire.tls import Certificates
 
@@ -70,7 +68,6 @@ HANDSHAKE_GRACE = 1.0
 LAST_CALL = 1.0
 """Seconds that application threads get after the grace, shielded, before they are named and left behind."""
 
-Applications: TypeAlias = "Mapping[App, Found | Hosted]"
 SAME: Any = object()
 """The access log stays the one it is."""
 
@@ -87,6 +84,8 @@ class Stack:
         *,
         portable: bool | None = None,
         dialer: Dialer | None = None,
+        neighbours: Neighbours | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         """
         :param applications: loaded already, by section; what is missing is loaded by name.
@@ -94,6 +93,8 @@ class Stack:
         :param unknown_host: asked when a TLS client names a host that no certificate bears; True: they were renewed.
         :param portable: use the portable driver; without a word, where the system has no epoll.
         :param dialer: makes the connections to upstreams; without one, over the system's sockets.
+        :param neighbours: other processes that serve the same; None for none.
+        :param certificates: those of the plan, loaded already.
         :raises ConfigError: an application cannot be loaded, a certificate cannot be used.
         """
         self._plan = plan
@@ -102,32 +103,39 @@ class Stack:
         self._portable = not hasattr(select, "epoll") if portable is None else portable
         self._driver: Lot | Portable | None = None
         self._held: HeldThreads | None = None
-        self._places = Places()
+        self._neighbours = neighbours or Neighbours()
+        self._places = Places(self._neighbours.turns)
         self._serving: trio.CancelScope = trio.CancelScope()
         self.token: trio.lowlevel.TrioToken | None = None
         """The way to the loop, for application threads that ask it something."""
         self._flush: trio.CancelScope = trio.CancelScope()
         self._kept = Kept()
-        self._services = Services(dialer)
+        self._services = Services(dialer, secret=self._neighbours.secret)
         self.caches = Zones()
         """The caches, for whoever asks what is in them."""
         server = plan.config.server
-        self.threads = AppThreads(server.threads, server.queue)
+        self.threads = self._pool(server)
         self._lives = Lives()
         self._earlier: list[AppThreads] = []
         """Threads of earlier plans that may still be at work."""
-        self.certificates = _certificates(plan.config.tls, unknown_host)
-        self._applications = _loaded(plan, dict(applications or {}))
+        self.certificates = certificates or Certificates.of(plan.config.tls, unknown_host)
+        self._applications = loaded(plan.applications, server.processes, applications or {})
         self._lives.adopt(self._applications.values())
         self._logs = AccessLogs([access_log] if access_log is not None else [])
         with self._kept.next() as keep:
             self._resources = self._gather(plan, self._applications, access_log, keep)
-            self._lead, self._plain = _leads(plan, self._resources)
+            self._lead, self._plain = plan.assemble(self._resources), plan.assemble_plain(self._resources)
 
     def _gather(self, plan: Plan, applications: Applications, access_log: AccessLog | None, keep: Any) -> Resources:
         ends = (access_log.end,) if access_log is not None else ()
         threads, roster = CurrentThreads(self), Roster(self._services, keep)
-        return Resources(applications, ends, _private(plan.config), keep, threads, access_log, roster, self.caches)
+        return Resources(
+            applications, ends, PrivateFiles.of(plan.config), keep, threads, access_log, roster, self.caches,
+            limits=self._neighbours.limits, processes=self._neighbours.processes,
+        )  # fmt: skip
+
+    def _pool(self, server: Server) -> AppThreads:
+        return AppThreads(server.threads, server.queue, crowded=self._neighbours.crowded)
 
     @property
     def pool(self) -> AppThreads | HeldThreads:
@@ -146,20 +154,15 @@ class Stack:
 
         :param sockets: listening sockets, bound already; without them the plan's listeners are bound here.
         :raises OSError: a listener cannot be bound.
-        :raises ConfigError: an application says that it cannot start.
+        :raises ExceptionGroup: with a ConfigError: an application says that it cannot start (`asgi.lives.refusal`).
         """
         pairs: Pairs = []
-        refused: ConfigError | None = None
         try:
             pairs = bound(self._plan.config.listeners) if sockets is None else list(sockets)
             with self._serving:
                 async with trio.open_nursery() as nursery:
                     driver = self._begin(nursery)
-                    try:
-                        await self._lives.begin(self._applications.values())
-                    except ConfigError as error:
-                        refused = error
-                        nursery.cancel_scope.cancel()
+                    await self._lives.begin(self._applications.values())
                     await nursery.start(self._places.run, driver)
                     self._places.prepare(pairs, self._lead, self._plain, self.certificates, self._most())()
                     task_status.started([url(listener, sock) for listener, sock in pairs])
@@ -167,8 +170,6 @@ class Stack:
             self._end()
             for _, sock in pairs:
                 sock.close()
-        if refused is not None:
-            raise refused
 
     async def serve_stream(
         self, stream: trio.abc.Stream, facts: Facts | None = None, listener: Listener | None = None
@@ -192,13 +193,15 @@ class Stack:
         threads = self._held or self.threads
         driver: Lot | Portable
         if self._portable:
-            driver = Portable(server.limits, server.timeouts, threads, nursery)
+            driver = Portable(server.limits, server.timeouts, threads, nursery, server.processes.patience)
         else:
-            driver = lot = Lot(server.limits, server.timeouts, threads, clock.current_time, nursery)
+            now, patience = clock.current_time, server.processes.patience
+            driver = lot = Lot(server.limits, server.timeouts, threads, now, nursery, patience)
             nursery.start_soon(lot.run)
             nursery.start_soon(lot.deadlines.run)
         self._driver = driver
         self._lives.bind(nursery)
+        driver.most, driver.spent = self._neighbours.requests or math.inf, self._neighbours.spent
         self._services.bind(nursery, driver if isinstance(driver, Lot) else None, self._resources.upstreams)
         self.caches.bind(nursery)
         self._system_most = most_connections()
@@ -250,15 +253,10 @@ class Stack:
 
         :raises ConfigError: one cannot be loaded, or says that it cannot start.
         """
-        ready = _loaded(plan, self._kept_or(applications))
+        here = chosen(applications, self._applications)
+        ready = loaded(plan.applications, plan.config.server.processes, here)
         await self._lives.begin(ready.values())
         return ready
-
-    def _kept_or(self, given: Applications) -> Applications:
-        """Those that are here, before those that are given; but for hosted ones, which come with fresh processes."""
-        here = self._applications
-        fresh = {app: new for app, new in given.items() if isinstance(new, Hosted) or isinstance(here.get(app), Hosted)}
-        return {**given, **here, **fresh}
 
     def adopt(
         self,
@@ -282,26 +280,27 @@ class Stack:
         assert driver is not None
         log = self._access_log if access_log is SAME else access_log
         unknown = self._unknown_host if unknown_host is SAME else unknown_host
-        loaded = _loaded(plan, self._kept_or(applications or {}))
+        here = chosen(applications or {}, self._applications)
+        ready = loaded(plan.applications, plan.config.server.processes, here)
         same = plan.config.tls == before.tls
-        certificates = self.certificates if same else _certificates(plan.config.tls, unknown)
+        certificates = self.certificates if same else Certificates.of(plan.config.tls, unknown)
         most = plan.config.server.limits.connections or self._system_most
         standing = self._places.pairs
         with self._kept.next() as keep:
-            resources = self._gather(plan, loaded, log, keep)
-            lead, plain = _leads(plan, resources)
+            resources = self._gather(plan, ready, log, keep)
+            lead, plain = plan.assemble(resources), plan.assemble_plain(resources)
             pairs = bound(plan.config.listeners, standing) if sockets is None else list(sockets)
             try:
                 change = self._places.prepare(pairs, lead, plain, certificates, most)
             except BaseException:
-                _close_fresh(pairs, standing)
+                close_fresh(pairs, standing)
                 raise
         self._plan, self._resources, self._lead, self._plain = plan, resources, lead, plain
-        self._applications, self.certificates, self._unknown_host = loaded, certificates, unknown
+        self._applications, self.certificates, self._unknown_host = ready, certificates, unknown
         self._adopt_threads(before)
         self._services.adopt(resources.upstreams)
         self.caches.adopt(plan.config.caches)
-        self._lives.adopt(loaded.values())
+        self._lives.adopt(ready.values())
         change()
         self._adopt_logs(log)
 
@@ -311,11 +310,11 @@ class Stack:
         if (server.threads, server.queue) != (before.server.threads, before.server.queue):
             self.threads.stop()
             self._earlier = [threads for threads in (*self._earlier, self.threads) if not threads.stop()]
-            self.threads = AppThreads(server.threads, server.queue)
+            self.threads = self._pool(server)
             if self._held is not None:
                 self._held.use(self.threads)
         assert self._driver is not None
-        self._driver.adopt(server.limits, server.timeouts, self._held or self.threads)
+        self._driver.adopt(server.limits, server.timeouts, self._held or self.threads, server.processes.patience)
 
     def _adopt_logs(self, access_log: AccessLog | None) -> None:
         self._access_log = access_log
@@ -369,6 +368,7 @@ class Stack:
             "refused": counted.refused,
             "failures": counted.failures,
             "connections": driver.connections(),
+            "requests": driver.requests,
         }
 
     def upstreams(self) -> tuple[GroupStatistics, ...]:
@@ -390,38 +390,6 @@ async def _deserted(driver: Lot | Portable, seconds: float) -> bool:
             driver.deserted = gone.set
             await gone.wait()
     return not driver.connections()
-
-
-def _leads(plan: Plan, resources: Resources) -> tuple[Lead, Lead]:
-    return plan.assemble(resources), plan.assemble_plain(resources)
-
-
-def _loaded(plan: Plan, here: Applications) -> Applications:
-    """The plan's applications: those that are here, and the rest loaded now."""
-    processes = plan.config.server.processes
-    return {
-        app: given(app, here[app] if app in here else load(app.target, app.folder), processes)
-        for app in plan.applications
-    }
-
-
-def _certificates(tls: Tls, unknown: Callable[[str], bool] | None) -> Certificates | None:
-    if not tls.certificates:
-        return None
-    minimum = ssl.TLSVersion.TLSv1_3 if tls.minimum == "1.3" else ssl.TLSVersion.TLSv1_2
-    return Certificates(tls.certificates, minimum=minimum, unknown=unknown, client_ca=tls.client_ca)
-
-
-def _private(config: Config) -> PrivateFiles:
-    pairs = [path for pair in config.tls.certificates for path in pair]
-    return PrivateFiles([*pairs, *config.server.private_paths])
-
-
-def _close_fresh(pairs: Pairs, standing: Pairs) -> None:
-    here = {id(sock) for _, sock in standing}
-    for _, sock in pairs:
-        if id(sock) not in here:
-            sock.close()
 
 
 _alive: weakref.WeakSet[Stack] = weakref.WeakSet()

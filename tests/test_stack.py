@@ -109,9 +109,9 @@ async def test_statistics(portable: bool) -> None:
     async with serving(stack) as addresses:
         async with await connect(addresses[0]) as stream:
             await ask(stream)
-            assert stack.statistics() == {"accepted": 1, "refused": 0, "failures": 0, "connections": 1}
+            assert stack.statistics() == {"accepted": 1, "refused": 0, "failures": 0, "connections": 1, "requests": 1}
         await wait_all_tasks_blocked()
-        assert stack.statistics() == {"accepted": 1, "refused": 0, "failures": 0, "connections": 0}
+        assert stack.statistics() == {"accepted": 1, "refused": 0, "failures": 0, "connections": 0, "requests": 1}
 
 
 # -- another plan ------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from edgestack.config.model import App
 from edgestack.config.processes import Processes
 from edgestack.errors import ConfigError
 
-__all__ = ["Found", "Lives", "given"]
+__all__ = ["Found", "Lives", "given", "refusal"]
 
 Found: TypeAlias = "Callable[..., Any] | AsgiApplication"
 T = TypeVar("T")
@@ -105,3 +105,10 @@ class Lives:
 
 def _alive(found: Iterable[object]) -> tuple[AsgiApplication, ...]:
     return tuple(one for one in found if isinstance(one, AsgiApplication))
+
+
+def refusal(error: BaseException) -> ConfigError | None:
+    """The ConfigError that an application's startup has ended in, whatever nurseries have wrapped around it."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, ConfigError) else None

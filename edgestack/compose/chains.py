@@ -227,8 +227,10 @@ class Maker:
 
     def counted(self, factory: Callable[..., Any], name: str, route: Route) -> Any:
         """A limit that counts; its counters outlive the plan."""
-        limits = self.part(name, route)
-        return self.once(factory, limits, scope=self.scope(route), keep=self.resources.keep) if limits else None
+        limits, resources = self.part(name, route), self.resources
+        if not limits:
+            return None
+        return self.once(factory, limits, scope=self.scope(route), keep=resources.keep, arena=resources.limits)
 
     def asking(self, route: Route) -> Any:
         """The wrap that asks another path of this site."""

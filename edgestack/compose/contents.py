@@ -80,7 +80,10 @@ def _application(route: Route, app: App, server: Server, resources: Resources) -
         return hosted_content(found, mount(route), limit, server, resources)
     if isinstance(found, AsgiApplication):
         return Asgi(found, mount(route), limit=limit, dev=server.dev, timeout=server.processes.timeout)
-    return Wsgi(found, mount(route), limit=limit, dev=server.dev, multithread=server.threads > 1)
+    return Wsgi(
+        found, mount(route), limit=limit, dev=server.dev, multithread=server.threads > 1,
+        multiprocess=resources.processes > 1,
+    )  # fmt: skip
 
 
 def _respond(route: Route, scope: Scope) -> Handler:

@@ -13,6 +13,7 @@ from edgestack.content.files import PrivateFiles
 from edgestack.http.messages import End
 from edgestack.http.variables import Scope
 from edgestack.kept import anew
+from edgestack.phases.arena import Arena
 from edgestack.phases.subrequest import Threads
 from edgestack.store import open_nothing
 from edgestack.upstream.hosted import Hosted
@@ -65,6 +66,10 @@ class Resources:
     """The groups of servers that the plan leads to."""
     caches: Zones = field(default_factory=lambda: Zones(open_nothing))
     """The caches that it keeps answers in; without one, nothing is kept."""
+    limits: Arena | None = None
+    """Where limits are counted together with other processes; None where there are none."""
+    processes: int = 1
+    """How many processes serve the same."""
 
     def on_loop(self, app: App | None) -> bool:
         """Whether an application's answers come on the loop, and not from a thread of this process."""

@@ -5,6 +5,7 @@ The words are gunicorn's; where nginx has one, it is named beside. Pure data, ea
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from edgestack.config.keys import key, section
@@ -84,8 +85,8 @@ class Processes:
         example='"/srv/shop"', lifted=True, flag=True,
     )  # fmt: skip
     env: tuple[tuple[str, str], ...] = key(
-        Pairs("a table of variables", TEXT, TEXT), "Environment variables for the applications.", default=(), shown="none",
-        example='{ DJANGO_SETTINGS_MODULE = "shop.settings" }', nginx="env", lifted=True, flag=True,
+        Pairs("a table of variables", TEXT, TEXT), "Environment variables for the applications.", default=(),
+        shown="none", example='{ DJANGO_SETTINGS_MODULE = "shop.settings" }', nginx="env", lifted=True, flag=True,
     )  # fmt: skip
     backlog: int = key(
         Whole(1), "Connections that may wait to be accepted, on each listener.", default=2048, example="2048",
@@ -100,3 +101,8 @@ class Processes:
         then, and `workers` is how many of those there are.
         """
         return self.worker_class if self.worker_class in HOSTED else "process" if self.reload else ""
+
+    @property
+    def patience(self) -> float:
+        """`timeout`, where 0 is no limit."""
+        return self.timeout or math.inf

@@ -2,6 +2,9 @@
 
     loop    queue(job), queue(job), …, go()  ->  deque  ->  thread    job() in a fresh contextvars.Context
 
+A job that hangs cannot be ended, but it can be given up (`lose`): another thread takes its slot, and its own one ends
+when it comes back.
+
 A job ends by itself and answers by itself: nothing is handed back to the loop, and nobody waits for a result. Threads
 start one by one, when a job finds all of those there are taken; they are daemons, so that one which never ends cannot
 keep the process. How many jobs are waiting or running is jobs queued minus jobs done, each counted by one thread
@@ -23,6 +26,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from types import FrameType
 from typing import NamedTuple, TypeAlias
 
 import trio
@@ -76,6 +80,7 @@ class AppThreads:
         *,
         clock: Callable[[], float] = time.monotonic,
         stuck_after: float = STUCK_AFTER,
+        crowded: Callable[[int], None] | None = None,
     ) -> None:
         """
         :param threads: how many, at least 1.
@@ -83,6 +88,7 @@ class AppThreads:
         :param name: the threads are called `name-1`, `name-2` and so on.
         :param clock: seconds; asked only while all threads are taken.
         :param stuck_after: see STUCK_AFTER.
+        :param crowded: told, on the loop, that so many threads are lost, each time another poolful of them is.
         """
         self._threads = threads
         self._capacity = threads + queue
@@ -105,6 +111,15 @@ class AppThreads:
         self._giving_way = False
         self._slow_until = 0.0
         self._starting = threading.Lock()
+        """Guards which thread has which place: `_started`, `_given_up`, `_free`, `_live`, `lost`."""
+        self._crowded = crowded
+        self._live = 0
+        """Threads that were started and not given up."""
+        self.lost = 0
+        """Threads that were given up, and still run."""
+        self._given_up: set[int] = set()
+        self._free: list[int] = []
+        """Places of threads that were given up and have ended."""
 
     def submit(self, job: Job) -> None:
         """`queue` and wake a thread, without giving way. From the loop only.
@@ -120,7 +135,7 @@ class AppThreads:
         :raises Refused: 503 with Retry-After: too many wait already, or the pool is stopping.
         """
         done = sum(self._done)
-        unfinished = self._submitted - done
+        unfinished = self._submitted - done - self.lost
         if unfinished >= self._threads:
             self._watch(done)
             if unfinished >= self._capacity:
@@ -159,14 +174,21 @@ class AppThreads:
             self._asleep.pop().release()
         except IndexError:
             with self._starting:
-                taken = self._submitted - sum(self._done) > len(self._started)
-                if taken and len(self._started) < self._threads and not self._stopped:
+                taken = self._submitted - sum(self._done) - self.lost > self._live
+                if taken and self._live < self._threads and not self._stopped:
                     self._start()
 
     def _start(self) -> None:
-        place = len(self._started)
+        place = self._free.pop() if self._free else len(self._started)
         thread = threading.Thread(target=self._work, args=(place,), name=f"{self._name}-{place + 1}", daemon=True)
-        self._started.append(thread)
+        if place == len(self._started):
+            self._started.append(thread)
+            if place == len(self._jobs):
+                self._jobs.append(None)
+                self._done.append(0)
+        else:
+            self._started[place] = thread
+        self._live += 1
         thread.start()
 
     def _work(self, place: int) -> None:
@@ -191,9 +213,43 @@ class AppThreads:
                 _log.exception("a job on %s failed", threading.current_thread().name)
             jobs[place] = job = None  # type: ignore[assignment] # not kept until the next one comes
             done[place] += 1
+            if self.lost and self._was_given_up(place):
+                return
             tell = self._tell  # read after the count was written: see `idle`
             if tell is not None:
                 tell()
+
+    def lose(self, job: Job) -> str:
+        """Give up a job that hangs: its thread's slot is another one's from now on. On the loop.
+
+        :returns: where it runs, as `still_running` says it; "" where no thread has it.
+        """
+        with self._starting:
+            place = next((at for at, one in enumerate(self._jobs) if one == job and at not in self._given_up), None)
+            if place is None:
+                return ""
+            self._given_up.add(place)
+            self._live -= 1
+            self.lost += 1
+        report = self._told(place, sys._current_frames())
+        if self._waiting:
+            self._wake()
+        if self._crowded is not None and self.lost % self._threads == 0:
+            self._crowded(self.lost)
+        return report
+
+    def _was_given_up(self, place: int) -> bool:
+        """Whether another one has this thread's slot: then it ends. On its thread, its job done."""
+        with self._starting:
+            if place not in self._given_up:
+                return False
+            self._given_up.discard(place)
+            self.lost -= 1
+            self._free.append(place)
+        tell = self._tell
+        if tell is not None:
+            tell()
+        return True
 
     def _sleep(self, bed: threading.Lock) -> None:
         """Wait to be woken. First lie down, then look once more: a job that came in between is seen, or wakes."""
@@ -246,25 +302,30 @@ class AppThreads:
 
     def busy(self) -> int:
         """Jobs that are running now."""
-        return self._threads - self._jobs.count(None)
+        return len(self._jobs) - self._jobs.count(None) - self.lost
 
     def still_running(self) -> list[str]:
         """For each running job the name of its thread and its stack, innermost call last; for the report of a drain."""
         frames = sys._current_frames()
-        report = []
-        for thread, job in zip(self._started, self._jobs, strict=False):
-            frame = frames.get(thread.ident or 0)
-            if job is not None and frame is not None:
-                stack = [line for line in traceback.extract_stack(frame) if line.filename not in _OWN_FILES]
-                inner = f" in {stack[-1].name} ({stack[-1].filename}:{stack[-1].lineno})" if stack else ""
-                report.append(f"{thread.name}{inner}\n{''.join(traceback.format_list(stack))}".rstrip())
-        return report
+        told = [self._told(place, frames) for place in range(len(self._started)) if self._jobs[place] is not None]
+        return [report for report in told if report]
+
+    def _told(self, place: int, frames: dict[int, FrameType]) -> str:
+        """One thread and its stack; "" when it has just ended."""
+        thread = self._started[place]
+        frame = frames.get(thread.ident or 0)
+        if frame is None:
+            return ""
+        stack = [line for line in traceback.extract_stack(frame) if line.filename not in _OWN_FILES]
+        inner = f" in {stack[-1].name} ({stack[-1].filename}:{stack[-1].lineno})" if stack else ""
+        return f"{thread.name}{inner}\n{''.join(traceback.format_list(stack))}".rstrip()
 
     def statistics(self) -> ThreadStatistics:
         """Counters and gauges, from any thread; each of them exact, all together only roughly of one moment."""
         done, busy = sum(self._done), self.busy()
-        waiting = max(0, self._submitted - done - busy)
-        return ThreadStatistics(self._threads, len(self._started), busy, waiting, done, self._refused)
+        waiting = max(0, self._submitted - done - busy - self.lost)
+        running = self._live + self.lost
+        return ThreadStatistics(self._threads, running, busy, waiting, done, self._refused)
 
     def stop(self, wait: float = 0.0) -> bool:
         """Let every thread end once the queue is empty, and refuse new jobs.

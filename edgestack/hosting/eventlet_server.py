@@ -23,7 +23,7 @@ from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
 
 from eventlet import hubs, wsgi  # noqa: E402
-from greenlet import GreenletExit  # noqa: E402
+from eventlet.support.greenlets import GreenletExit  # noqa: E402
 
 from edgestack.hosting.channel import Channel  # noqa: E402
 from edgestack.hosting.order import Order  # noqa: E402

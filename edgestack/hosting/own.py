@@ -19,18 +19,19 @@ from typing import Any
 import trio
 
 from edgestack.asgi import Asgi, AsgiApplication
+from edgestack.asgi.lives import refusal
 from edgestack.compose import Plan, Resources, compose
 from edgestack.config.model import App, Config, Limits, Listener, Log, Route, Server, Timeouts
 from edgestack.config.processes import Processes
 from edgestack.content.wsgi import Wsgi
-from edgestack.errors import ClientError, ConfigError
+from edgestack.errors import ClientError
 from edgestack.hosting.channel import Channel
 from edgestack.hosting.order import Order
 from edgestack.http.hop import FACTS, TARGET, read
 from edgestack.http.messages import Answer, Exchange
 from edgestack.phases.error_pages import ErrorPages
 from edgestack.process.logs import open_error_log
-from edgestack.process.tuning import freeze, share_the_interpreter
+from edgestack.process.tuning import collected, tuned
 from edgestack.routing import Chain, run
 from edgestack.stack import Stack
 from edgestack.wire.connection import Door
@@ -54,13 +55,16 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
     app = App(order.target, Path(order.folder) if order.folder else None)
     config = _config(order, app)
     error_log = open_error_log(config.server.log)
-    share_the_interpreter()
+    tuned()
     Exchange.prefix = order.request_ids
     stack = Stack(HostPlan(config, compose(config).sites, order), {app: load()})
     sock = socket.socket(fileno=listener)
     sock.setblocking(False)
-    freeze()
-    trio.run(_live, stack, (config.listeners[0], sock), order.graceful, channel, error_log.reopen)
+    collected()
+    try:
+        trio.run(_live, stack, (config.listeners[0], sock), order.graceful, channel, error_log.reopen)
+    except ExceptionGroup as error:
+        raise refusal(error) or error from None
 
 
 def _config(order: Order, app: App) -> Config:
@@ -78,23 +82,16 @@ async def _live(
     stack: Stack, place: tuple[Listener, socket.socket], grace: float, channel: Channel, reopen: Callable[[], None]
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1) as signals:
-        refused: ConfigError | None = None
         async with trio.open_nursery() as nursery:
-            try:
-                await nursery.start(stack.serve, [place])
-            except ConfigError as error:
-                refused = error
-            if refused is None:
-                channel.ready()
-                async for number in signals:
-                    if number == signal.SIGTERM:
-                        break
-                    reopen()
-                for running in await stack.drain(grace):
-                    log.warning("this application thread still ran and was left behind: %s", running)
+            await nursery.start(stack.serve, [place])
+            channel.ready()
+            async for number in signals:
+                if number == signal.SIGTERM:
+                    break
+                reopen()
+            for running in await stack.drain(grace):
+                log.warning("this application thread still ran and was left behind: %s", running)
             nursery.cancel_scope.cancel()
-        if refused is not None:
-            raise refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@
 
 With several limits a request is counted by all or by none. One that jumps to a second route inside the server is
 asked there only by limits that the first one does not have: who is refused by one can still be shown a page. Counting
-is on the loop, giving back on any thread.
+is on the loop, giving back on any thread. Where several workers count together, the counts are `shared_counts.py`'s.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from edgestack.config.model import Limit
@@ -18,6 +18,7 @@ from edgestack.errors import Refused
 from edgestack.http.messages import Exchange, Journey
 from edgestack.http.variables import Scope, Template, compile_template
 from edgestack.kept import Keep, anew
+from edgestack.phases.arena import COUNTS, Arena
 from edgestack.phases.rate_limit import bounded_key
 from edgestack.phases.subrequest import Subrequest
 
@@ -49,16 +50,21 @@ class Counts:
     def add(self, key: str) -> None:
         """One more."""
         with self._lock:
-            self._table[key] = self._table.get(key, 0) + 1
+            self._table[key] = count = self._table.get(key, 0) + 1
+            self.changed(key, count)
 
     def take(self, key: str) -> None:
         """One less."""
         with self._lock:
             left = self._table[key] - 1
+            self.changed(key, left)
             if left:
                 self._table[key] = left
             else:
                 del self._table[key]
+
+    def changed(self, key: str, count: int) -> None:
+        """For those who show it to others."""
 
 
 class Place:
@@ -132,14 +138,37 @@ class ConnectionLimit:
         return "; ".join(told)
 
 
-def connection_limit(limits: Sequence[Limit], scope: Scope | None = None, keep: Keep = anew) -> ConnectionLimit | None:
-    """The check for the limits that have `connections`; None where none has."""
+def connection_limit(
+    limits: Sequence[Limit], scope: Scope | None = None, keep: Keep = anew, arena: Arena | None = None
+) -> ConnectionLimit | None:
+    """The check for the limits that have `connections`; None where none has.
+
+    :param arena: of the workers that count together.
+    """
     bounds = [
         Bound(
             limit.connections, limit, compile_template(limit.by, "request", scope),
-            keep(("connections", limit.zone, limit.by), Counts),
+            keep(("connections", limit.zone, limit.by), _counts(arena, limit)),
         )
         for limit in limits
         if limit.connections is not None
     ]  # fmt: skip
-    return ConnectionLimit(bounds) if bounds else None
+    if not bounds:
+        return None
+    if arena is not None:
+        from edgestack.phases.shared_counts import SharedConnectionLimit
+
+        return SharedConnectionLimit(bounds, arena)
+    return ConnectionLimit(bounds)
+
+
+def _counts(arena: Arena | None, limit: Limit) -> Callable[[], Counts]:
+    def make() -> Counts:
+        zone = arena.zone(COUNTS, (limit.zone, limit.by)) if arena is not None else None
+        if arena is None or zone is None:
+            return Counts()
+        from edgestack.phases.shared_counts import SharedCounts
+
+        return SharedCounts(arena, zone)
+
+    return make

@@ -8,7 +8,7 @@ second route inside the server meets there only limits that the first one does n
 all (r->main->limit_req_status). Numbers are exact: time in whole milliseconds, excess in units of 1/(1000 * seconds) of
 a request, so that "10/s" lets one in each 100 ms. Clients are told apart by a template; an empty key is not limited.
 The table is bounded: who was seen longest ago goes first. Time is `Exchange.started`, the serving clock. Everything
-here runs on the loop.
+here runs on the loop. Where several workers count together, the table is `shared_buckets.py`'s.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from edgestack.errors import Refused
 from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Journey, Jump, Response, settled
 from edgestack.http.variables import Scope, Template, compile_template
 from edgestack.kept import Keep, anew
+from edgestack.phases.arena import Arena
 from edgestack.phases.subrequest import Subrequest
 
 __all__ = ["Buckets", "RateLimit", "rate_limit"]
@@ -138,7 +139,13 @@ class RateLimit:
 
         :raises Refused: 429.
         """
-        now = round(exchange.started * 1000)
+        return self.take_at(exchange, round(exchange.started * 1000))
+
+    def take_at(self, exchange: Exchange, now: int) -> float:
+        """The same.
+
+        :param now: milliseconds, of the clock that the buckets have.
+        """
         judged = self._judge(exchange, now)
         for bound, key, excess in judged:
             if bound.buckets.over(excess, bound.limit.burst):
@@ -170,16 +177,27 @@ class RateLimit:
         return "; ".join(map(_told, self._judge(exchange, round(exchange.started * 1000)))) or "no key: not limited"
 
 
-def rate_limit(limits: Sequence[Limit], scope: Scope | None = None, keep: Keep = anew) -> RateLimit | None:
-    """The wrap for the limits that have a rate; None where none has."""
+def rate_limit(
+    limits: Sequence[Limit], scope: Scope | None = None, keep: Keep = anew, arena: Arena | None = None
+) -> RateLimit | None:
+    """The wrap for the limits that have a rate; None where none has.
+
+    :param arena: of the workers that count together.
+    """
     bounds = []
     for limit in limits:
         rate = limit.rate
         if rate is not None:
             key = compile_template(limit.by, "request", scope)
             zone = ("rate", limit.zone, limit.by, rate)
-            bounds.append(Bound(limit, key, keep(zone, _buckets(rate)), zone))
-    return RateLimit(bounds) if bounds else None
+            bounds.append(Bound(limit, key, keep(zone, _buckets(rate, arena, zone)), zone))
+    if not bounds:
+        return None
+    if arena is not None:
+        from edgestack.phases.shared_buckets import SharedRateLimit
+
+        return SharedRateLimit(bounds, arena)
+    return RateLimit(bounds)
 
 
 def bounded_key(key: str) -> str:
@@ -189,8 +207,16 @@ def bounded_key(key: str) -> str:
     return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
-def _buckets(rate: Rate) -> Callable[[], Buckets]:
-    return lambda: Buckets(rate)
+def _buckets(rate: Rate, arena: Arena | None, zone: Hashable) -> Callable[[], Buckets]:
+    def make() -> Buckets:
+        shared = arena.zone("rate", zone) if arena is not None else None
+        if shared is None:
+            return Buckets(rate)
+        from edgestack.phases.shared_buckets import SharedBuckets
+
+        return SharedBuckets(rate, shared)
+
+    return make
 
 
 async def _later(delay: float, handler: Handler, exchange: Exchange) -> Response | AppCall | Jump:

@@ -4,7 +4,7 @@
     painter(colour) -> paint(text, CYAN)
     wants_colour(stream, environ): only on a terminal, and not with NO_COLOR (no-color.org) or TERM=dumb
 
-It knows neither sockets nor files: `run.py` tells it what there is, as a `Scene`.
+It knows neither sockets nor files: `scene.py` tells it what there is, as a `Scene`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Scene:
     files_first: bool = True
     """Whether a route has both, a folder and an application."""
     threads: int = 0
+    workers: int = 1
     proxies: tuple[str, ...] = ()
     """Each route that another server answers, and which."""
     certificate: str = ""
@@ -116,6 +117,8 @@ def _facts(scene: Scene) -> list[tuple[str, str]]:
     if scene.app:
         first = "after the files, " if scene.static and scene.files_first else ""
         facts.append(("application", f"{scene.app}  ({first}{scene.threads} threads)"))
+    if scene.workers > 1:
+        facts.append(("processes", f"{scene.workers} workers and their supervisor"))
     facts += [("proxy" if at == 0 else "", told) for at, told in enumerate(_few(scene.proxies))]
     if scene.redirects:
         facts.append(("redirect", f"port {', '.join(scene.redirects)} to https"))

@@ -9,12 +9,9 @@ application forks lets go of the socket and of its connections: it would take or
 
 from __future__ import annotations
 
-import errno
-import json
 import logging
 import os
 import socket
-import struct
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -23,19 +20,15 @@ from typing import TypeAlias
 import trio
 
 from edgestack.errors import ConfigError
-from edgestack.process.control import ENDING, LONGEST_PATH, REQUEST, Message, folders, is_private, line_of
+from edgestack.process.control import REQUEST, Message, line_of
+from edgestack.process.control_place import PEERS, SILENCE, is_ours, open_control, read_request
+from edgestack.process.telling import refused
 
 __all__ = ["Control", "Verbs"]
 
 Verbs: TypeAlias = "Mapping[str, Callable[[Message], Awaitable[Message]]]"
 """By name, what is done with a request; it gives the answer."""
 
-ERRORS = 100
-"""Errors told in one answer; nobody reads more."""
-PEERS = 8
-"""Connections at a time: commands that a person gives."""
-SILENCE = 10.0
-"""Seconds for which a peer may neither ask nor read; it would keep others from their turn."""
 
 log = logging.getLogger("edgestack.error")
 
@@ -54,23 +47,10 @@ class Control:
 
     def open(self, environ: Mapping[str, str]) -> None:
         """Open it where that can be done; a server without one serves all the same, and the log says so."""
-        why = ""
-        for folder in folders(environ):
-            path = folder / f"{os.getpid()}{ENDING}"
-            if len(os.fsencode(path)) > LONGEST_PATH:
-                why = f"the path {path} is too long"
-                continue
-            try:
-                _make_private(folder)
-                _sweep(folder)
-                self._sock = _listen(path)
-            except OSError as error:
-                why = f"{folder}: {error.strerror}"
-                continue
-            self.path = path
+        opened = open_control(environ)
+        if opened is not None:
+            self._sock, self.path = opened
             _open.add(self)
-            return
-        log.warning("there is no control socket, `edgestack reload` needs --pid: %s", why)
 
     def close(self) -> None:
         """Close and remove it."""
@@ -100,7 +80,7 @@ class Control:
         self._streams.add(stream)
         try:
             async with stream, self._peers:
-                if _is_ours(stream):
+                if is_ours(stream.socket):
                     await self._talk(stream)
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
             return  # it left before it was answered, or only stands there
@@ -130,78 +110,13 @@ class Control:
 
     async def _answer(self, line: bytes) -> bytes:
         try:
-            request = json.loads(line)
-        except (ValueError, RecursionError):
-            request = None
-        if not isinstance(request, dict) or not isinstance(request.get("verb"), str):
-            return line_of({"ok": False, "errors": ['a request is a JSON object with a "verb"']})
-        verb = self._verbs.get(request["verb"])
-        if verb is None:
-            known = ", ".join(sorted(self._verbs))
-            return line_of({"ok": False, "errors": [f"there is no such verb; there are {known}"]})
-        try:
-            return line_of({"ok": True, **await verb(request)})
+            request = read_request(line, self._verbs)
+            return line_of({"ok": True, **await self._verbs[request["verb"]](request)})
         except ConfigError as error:
-            return line_of({"ok": False, "errors": told(error)})
+            return line_of(refused(error))
         except Exception as error:
-            log.exception("the order %r failed", request["verb"])
+            log.exception("the order %r failed", line)
             return line_of({"ok": False, "errors": [f"the server failed: {error}"]})
-
-
-def told(error: ConfigError) -> list[str]:
-    """An error, or each of several, as text."""
-    each = getattr(error, "errors", (error,))
-    lines = [one.shown() if hasattr(one, "shown") else str(one) for one in each[:ERRORS]]
-    return [*lines, f"and {len(each) - ERRORS} more"] if len(each) > ERRORS else lines
-
-
-def _is_ours(stream: trio.SocketStream) -> bool:
-    """Whether the peer is this user, or root (unix(7): SO_PEERCRED; elsewhere the socket's mode has to do)."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return True
-    credentials = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    if uid in (0, os.geteuid()):
-        return True
-    log.warning("user %d was turned away from the control socket", uid)
-    return False
-
-
-def _make_private(folder: Path) -> None:
-    """:raises OSError: it cannot be made, or it is not this user's alone."""
-    folder.mkdir(mode=0o700, parents=False, exist_ok=True)
-    if not is_private(folder):
-        raise PermissionError(errno.EACCES, "it is not this user's alone")
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what servers left behind that were killed, one under our own number included."""
-    for path in folder.glob(f"*{ENDING}"):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)  # a unix socket connects at once or says why not
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink(missing_ok=True)
-            except OSError:
-                continue  # a full backlog: somebody is there
-
-
-def _listen(path: Path) -> socket.socket:
-    """It gets its name once it listens: another server that starts now would sweep away what does not answer."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    unnamed = path.with_suffix(".new")
-    try:
-        unnamed.unlink(missing_ok=True)
-        sock.bind(str(unnamed))
-        unnamed.chmod(0o600)  # before anybody can connect
-        sock.listen(PEERS)
-        sock.setblocking(False)
-        unnamed.rename(path)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
 
 
 _open: weakref.WeakSet[Control] = weakref.WeakSet()

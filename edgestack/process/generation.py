@@ -1,6 +1,7 @@
 """One reading of the configuration, made ready to be served: at the start, and at each reload beside the one before.
 
     begin(config, options)            sockets, access log, development certificate, applications
+    begin(config, options, handed=…)  the same in a worker: the supervisor has bound the sockets
     begin(config, options, before)    the same; what is unchanged is what the generation before has
       └ after.succeeds(before)        it serves now: what only the one before had is let go
       └ after.fails(before)           it does not: what only this one has is let go
@@ -28,7 +29,7 @@ from edgestack.http.variables import Scope
 from edgestack.phases.access_log import AccessLog
 from edgestack.process.host_group import HostGroup
 from edgestack.process.options import Options
-from edgestack.process.sockets import Sockets, inherited
+from edgestack.process.sockets import Sockets, inherited, wanted
 from edgestack.upstream.hosted import Hosted
 
 __all__ = ["Generation", "begin", "renewed"]
@@ -77,21 +78,27 @@ def begin(
     options: Options,
     before: Generation | None = None,
     importing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    handed: tuple[Sockets, tuple[Listener, ...]] | None = None,
 ) -> Generation:
     """Make a generation.
 
     :param before: the one that serves.
+    :param handed: sockets that the supervisor has bound, and those that systemd passed to it.
     :param importing: entered while applications are imported; what it raises is raised here.
     :raises ConfigError: what the user wrote cannot be served; nothing has changed.
     """
     with ExitStack() as undo:
-        if before is None:
+        if handed is not None:
+            passed = handed[1]
+            sockets = handed[0].changed(wanted(config, options, passed))
+            undo.callback(sockets.close)
+        elif before is None:
             passed = tuple(inherited(os.environ, os.getpid(), any(one.tls for one in config.listeners)))
-            sockets = Sockets.bind(_listeners(config, options, passed))
+            sockets = Sockets.bind(wanted(config, options, passed))
             undo.callback(sockets.close)
         else:
             passed = before.passed
-            sockets = before.sockets.changed(_listeners(config, options, passed))
+            sockets = before.sockets.changed(wanted(config, options, passed))
             undo.callback(sockets.abandoned, before.sockets)
         access_log = _access_log(config, before)
         if access_log is not None and (before is None or access_log is not before.access_log):
@@ -134,15 +141,6 @@ def _applications(
             group.wait()
         undo.pop_all()
     return {group.app: group.hosted for group in groups}, tuple(groups)
-
-
-def _listeners(config: Config, options: Options, passed: tuple[Listener, ...]) -> list[Listener]:
-    """Those that systemd passed where they are wanted, else the configured ones; redirects in any case."""
-    if not (options.inherit and passed):
-        return list(config.listeners)
-    secure = next((listener for listener in config.listeners if listener.tls), Listener())
-    redirects = [listener for listener in config.listeners if listener.redirect]
-    return [*(replace(one, tls=secure.tls, redirect_plain=secure.redirect_plain) for one in passed), *redirects]
 
 
 def _access_log(config: Config, before: Generation | None) -> AccessLog | None:

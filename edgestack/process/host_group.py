@@ -14,7 +14,6 @@ process that is old.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import signal
 import tempfile
@@ -27,8 +26,11 @@ from edgestack.config.model import App, Config
 from edgestack.errors import ConfigError
 from edgestack.hosting.order import Order
 from edgestack.http.messages import Exchange
+from edgestack.process.deaths import Kills
+from edgestack.process.deaths import told as how_it_ended
 from edgestack.process.host_needs import environment, require
-from edgestack.process.host_process import HostProcess, how_it_ended
+from edgestack.process.host_process import HostProcess
+from edgestack.process.supervised import worker_count
 from edgestack.upstream.hosted import Hosted
 from edgestack.wire.held_clock import on_thread
 
@@ -55,6 +57,9 @@ class HostGroup:
         self.hosted = Hosted(app.target, [process.path for process in processes], kind)
         self.retired = False
         self._folder = folder
+        self._kills = Kills()
+        self._left = trio.Event()
+        """Nobody watches any more: all of them have left, and nobody is begun again."""
 
     @classmethod
     def start(cls, app: App, config: Config) -> HostGroup:
@@ -67,7 +72,7 @@ class HostGroup:
         order = order_for(app, config)
         processes: list[HostProcess] = []
         try:
-            for number in range(count(config)):
+            for number in range(worker_count(config.server.processes)):
                 processes.append(HostProcess(order, folder / f"{number}.sock", environment(config)))
         except BaseException:
             cls(app, folder, processes, order.kind).abandon()
@@ -94,6 +99,7 @@ class HostGroup:
         async with trio.open_nursery() as nursery:
             for process in self.processes:
                 nursery.start_soon(self._watch, process)
+        self._left.set()
 
     async def _watch(self, process: HostProcess) -> None:
         deaths = 0
@@ -104,8 +110,8 @@ class HostGroup:
             if self.retired:
                 return
             deaths = 1 if trio.current_time() - began >= WELL_AFTER else deaths + 1
-            log.error("a process of %s (%d) %s; %s", self.app.target, process.process.pid, how_it_ended(status),
-                      _soon(deaths))  # fmt: skip
+            log.error("a process of %s (%d) %s; %s", self.app.target, process.process.pid,
+                      how_it_ended(status, self._kills.more()), _soon(deaths))  # fmt: skip
             deaths = await self._begin_again(process, deaths)
             if self.retired:
                 return
@@ -129,6 +135,8 @@ class HostGroup:
                 self._told()
                 await on_thread(process.report, abandon_on_cancel=True)
             except ConfigError as error:
+                if self.retired:
+                    return deaths
                 deaths += 1
                 trace = f"\n{error.traceback_text.rstrip()}" if error.traceback_text else ""
                 log.error("%s; %s%s", error, _soon(deaths), trace)
@@ -141,9 +149,19 @@ class HostGroup:
         self.hosted.down = not any(process.listens for process in self.processes)
 
     async def retire(self, grace: float) -> None:
-        """Let them finish what they have begun; who does not leave in time is killed."""
+        """Let them finish what they have begun; who does not leave in time is killed.
+
+        :param grace: seconds that requests under way have.
+        """
         self.stop()
-        await on_thread(self.end, grace)
+        with trio.move_on_after(grace + FAREWELL):
+            await self._left.wait()
+        for process in self.processes:
+            if process.process.poll() is None:
+                self._tell_of_the_kill(process, grace)
+                process.kill()
+        await self._left.wait()  # until then somebody waits on their lines
+        self._clear()
 
     # -- the end, anywhere ---------------------------------------------------------------------------------------------
 
@@ -160,27 +178,30 @@ class HostGroup:
                 process.process.send_signal(signal.SIGUSR1)
 
     def abandon(self) -> None:
-        """They were begun in vain."""
+        """They were begun in vain, and nobody watches."""
         self.retired = True
         for process in self.processes:
             process.kill()
             process.process.wait()
-            process.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._clear()
 
     def end(self, grace: float) -> None:
-        """Wait until they have left, and clear up. Blocking.
-
-        :param grace: seconds that requests under way have.
-        """
+        """Wait until they have left, and clear up, once the loop has ended. Blocking."""
         self.stop()
         until = time.monotonic() + grace + FAREWELL
         for process in self.processes:
             if not process.reap(max(0.0, until - time.monotonic())):
-                log.warning("a process of %s (%d) did not leave within %g s and is killed",
-                            self.app.target, process.process.pid, grace + FAREWELL)  # fmt: skip
+                self._tell_of_the_kill(process, grace)
                 process.kill()
                 process.process.wait()
+        self._clear()
+
+    def _tell_of_the_kill(self, process: HostProcess, grace: float) -> None:
+        log.warning("a process of %s (%d) did not leave within %g s and is killed",
+                    self.app.target, process.process.pid, grace + FAREWELL)  # fmt: skip
+
+    def _clear(self) -> None:
+        for process in self.processes:
             process.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -195,12 +216,6 @@ def _soon(deaths: int) -> str:
     return f"another one is begun in {delay:g} s" if delay else "another one is begun"
 
 
-def count(config: Config) -> int:
-    """How many processes an application has."""
-
-    return config.server.processes.workers or os.cpu_count() or 1
-
-
 def order_for(app: App, config: Config) -> Order:
     """What each of them is told."""
     server = config.server
@@ -208,7 +223,7 @@ def order_for(app: App, config: Config) -> Order:
     return Order(
         processes.hosting, app.target, str(app.folder or ""), -1, -1, Exchange.prefix, threads=server.threads,
         queue=server.queue, asgi=processes.worker_class == "asgi", asgi_loop=processes.asgi_loop,
- multiprocess=count(config) > 1, dev=server.dev,
+ multiprocess=worker_count(processes) > 1, dev=server.dev,
         timeout=processes.timeout, graceful=server.timeouts.graceful, error_log=server.log.error,
         log_format=server.log.format, reload=processes.reload,
     )  # fmt: skip

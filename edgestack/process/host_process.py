@@ -23,9 +23,10 @@ from typing import Any
 
 from edgestack.errors import ConfigError
 from edgestack.hosting.order import Order
+from edgestack.process.deaths import told as how_it_ended
 from edgestack.wire.listening import BACKLOG
 
-__all__ = ["HostProcess", "NotHosted", "how_it_ended"]
+__all__ = ["HostProcess", "NotHosted"]
 
 READ = 1 << 16
 
@@ -177,15 +178,3 @@ def _failure(said: dict[str, str], files: frozenset[str]) -> NotHosted:
     error.traceback_text = said["traceback"]
     error.files = files
     return error
-
-
-def how_it_ended(status: int) -> str:
-    """For people: an exit status, or a signal by its name and what it is known for."""
-    if status >= 0:
-        return f"left with exit status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    known = {"SIGKILL": ": killed, as the system does when memory runs out", "SIGSEGV": ": a crash in native code"}
-    return f"was ended by {name}{known.get(name, '')}"

@@ -19,12 +19,11 @@ import click
 
 from edgestack.errors import ConfigError
 from edgestack.process.commands import BAD_INPUT
-from edgestack.process.control import ENDING, sockets_here
 from edgestack.process.markers import living
 from edgestack.process.serve_options import FILE, HELP
-from edgestack.process.servers import asked, of_file
+from edgestack.process.servers import asked, of_file, of_pid
 
-__all__ = ["reload"]
+__all__ = ["ordered_reload", "reload"]
 
 RELOAD = 120.0
 """Seconds to wait for a reload: it may have to import an application."""
@@ -43,11 +42,16 @@ def reload(file: Path | None, pid: Path | None, control: Path | None) -> int:
     if sum(said is not None for said in (file, pid, control)) > 1:
         raise click.UsageError("-c, --pid and --control each name a server: give one of them")
     if pid is not None:
-        path = _of_pid(pid)
+        path = of_pid(pid)
         if path is None:
-            return 0
+            return _hang_up(pid)
     else:
         path = control or of_file(file)
+    return ordered_reload(path)
+
+
+def ordered_reload(path: Path) -> int:
+    """Have the server behind a control socket reload, and tell what it says; the exit status."""
     answer = asked(path, {"verb": "reload"}, RELOAD)
     for warning in answer.get("warnings", ()):
         click.echo(warning, err=True)
@@ -60,18 +64,12 @@ def reload(file: Path | None, pid: Path | None, control: Path | None) -> int:
     return 0
 
 
-def _of_pid(file: Path) -> Path | None:
-    """The control socket of the process that a pid file names; None when it has none and was sent SIGHUP."""
+def _hang_up(file: Path) -> int:
+    """A server without a control socket is sent SIGHUP."""
     number = living(file)
-    if not number:
-        why = "does not exist" if not file.exists() else "names no process that runs"
-        raise ConfigError(f"the pid file {file} {why}", hint="is the server running?")
-    for path in sockets_here(os.environ):
-        if path.name == f"{number}{ENDING}":
-            return path
     try:
         os.kill(number, signal.SIGHUP)
     except OSError as error:
         raise ConfigError(f"process {number} cannot be told to reload: {error.strerror}") from None
     click.echo(f"told process {number} to reload; its error log has the outcome")
-    return None
+    return 0

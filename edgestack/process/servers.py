@@ -1,5 +1,6 @@
 """Which running server a command means, and what it says to an order (`control.py`).
 
+of_pid(file)        the server that wrote a pid file
 of_file(file)       the server that uses this file; without one that of ./edgestack.toml, else the only one
 asked(path, …)      its answer, or a kind word about why there is none
 """
@@ -12,9 +13,10 @@ from typing import Any
 
 from edgestack.config.load import FILE_NAME
 from edgestack.errors import ConfigError
-from edgestack.process.control import Message, ask, sockets_here
+from edgestack.process.control import ENDING, Message, ask, sockets_here
+from edgestack.process.markers import living
 
-__all__ = ["asked", "of_file"]
+__all__ = ["asked", "of_file", "of_pid"]
 
 LOOK = 2.0
 """Seconds to wait for a server to say who it is."""
@@ -57,6 +59,18 @@ def of_file(file: Path | None) -> Path:
     raise ConfigError(
         f"there are {len(found)} servers: {', '.join(names)}", hint="name one with -c, --pid or --control"
     )
+
+
+def of_pid(file: Path) -> Path | None:
+    """The control socket of the process that a pid file names; None when it has none.
+
+    :raises ConfigError: no such process runs.
+    """
+    number = living(file)
+    if not number:
+        why = "does not exist" if not file.exists() else "names no process that runs"
+        raise ConfigError(f"the pid file {file} {why}", hint="is the server running?")
+    return next((path for path in sockets_here(os.environ) if path.name == f"{number}{ENDING}"), None)
 
 
 def _servers() -> list[tuple[Path, dict[str, Any]]]:

@@ -1,6 +1,7 @@
 """Signals, as orders to a serving process.
 
     SIGTERM, SIGINT          stop gracefully (E10); a SIGINT while stopping stops at once, with status 130
+    SIGQUIT                  stop at once
     SIGUSR1                  reopen the logs
     SIGHUP                   read the configuration file again; without one (nor one that was named, where a terminal
                              controls us) the terminal was closed: stop; with neither there is nothing to do, and that
@@ -29,7 +30,7 @@ log = logging.getLogger("edgestack.error")
 
 def signals_to_receive() -> tuple[signal.Signals, ...]:
     """Those above, but for a SIGHUP that whoever started us wants ignored."""
-    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
     return wanted if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (*wanted, signal.SIGHUP)
 
 
@@ -48,8 +49,8 @@ async def wait_for_order(
     *,
     terminal: bool,
     reload: Callable[[], None] | None = None,
-) -> None:
-    """Return when it is time to stop.
+) -> int:
+    """Return when it is time to stop, with what said so.
 
     :param reopen: reopens the logs.
     :param reload: has the configuration read again, and does not wait for it; None where SIGHUP does not mean that.
@@ -63,18 +64,26 @@ async def wait_for_order(
         elif number == signal.SIGHUP and not terminal:
             log.warning("SIGHUP: there is no configuration file to read again; nothing changed")
         else:
-            return
+            return number
+    return signal.SIGTERM
 
 
 async def leave(
-    signals: AsyncIterator[int], drain: Callable[[], Awaitable[list[str]]], reopen: Callable[[], None]
+    signals: AsyncIterator[int],
+    drain: Callable[[], Awaitable[list[str]]],
+    reopen: Callable[[], None],
+    *,
+    last: int = signal.SIGTERM,
 ) -> tuple[int, list[str]]:
-    """Drain, unless a SIGINT says that there is no time for it.
+    """Drain, unless a SIGINT or SIGQUIT says that there is no time for it.
 
     :param drain: lets what is in flight finish, within its own limit; gives the threads that still run.
+    :param last: the order to stop.
     :return: the exit status, and those threads.
     """
     status, running = 0, list[str]()
+    if last == signal.SIGQUIT:
+        return INTERRUPTED, running
     async with trio.open_nursery() as nursery:
 
         async def drained() -> None:
@@ -83,7 +92,7 @@ async def leave(
 
         nursery.start_soon(drained)
         async for number in signals:
-            if number == signal.SIGINT:
+            if number in (signal.SIGINT, signal.SIGQUIT):
                 status = INTERRUPTED
                 nursery.cancel_scope.cancel()
             elif number == signal.SIGUSR1:

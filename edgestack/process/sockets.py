@@ -2,7 +2,9 @@
 
     Sockets.bind(listeners) -> .pairs, (Listener, socket) for the Stack; .urls(), where clients reach them; .close()
     sockets.changed(listeners) -> others, for a reload: then sockets.left(others), or others.abandoned(sockets)
+    sockets.handed() -> in plain words, for another process; there Sockets.taken(words).changed(listeners)
     inherited(environ, pid) -> the listeners that systemd passed (sd_listen_fds(3): LISTEN_PID, LISTEN_FDS)
+    wanted(config, options, passed) -> where to listen: there, or where the configuration says
 
 What `wire/listening.py` raises is translated here into the one sentence that the user sees.
 """
@@ -15,14 +17,19 @@ import socket
 import sys
 from collections.abc import Iterable, MutableMapping
 from dataclasses import replace
+from typing import TypeAlias
 
 from edgestack.certs.naming import lan_addresses
-from edgestack.config.model import Listener
+from edgestack.config.model import Config, Listener
 from edgestack.errors import ConfigError
 from edgestack.process.holders import Holder, holder_of_path, holder_of_port
+from edgestack.process.options import Options
 from edgestack.wire.listening import bind, resolve
 
-__all__ = ["Sockets", "explained", "inherited"]
+__all__ = ["Handed", "Sockets", "explained", "inherited", "wanted"]
+
+Handed: TypeAlias = "list[tuple[tuple[str, int, str, int], list[tuple[str, int, int]]]]"
+"""What was asked for (host, port, path, descriptor), and what came of it (host, port, descriptor), as JSON has it."""
 
 FIRST_INHERITED = 3
 """SD_LISTEN_FDS_START (sd-daemon.h)."""
@@ -49,6 +56,29 @@ class Sockets:
         :raises ConfigError: one cannot be bound; says why, and who holds it.
         """
         return cls().changed(listeners)
+
+    def handed(self) -> Handed:
+        """In plain words, for a process that inherits the descriptors."""
+        return [
+            (_address(asked), [(one.host, one.port, sock.fileno()) for one, sock in pairs])
+            for asked, pairs in self._groups
+        ]
+
+    @classmethod
+    def taken(cls, groups: Handed, *, own: bool) -> Sockets:
+        """What another process has bound, and handed to this one.
+
+        :param own: the files of unix sockets are removed at the end.
+        """
+        sockets = cls()
+        for (host, port, path, fd), pairs in groups:
+            asked = Listener(host=host, port=port, path=path, fd=fd)
+            here = [(replace(asked, host=one[0], port=one[1]), _taken(one[2])) for one in pairs]
+            sockets._groups.append((asked, here))
+            sockets.pairs += here
+            if path and own:
+                sockets._files[path] = _identity(path)
+        return sockets
 
     def changed(self, listeners: Iterable[Listener]) -> Sockets:
         """The sockets for these listeners: of addresses that are here already the same ones, the rest bound now.
@@ -141,6 +171,10 @@ class Sockets:
         """Where plain HTTP is sent on to https."""
         return [_port(sock) for listener, sock in self.pairs if listener.redirect and sock.family != socket.AF_UNIX]
 
+    def keep_files(self) -> None:
+        """Somebody else serves on them from now on."""
+        self._files.clear()
+
     def close(self) -> None:
         """Close them, and remove the files of unix sockets that are still ours."""
         for _, sock in self.pairs:
@@ -159,6 +193,22 @@ def inherited(environ: MutableMapping[str, str], pid: int, tls: bool) -> list[Li
     if not (names[0] == str(pid) and names[1].isascii() and names[1].isdigit()):
         return []
     return [Listener(fd=fd, tls=tls) for fd in range(FIRST_INHERITED, FIRST_INHERITED + int(names[1]))]
+
+
+def wanted(config: Config, options: Options, passed: tuple[Listener, ...]) -> list[Listener]:
+    """Those that systemd passed where they are wanted, else the configured ones; redirects in any case."""
+    if not (options.inherit and passed):
+        return list(config.listeners)
+    secure = next((listener for listener in config.listeners if listener.tls), Listener())
+    redirects = [listener for listener in config.listeners if listener.redirect]
+    return [*(replace(one, tls=secure.tls, redirect_plain=secure.redirect_plain) for one in passed), *redirects]
+
+
+def _taken(fd: int) -> socket.socket:
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    sock.set_inheritable(False)
+    return sock
 
 
 def _urls(listener: Listener, sock: socket.socket) -> list[str]:

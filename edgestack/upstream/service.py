@@ -49,7 +49,8 @@ class Service:
         :raises OSError: the secret of its cookies cannot be read.
         """
         sticky = upstream.sticky
-        secret = sticky.secret.read_bytes() if sticky is not None and sticky.secret is not None else b""
+        named = sticky.secret if sticky is not None else None
+        secret = named.read_bytes() if named is not None else services.secret
         self.group = Group(upstream, key, secret=secret)
         self.group.when_gone.append(self._forget)
         self.ready = trio.Event()
@@ -118,11 +119,13 @@ class Service:
 class Services:
     """What all of them need."""
 
-    def __init__(self, dialer: Dialer | None = None, look: Look | None = None) -> None:
+    def __init__(self, dialer: Dialer | None = None, look: Look | None = None, secret: bytes = b"") -> None:
         """
         :param dialer: makes links; over the system's sockets without one.
         :param look: finds the addresses of a name; the system's resolver without one.
+        :param secret: signs sticky cookies where none is named; empty for one of each group's own.
         """
+        self.secret = secret
         self.dialer = dialer or SocketDialer()
         self.look = look
         self.keeper: Keeper | None = None

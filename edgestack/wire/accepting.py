@@ -3,6 +3,7 @@
     wait_readable(listener) -> accept up to 64 -> plain: admit | a task: PROXY header, TLS handshake, then admit
     more connections than allowed -> 503 (with a close that lingers); far more -> closed without a word
     out of descriptors (EMFILE)   -> say so once, keep what we have, try again when some may be free (E11)
+    other processes accept too    -> one a turn, and whoever has fewer connections comes first
     change(...)                   -> from the next connection on (reload)
     leave()                       -> accept no more, once those who have connected are in (reload, drain)
 
@@ -41,10 +42,14 @@ from edgestack.wire.tls import Certificates, handshake_problem, is_plain_http, s
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
 
-__all__ = ["Acceptor", "Driver", "LotAcceptor", "full"]
+__all__ = ["Acceptor", "Driver", "LotAcceptor", "Turns", "full"]
 
 ACCEPTS = 64
 """Connections accepted in one turn: with a backlog of 4096 a burst is taken in 64 turns, others served between."""
+GIVE_WAY = 0.001
+"""Seconds that a process waits for another one to accept first; a turn of that one takes less."""
+GIVE_WAYS = 5
+"""Times; then it accepts by itself: nobody waits for a process that is busy, or hung, for longer than 5 ms."""
 OVER_LIMIT = 64
 """Connections over the limit that still get a 503; beyond, a flood would turn the answer itself into the load."""
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -77,6 +82,13 @@ class Driver(Protocol):
         """How many connections are open, handshakes included."""
 
 
+class Turns(Protocol):
+    """Whose turn it is, where several processes listen on the same sockets."""
+
+    def mine(self, connections: int) -> bool:
+        """Whether to accept now, with so many connections open; False: somebody else should."""
+
+
 class Acceptor(ABC):
     """Accepts on one listening socket."""
 
@@ -91,6 +103,7 @@ class Acceptor(ABC):
         most: int,
         own: int = 0,
         told_by: TrustedProxies | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """
         :param door: where its connections lead.
@@ -99,7 +112,10 @@ class Acceptor(ABC):
         :param most: open connections of the whole driver beyond which 503 is answered.
         :param own: the same for those of this listener; 0 for no limit of its own.
         :param told_by: whose PROXY header is believed; None where none is read.
+        :param turns: of the processes that accept from this socket; None where this is the only one.
         """
+        self._turns = turns
+        self._at_once = ACCEPTS if turns is None else 1
         self._driver = driver
         self._sock = sock
         self._door = door
@@ -137,6 +153,7 @@ class Acceptor(ABC):
     def _finish(self, handshakes: trio.Nursery) -> None:
         """Take in what the kernel has accepted for us, which closing would reset; and no more than it could hold."""
         answer = None
+        self._at_once = ACCEPTS
         for _ in range(BACKLOG // ACCEPTS):
             answer = self._accept(handshakes)
             if answer is not None:
@@ -164,13 +181,23 @@ class Acceptor(ABC):
                     await trio.lowlevel.wait_readable(self._sock.fileno())
                 except trio.ClosedResourceError:
                     break
+                if self._turns is not None and not await self._turn(self._turns):
+                    continue
                 answer = self._accept(self._handshakes)
                 if answer is not None and answer.errno in EXHAUSTED:
                     await self._rest(answer)
 
+    async def _turn(self, turns: Turns) -> bool:
+        """Let those with fewer connections come first. False: it was left meanwhile."""
+        for _ in range(GIVE_WAYS):
+            if turns.mine(self._driver.connections()):
+                break
+            await trio.sleep(GIVE_WAY)
+        return not self._left
+
     def _accept(self, handshakes: trio.Nursery) -> OSError | None:
         """Take some connections in. What stopped it; None where there may be more."""
-        for _ in range(ACCEPTS):
+        for _ in range(self._at_once):
             try:
                 client, address = self._sock.accept()
             except BlockingIOError as nobody:

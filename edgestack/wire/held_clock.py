@@ -31,6 +31,9 @@ class Threads(Protocol):
     def go(self) -> None:
         """Run what was queued."""
 
+    def lose(self, job: Callable[[], None]) -> str:
+        """Give up a job that was taken: where it runs; "" where no thread has it."""
+
 
 def jumps_by_itself(clock: object) -> bool:
     """Whether this is a test clock that may jump."""
@@ -104,6 +107,7 @@ class HeldThreads:
         self._threads = threads
         self._work = _work_of(clock)
         self._token = trio.lowlevel.current_trio_token()
+        self._held: dict[Callable[[], None], Callable[[], None]] = {}
 
     def use(self, threads: Threads) -> None:
         """Stand before other threads from now on."""
@@ -116,13 +120,24 @@ class HeldThreads:
             try:
                 job()
             finally:
+                self._held.pop(job, None)
                 try:
                     self._token.run_sync_soon(self._work.end)
                 except trio.RunFinishedError:
                     pass  # so has the clock
 
-        self._threads.queue(held)
+        self._held[job] = held
+        try:
+            self._threads.queue(held)
+        except BaseException:
+            del self._held[job]
+            raise
         self._work.begin()
+
+    def lose(self, job: Callable[[], None]) -> str:
+        """Give a job up; the clock is held until it is done, all the same."""
+        held = self._held.get(job)
+        return self._threads.lose(held) if held is not None else ""
 
     def go(self) -> None:
         """Run what was queued."""

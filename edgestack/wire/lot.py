@@ -15,6 +15,7 @@ One turn of one connection: at most 16 pipelined answers, then the back of the q
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -33,7 +34,7 @@ from edgestack.wire.h1_answer import Tail, encode
 from edgestack.wire.held_clock import Threads
 from edgestack.wire.linger import Linger
 from edgestack.wire.link import Link
-from edgestack.wire.lot_books import Books
+from edgestack.wire.lot_books import Books, nothing
 from edgestack.wire.outbox import Budget, Outbox
 from edgestack.wire.outlet import LotOutlet
 from edgestack.wire.receiving import LotSource, ReceivedBody
@@ -60,6 +61,7 @@ class Lot(Books):
 
     :param threads: run application calls.
     :param clock: the serving clock, in seconds; safe on any thread.
+    :param patience: seconds within which application code begins its answer.
     """
 
     def __init__(
@@ -69,13 +71,15 @@ class Lot(Books):
         threads: Threads,
         clock: Callable[[], float],
         nursery: trio.Nursery,
+        patience: float = math.inf,
     ) -> None:
         super().__init__(limits, timeouts, clock, self._expire)
         self.draining = False
         self.lasting = timeouts.keepalive > 0
         """Whether a connection may go on after an answer: neither draining, nor without keep-alive."""
         self.spools = Budget(limits.spools)
-        self._threads = threads
+        self.threads = threads
+        self.patience = patience
         self._nursery = nursery
         self._queue: deque[Connection] = deque()
         self._jobs: list[LotOutlet] = []
@@ -83,6 +87,14 @@ class Lot(Books):
         self._tail = Tail()
         self._tail_line = self._tail.refresh()
         self._serial = 0
+        self.most: float = math.inf
+        """Requests after which `spent` is called, once."""
+        self.spent: Callable[[], None] = nothing
+
+    @property
+    def requests(self) -> int:
+        """How many came, readable ones and others."""
+        return self._serial
 
     # -- the turn ------------------------------------------------------------------------------------------------
 
@@ -120,6 +132,9 @@ class Lot(Books):
                 except Exception as error:  # the boundary: a bug ends this connection only
                     self.failed(connection, error)
             self._settle()
+            if self._serial >= self.most:
+                self.most = math.inf
+                self.spent()
 
     def _event(self, connection: Connection, mask: int) -> None:
         """Something happened on a held connection: note it first, then see who holds it (connection.py's law)."""
@@ -175,10 +190,10 @@ class Lot(Books):
         jobs, self._jobs = self._jobs, []
         for outlet in jobs:
             try:
-                self._threads.queue(outlet.run)
+                self.threads.queue(outlet.run)
             except Refused as error:
                 self.guarded(outlet.connection, partial(outlet.refuse, error))
-        self._threads.go()
+        self.threads.go()
 
     # -- one connection --------------------------------------------------------------------------------------------
 
@@ -312,7 +327,9 @@ class Lot(Books):
         exchange.ticket = [None]
         outlet = (outlet_type or LotOutlet)(self, connection, exchange, call)
         connection.pending = connection.h1.buffer != b"" or connection.interest != READABLE
-        connection.deadline = float("inf")
+        connection.deadline = deadline = self.now + self.patience
+        if not 0 < connection.bucket <= deadline:  # rarely: it stands in an early one after its first request
+            self.deadlines.watch(connection, deadline)
         connection.holder = outlet
         self._jobs.append(outlet)
 
@@ -373,11 +390,11 @@ class Lot(Books):
         if connection.interest != READABLE or connection.h1.buffer or self.draining or not connection.bucket:
             self.resume(connection)
 
-    def adopt(self, limits: Limits, timeouts: Timeouts, threads: Threads) -> None:
+    def adopt(self, limits: Limits, timeouts: Timeouts, threads: Threads, patience: float) -> None:
         """Other limits, timeouts and threads for what begins from now on (reload). On the loop."""
         if limits.spools != self.limits.spools:
             self.spools = Budget(limits.spools)  # what is on disk now counts against the old one
-        self.limits, self.timeouts, self._threads = limits, timeouts, threads
+        self.limits, self.timeouts, self.threads, self.patience = limits, timeouts, threads, patience
         self.lasting = timeouts.keepalive > 0 and not self.draining
 
     # -- time and the end --------------------------------------------------------------------------------------------
@@ -391,6 +408,8 @@ class Lot(Books):
         holder = timed.holder
         if holder is not None:
             self.guarded(timed, partial(holder.expire, timed, now))
+        elif timed.deadline > now:  # a thread gave it back just now: it writes the deadline before the holder
+            self.deadlines.watch(timed, timed.deadline)
         elif timed.h1.buffer:
             late = ClientError("The request's head took too long to arrive.", 408)
             self.guarded(timed, partial(self.refuse, timed, late))

@@ -30,7 +30,7 @@ from edgestack.wire.h1 import H1
 from edgestack.wire.link import Link
 from edgestack.wire.statistics import Statistics
 
-__all__ = ["Books"]
+__all__ = ["Books", "nothing"]
 
 T = TypeVar("T")
 Party: TypeAlias = "Connection | Link"
@@ -256,7 +256,7 @@ class Books:
     def _soon(self) -> None:
         """A task or a sweep closes something: there is no batch whose end would."""
         if not self._turning:
-            self.post(_nothing)
+            self.post(nothing)
 
     def dispose(self) -> None:
         """Give the descriptors back; after `stop`, when the loop runs no more. Threads may still come and `post`."""
@@ -279,5 +279,5 @@ class Books:
         self.dispose()
 
 
-def _nothing() -> None:
-    """A batch with nothing else in it."""
+def nothing() -> None:
+    """What is done where nothing is to be done."""

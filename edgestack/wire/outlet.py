@@ -23,6 +23,7 @@ from edgestack.http.messages import AT_ONCE, AppCall, Exchange, Response
 from edgestack.wire.connection import GONE, WOULD_BLOCK, Connection
 from edgestack.wire.h1_answer import LAST_CHUNK, Framed, Tail, chunk, encode, frame
 from edgestack.wire.outbox import READ_BACK, Outbox
+from edgestack.wire.overdue import given_up, taken
 from edgestack.wire.pace import patience
 from edgestack.wire.sending import Sender, begin
 
@@ -40,7 +41,7 @@ WHOLE = Framed(b"", chunked=False, keep=True, bare=False)
 class ThreadOutlet(ABC):
     """Frames an answer. See `http.bodies.Outlet` for the contract; all on the application's thread."""
 
-    __slots__ = ("_call", "_exchange", "_framed", "_gone", "_outbox", "_over", "_response", "_transform")
+    __slots__ = ("_call", "_exchange", "_framed", "_gone", "_mine", "_outbox", "_over", "_response", "_transform")
 
     def __init__(self, exchange: Exchange, call: AppCall) -> None:
         self._exchange = exchange
@@ -50,6 +51,8 @@ class ThreadOutlet(ABC):
         self._framed: Framed | None = None
         self._outbox: Outbox | None = None
         self._gone = False
+        self._mine = False
+        """The ticket was taken here: nobody else answers."""
         self._over = False
         """Finished or broken: the connection is no longer ours."""
 
@@ -167,12 +170,9 @@ class ThreadOutlet(ABC):
         return framed.head + tail + (chunk(data) if framed.chunked else data)
 
     def _take_ticket(self) -> None:
-        ticket = self._exchange.ticket
-        assert ticket is not None
-        try:
-            ticket.pop()
-        except IndexError:
-            raise Disconnected(detail="the answer was given by somebody else") from None
+        if not taken(self._exchange):
+            raise Disconnected(detail="the answer was given by somebody else")
+        self._mine = True
 
     def finish(self) -> None:
         """The answer is whole: send what is held back, then let go of the connection."""
@@ -210,6 +210,8 @@ class ThreadOutlet(ABC):
         if self._over:
             return
         self._over = True
+        if not (self._mine or taken(self._exchange)):
+            return  # somebody else has answered, and has the connection
         if why:
             log.warning("%s: the answer is broken off: %s", self._exchange.request_id, why)
         if self._framed is None:
@@ -251,9 +253,9 @@ class LotOutlet(ThreadOutlet):
         ):
             super().whole(response, data)
             return
-        exchange.head = head = response.encoded or encode(response)
         try:
             self._take_ticket()
+            exchange.head = head = response.encoded or encode(response)
             self._framed = WHOLE
             exchange.status = 200
             exchange.bytes_out = size
@@ -368,7 +370,15 @@ class LotOutlet(ThreadOutlet):
             self._gone = True
 
     def expire(self, connection: Connection, now: float) -> None:
-        """Application code has no deadline of its own here; what stands is one that the thread writes just now."""
+        """The application has not answered in time: 504 in its place, unless its answer has begun (overdue.py)."""
+        exchange, lot = self._exchange, self._lot
+        if not taken(exchange):
+            return
+        self._gone = True
+        error = given_up(exchange, lot.threads, self.run, lot.patience)
+        connection.holder = None
+        if begin(lot, connection, exchange, exchange.chain.errors(exchange, error)):
+            lot.resume(connection)
 
     def stop(self, connection: Connection) -> bool:
         """The server waits no longer: take the ticket, so that nothing of a late answer leaves.
@@ -376,9 +386,7 @@ class LotOutlet(ThreadOutlet):
         :returns: False when the thread is writing: a descriptor is never closed beneath it, shutting it has to do.
         """
         self._gone = True
-        try:
-            self._take_ticket()
-        except Disconnected:
+        if not taken(self._exchange):
             return self._over
         self._exchange.status = 503
         self._exchange.finish()

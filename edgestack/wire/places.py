@@ -22,7 +22,7 @@ from edgestack.config.model import Listener
 from edgestack.errors import ConfigError
 from edgestack.http.forwarding import TrustedProxies
 from edgestack.http.messages import Answer, Exchange, Handler
-from edgestack.wire.accepting import Acceptor, LotAcceptor
+from edgestack.wire.accepting import Acceptor, LotAcceptor, Turns
 from edgestack.wire.connection import Door
 from edgestack.wire.listening import bind, resolve
 from edgestack.wire.lot import Lot
@@ -30,7 +30,7 @@ from edgestack.wire.portable import Portable
 from edgestack.wire.portable_accepting import PortableAcceptor
 from edgestack.wire.tls import Certificates
 
-__all__ = ["Lead", "Pairs", "Place", "Places", "bound", "url"]
+__all__ = ["Lead", "Pairs", "Place", "Places", "bound", "close_fresh", "url"]
 
 Pairs: TypeAlias = "list[tuple[Listener, socket.socket]]"
 Lead: TypeAlias = "Callable[[Listener], Door]"
@@ -52,7 +52,9 @@ class Place:
 class Places:
     """All of them. On the loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns | None = None) -> None:
+        """:param turns: of the processes that accept from the same sockets."""
+        self._turns = turns
         self._driver: Lot | Portable | None = None
         self._nursery: trio.Nursery | None = None
         self._listening = trio.CancelScope()
@@ -152,6 +154,7 @@ class Places:
             most=most,
             own=place.listener.max_connections,
             told_by=_told_by(place.listener),
+            turns=self._turns,
         )
         self._nursery.start_soon(place.acceptor.run)
 
@@ -190,6 +193,14 @@ def bound(listeners: Iterable[Listener], standing: Iterable[tuple[Listener, sock
             sock.close()
         raise
     return pairs
+
+
+def close_fresh(pairs: Pairs, standing: Pairs) -> None:
+    """Close those that are not among the others."""
+    here = {id(sock) for _, sock in standing}
+    for _, sock in pairs:
+        if id(sock) not in here:
+            sock.close()
 
 
 def address(listener: Listener) -> tuple[str, int, str, int]:

@@ -9,6 +9,7 @@ so there is no holder to hand over; application threads write into an Outbox, wh
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Callable
@@ -31,13 +32,25 @@ __all__ = ["Portable"]
 class Portable:
     """What the connections of this driver share. `serve` runs one connection to its end."""
 
-    def __init__(self, limits: Limits, timeouts: Timeouts, threads: Threads, nursery: trio.Nursery) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        timeouts: Timeouts,
+        threads: Threads,
+        nursery: trio.Nursery,
+        patience: float = math.inf,
+    ) -> None:
         """
         :param nursery: for connections that an acceptor takes in.
+        :param patience: seconds within which application code begins its answer.
         """
         self.limits = limits
         self.timeouts = timeouts
         self.threads = threads
+        self.patience = patience
+        self.most: float = math.inf
+        """Requests after which `spent` is called, once."""
+        self.spent: Callable[[], None] = _nothing
         self.nursery = nursery
         self.draining = False
         self.lasting = timeouts.keepalive > 0
@@ -96,7 +109,15 @@ class Portable:
     def exchange(self, facts: Facts, request: Request) -> Exchange:
         """A new exchange, numbered."""
         self._serial += 1
+        if self._serial >= self.most:
+            self.most = math.inf
+            self.spent()
         return Exchange(facts, request, self._serial, trio.current_time())
+
+    @property
+    def requests(self) -> int:
+        """How many came."""
+        return self._serial
 
     def count_failure(self) -> None:
         """One more bug. On the loop."""
@@ -106,11 +127,11 @@ class Portable:
         """How many connections are open, those in their handshakes included."""
         return len(self.table) + len(self.shaking)
 
-    def adopt(self, limits: Limits, timeouts: Timeouts, threads: Threads) -> None:
+    def adopt(self, limits: Limits, timeouts: Timeouts, threads: Threads, patience: float) -> None:
         """Other limits, timeouts and threads for what begins from now on (reload). On the loop."""
         if limits.spools != self.limits.spools:
             self.spools = Budget(limits.spools)  # what is on disk now counts against the old one
-        self.limits, self.timeouts, self.threads = limits, timeouts, threads
+        self.limits, self.timeouts, self.threads, self.patience = limits, timeouts, threads, patience
         self.lasting = timeouts.keepalive > 0 and not self.draining
 
     def busy(self) -> set[Any]:
@@ -143,3 +164,7 @@ class Portable:
         for sock in (*self.shaking, *self.sockets):
             if sock.fileno() >= 0:
                 os.close(sock.detach())
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

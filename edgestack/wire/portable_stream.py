@@ -9,13 +9,14 @@ What an answer may be, its framing, its limits and its log line are those of the
 from __future__ import annotations
 
 import logging
+import math
 import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
-from edgestack.errors import ClientError, Disconnected, EdgeError, Refused
+from edgestack.errors import AppError, ClientError, Disconnected, EdgeError, Refused
 from edgestack.http.bodies import FileSegment, Piece
 from edgestack.http.messages import AppCall, Errand, Exchange, Facts, Request, Response
 from edgestack.wire.connection import RECEIVE, Door
@@ -23,6 +24,7 @@ from edgestack.wire.conversation import Conversation, Line
 from edgestack.wire.h1 import H1
 from edgestack.wire.h1_answer import Framed, Tail, frame
 from edgestack.wire.outbox import READ_BACK
+from edgestack.wire.overdue import given_up, taken
 from edgestack.wire.pace import Pace, pace_of, send_gap
 from edgestack.wire.portable_outlet import PortableOutlet
 from edgestack.wire.portable_relay import Ahead, beside, pass_both_ways
@@ -421,7 +423,7 @@ class PortableStream:
         self._driver.threads.go()
         outbox, begun = outlet.outbox, self._sent
         try:
-            await self._watched(lambda: self._empty(exchange, outlet), outlet.desert)
+            late = await self._watched(lambda: self._empty(exchange, outlet), outlet.desert)
         except Disconnected:
             if self._sent == begun:
                 exchange.status, exchange.bytes_out = 499, 0
@@ -430,17 +432,27 @@ class PortableStream:
             exchange.ticket.clear()
             exchange.bytes_out = max(0, exchange.bytes_out - outbox.waiting())
             outbox.abandon()
+        if late is not None:
+            return await self._reply(exchange, exchange.chain.errors(exchange, late))
         if outlet.truncated:
             raise Disconnected
         return outlet.keep
 
-    async def _empty(self, exchange: Exchange, outlet: PortableOutlet) -> None:
-        """Send what an application's thread puts into its outbox, to the last piece."""
-        outbox = outlet.outbox
+    async def _empty(self, exchange: Exchange, outlet: PortableOutlet) -> AppError | None:
+        """Send what an application's thread puts into its outbox, to the last piece; 504 where none comes in time."""
+        outbox, driver = outlet.outbox, self._driver
+        patience = driver.patience
         while not outbox.finished:
             piece = outbox.take()
             if piece is not None:
                 await self._send_piece(exchange, piece)
             elif not outbox.finished:
-                await outlet.filled.wait()
-                outlet.filled = trio.Event()
+                with trio.move_on_after(patience) as scope:
+                    await outlet.filled.wait()
+                if not scope.cancelled_caught:
+                    outlet.filled = trio.Event()
+                elif taken(exchange):
+                    outlet.desert()
+                    return given_up(exchange, driver.threads, outlet.run, patience)
+                patience = math.inf  # the answer has begun
+        return None

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from edgestack.config.model import Tls
 from edgestack.errors import ConfigError
 from edgestack.http.messages import TlsFacts
 from edgestack.wire.x509 import Certificate, read_certificate
@@ -171,6 +172,17 @@ class Certificates:
         """The context to wrap sockets with; the same object for good."""
         self.context.sni_callback = self._choose  # type: ignore[assignment]
         self._index()
+
+    @classmethod
+    def of(cls, tls: Tls, unknown: Callable[[str], bool] | None = None) -> Certificates | None:
+        """Those of a section; None where it names none.
+
+        :raises ConfigError: as `Certificates` does.
+        """
+        if not tls.certificates:
+            return None
+        minimum = ssl.TLSVersion.TLSv1_3 if tls.minimum == "1.3" else ssl.TLSVersion.TLSv1_2
+        return cls(tls.certificates, minimum=minimum, unknown=unknown, client_ca=tls.client_ca)
 
     def refresh(self) -> bool:
         """Take up files that changed: one stat for each, so call it as often as once a second.

@@ -20,7 +20,7 @@ from edgestack.process.host_process import NotHosted
 class Scene:
     """A watch over two files, with a renewal that can be made to fail."""
 
-    def __init__(self, folder: Path, clock: MockClock) -> None:
+    def __init__(self, folder: Path) -> None:
         self.main, self.part, self.extra = (folder / name for name in ("main.py", "part.py", "words.txt"))
         for file in (self.main, self.part, self.extra):
             file.write_text("first")
@@ -31,7 +31,6 @@ class Scene:
         self.watch = CodeWatch(self.renew, hosts, [self.extra])
         self.error: ConfigError | None = None
         self.renewals = 0
-        self.clock = clock
 
     async def renew(self) -> None:
         self.renewals += 1
@@ -45,12 +44,12 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> Scene:
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     monkeypatch.setattr(code_watch, "find_spec", lambda name: None)
-    return Scene(tmp_path, autojump_clock)
+    return Scene(tmp_path)
 
 
-async def test_each_change_is_one_renewal(scene: Scene, nursery: trio.Nursery) -> None:
+async def test_each_change_is_one_renewal(scene: Scene, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     """Of a module, of an extra file, of a file that goes and comes; nothing for what stays as it is."""
     nursery.start_soon(scene.watch.run)
     assert await scene.after(10) == 0
@@ -67,7 +66,11 @@ async def test_each_change_is_one_renewal(scene: Scene, nursery: trio.Nursery) -
 
 
 async def test_what_fails_is_told_and_watched(
-    scene: Scene, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    scene: Scene,
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    autojump_clock: MockClock,
 ) -> None:
     """The traceback goes to the log and to the page; files that it names count from then on, until all is well."""
     logging.getLogger("edgestack").propagate = True

@@ -18,7 +18,7 @@ import trio
 import trio.testing
 
 from edgestack.errors import ConfigError
-from edgestack.process import control, control_server
+from edgestack.process import control, control_place
 from edgestack.process.control import REQUEST, ask, folders, sockets_here
 from edgestack.process.control_server import Control
 
@@ -130,19 +130,19 @@ async def test_who_only_stands_there_makes_room(
     environ: dict[str, str], autojump_clock: trio.testing.MockClock
 ) -> None:
     async with opened(environ) as server, AsyncExitStack() as stack:
-        for _ in range(control_server.PEERS):
+        for _ in range(control_place.PEERS):
             await stack.enter_async_context(await trio.open_unix_socket(str(server.path)))
         last = await stack.enter_async_context(await trio.open_unix_socket(str(server.path)))
         await last.send_all(b'{"verb": "hello"}\n')
         assert json.loads(await last.receive_some())["ok"]
-        assert trio.current_time() >= control_server.SILENCE
+        assert trio.current_time() >= control_place.SILENCE
 
 
 async def test_servers_that_start_at_the_same_time(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Another one sweeps when this one's socket is there and does not listen yet."""
 
     def swept(path: Path, mode: int) -> None:
-        control_server._sweep(path.parent)
+        control_place._sweep(path.parent)
         os.chmod(path, mode)
 
     monkeypatch.setattr(Path, "chmod", swept)
@@ -166,7 +166,7 @@ async def test_others_are_turned_away(
 ) -> None:
     """unix(7): the kernel says who connected."""
     async with opened(environ) as server:
-        monkeypatch.setattr(control_server.struct, "unpack", lambda *_: (1, 4711, 4711))
+        monkeypatch.setattr(control_place.struct, "unpack", lambda *_: (1, 4711, 4711))
         with pytest.raises((ConnectionResetError, BrokenPipeError)):  # it may be gone before it was asked
             await asked(server, {"verb": "hello"})
         monkeypatch.undo()
@@ -210,7 +210,7 @@ async def test_a_folder_of_somebody_else_is_not_used(environ: dict[str, str], sp
 async def test_without_a_place_the_server_goes_on_and_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(control_server, "folders", lambda environ: [tmp_path / ("x" * 120), tmp_path / "a" / "b"])
+    monkeypatch.setattr(control_place, "folders", lambda environ: [tmp_path / ("x" * 120), tmp_path / "a" / "b"])
     async with opened({}) as server:
         assert server.path is None
     assert "there is no control socket" in caplog.text

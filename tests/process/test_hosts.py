@@ -1,4 +1,4 @@
-"""Hosting processes: how their ends are told, how long the next one waits, and what must be installed."""
+"""Hosting processes: how long the next one waits, and what must be installed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,6 @@ from edgestack.hosting.order import Order
 from edgestack.process import host_needs
 from edgestack.process.host_group import delay_after
 from edgestack.process.host_needs import environment, require
-from edgestack.process.host_process import how_it_ended
-
-
-@pytest.mark.parametrize(
-    ("status", "told"),
-    [
-        (0, "left with exit status 0"),
-        (3, "left with exit status 3"),
-        (-9, "was ended by SIGKILL: killed, as the system does when memory runs out"),
-        (-11, "was ended by SIGSEGV: a crash in native code"),
-        (-15, "was ended by SIGTERM"),
-        (-99, "was ended by signal 99"),
-    ],
-)
-def test_how_it_ended(status: int, told: str) -> None:
-    assert how_it_ended(status) == told
 
 
 @pytest.mark.parametrize(("deaths", "delay"), [(1, 0), (2, 0.5), (3, 1), (4, 2), (7, 16), (8, 30), (1000, 30)])

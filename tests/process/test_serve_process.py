@@ -174,7 +174,7 @@ def test_limits_are_raised_and_threads_take_turns_quickly(serve: Servers) -> Non
 
 def test_the_banner_says_what_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`make run` starts a program that is not on the PATH."""
-    from edgestack.process.run import program_name
+    from edgestack.process.scene import program_name
 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "argv", [".venv/bin/edgestack", "serve"])

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from http.client import IncompleteRead
 from pathlib import Path
 
 import pytest
@@ -116,18 +117,21 @@ def test_who_leaves_is_told(bare: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        ("/fail", "ValueError: as it was asked to"),
-        ("/silent", "without an answer"),
-        ("/half", "ValueError: in the middle"),
-    ],
+    ("path", "said"), [("/fail", "ValueError: as it was asked to"), ("/silent", "without an answer")]
 )
 def test_what_goes_wrong_is_a_500(bare: Server, path: str, said: str) -> None:
     reply = bare.get(path)
     bare.logged(reply, said)
     assert reply.status == 500
     assert "ValueError" not in reply.text
+
+
+def test_what_goes_wrong_within_an_answer(bare: Server) -> None:
+    """The connection is broken, so that the client sees the truncation."""
+    with pytest.raises(IncompleteRead) as cut:
+        bare.get("/half")
+    bare.logged(None, "ValueError: in the middle")
+    assert 0 < len(cut.value.partial) <= 100_000
 
 
 def test_a_body_over_the_limit(data: Path, tmp_path: Path) -> None:

@@ -133,8 +133,8 @@ def test_a_crash_is_one_request_and_no_more(hosted: Server, worker_class: str) -
     before = hosted.get("/process").text
     assert hosted.get("/exit").status == 502
     assert hosted.get("/process").text != before
-    hosted.logged(None, "left with exit status 7; another one is begun")
-    hosted.claimed += ["the server closed before it answered", "left with exit status 7"]
+    hosted.logged(None, "ended with status 7; another one is begun")
+    hosted.claimed += ["the server closed before it answered", "ended with status 7"]
     assert hosted.get("/flask/page/x").status == 200
 
 
@@ -145,7 +145,7 @@ def test_a_crash_in_native_code(data: Path, tmp_path: Path) -> None:
     with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:
         assert server.get("/crash").status == 502
         server.claimed += ["the server closed before it answered", "SIGSEGV"]
-        server.logged(None, "was ended by SIGSEGV: a crash in native code")
+        server.logged(None, "was killed by SIGSEGV (it crashed)")
         assert server.get("/process").status == 200
 
 
@@ -166,8 +166,8 @@ def test_several_processes_share_the_work(data: Path, tmp_path: Path) -> None:
         waiting.join(PATIENCE)
         assert held == [b"let go"]
         os.kill(int(free.pop()), signal.SIGKILL)
-        server.logged(None, "was ended by SIGKILL")
-        server.claimed += ["was ended by SIGKILL"]
+        server.logged(None, "was killed by SIGKILL")
+        server.claimed += ["was killed by SIGKILL"]
         assert [server.get("/process").status for _ in range(8)] == [200] * 8
 
 
@@ -253,7 +253,7 @@ def test_a_process_that_ends_while_it_loads(data: Path, tmp_path: Path) -> None:
     (tmp_path / "leaves.py").write_text("import os\nos._exit(9)\n")
     done = failing_start(tmp_path, data, *configured(tmp_path, "process", "leaves:app"))
     assert done.returncode == 2
-    assert "the process for leaves:app left with exit status 9 before it was ready" in done.stderr
+    assert "the process for leaves:app ended with status 9 before it was ready" in done.stderr
 
 
 # --- class sync -------------------------------------------------------------------------------------------------------

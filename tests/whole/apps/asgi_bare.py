@@ -87,8 +87,9 @@ async def fail(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def half(scope: Message, receive: Receive, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
-    await send({"type": "http.response.body", "body": b"half.", "more_body": True})
+    """More than waits for a client: when `send` returns, some of it has left."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"200000")]})
+    await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
     raise ValueError("in the middle")
 
 

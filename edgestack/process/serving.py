@@ -1,0 +1,158 @@
+"""One process that serves, whoever keeps it: from a generation to the end of its drain.
+
+    Serving(generation, error log, …)            the stack is made: certificates are loaded here
+      .live()  trio.run: signals opened ─ stack.serve accepts ─ begun() ─ an order ─ leaving() ─ drain
+
+`run.py` serves alone: its orders are signals, and it tells everybody that it is there. `worker.py` serves for a
+supervisor: its orders come through a channel as well, and it tells that one. What both do, and in which order, stands
+here; what they do not share are the four functions that they define.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from typing import Any, NoReturn
+
+import trio
+
+from edgestack import __version__
+from edgestack.asgi.lives import refusal
+from edgestack.neighbours import Neighbours
+from edgestack.process.cache_orders import cache_order
+from edgestack.process.control import Message
+from edgestack.process.generation import Generation
+from edgestack.process.hooks import Hooks, Worker
+from edgestack.process.logs import ErrorLog
+from edgestack.process.signals import leave, signals_to_receive
+from edgestack.process.starting import Orders
+from edgestack.process.tuning import collected, tuned
+from edgestack.stack import Stack
+from edgestack.wire.tls import Certificates
+
+__all__ = ["Serving", "collected", "end_process", "tuned"]
+
+log = logging.getLogger("edgestack.error")
+
+
+class Serving:
+    """What is served, and for how long."""
+
+    def __init__(
+        self,
+        generation: Generation,
+        error_log: ErrorLog,
+        at_exit: ExitStack,
+        orders: Orders,
+        hooks: Hooks,
+        worker: Worker,
+        neighbours: Neighbours,
+        certificates: Certificates | None = None,
+    ) -> None:
+        """
+        :param generation: closed at the end, or when this fails.
+        :param at_exit: what is to be done at the end.
+        :param orders: those that came before the loop runs.
+        :param worker: this process, as hooks see it.
+        :param certificates: loaded already.
+        :raises ConfigError: it cannot be served.
+        """
+        self.error_log = error_log
+        self.at_exit = at_exit
+        self.orders = orders
+        self.hooks = hooks
+        self.worker = worker
+        unknown = generation.development.learn if generation.development else None
+        try:
+            applications = {app: hooks.around(one, worker) for app, one in generation.applications.items()}
+            self.stack = Stack(
+                generation.plan, applications, generation.access_log, unknown, neighbours=neighbours,
+                certificates=certificates,
+            )  # fmt: skip
+            hooks.call("post_worker_init", worker)
+        except BaseException:
+            generation.close()
+            raise
+        self._generation = generation
+        self.started = time.time()
+
+    @property
+    def generation(self) -> Generation:
+        """The one that is served."""
+        return self._generation
+
+    def live(self, running: list[str]) -> int:
+        """Serve until told to stop; the exit status.
+
+        :param running: gets the application threads that could not be ended.
+        :raises ConfigError: an application says that it cannot start.
+        """
+        try:
+            status, threads = trio.run(self._live)
+        except Exception as error:
+            wrong = refusal(error)
+            if wrong is not None:
+                raise wrong from None
+            log.critical("the server broke", exc_info=True)
+            return 1
+        for thread in threads:
+            log.warning("this application thread still ran and was left behind: %s", thread)
+        running += threads
+        return status
+
+    async def _live(self) -> tuple[int, list[str]]:
+        with trio.open_signal_receiver(*self.signals()) as signals:
+            self.orders.obey()  # what came after this is for the receiver
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.stack.serve, self.generation.sockets.pairs)
+                orders = self.begun(nursery, signals)
+                last = await self.wait(orders, nursery)
+                self.leaving()
+                grace = self.generation.config.server.timeouts.graceful
+                outcome = await leave(orders, lambda: self.stack.drain(grace), self.reopen_logs, last=last)
+                nursery.cancel_scope.cancel()
+        return outcome
+
+    def signals(self) -> tuple[int, ...]:
+        """Those that are orders."""
+        return signals_to_receive()
+
+    def begun(self, nursery: trio.Nursery, signals: AsyncIterator[int]) -> AsyncIterator[int]:
+        """Connections are accepted: tell whoever waits for that. Gives the orders, as numbers of signals."""
+        raise NotImplementedError
+
+    async def wait(self, orders: AsyncIterator[int], nursery: trio.Nursery) -> int:
+        """Until one of them is to stop: that one."""
+        raise NotImplementedError
+
+    def leaving(self) -> None:
+        """The end has begun."""
+        raise NotImplementedError
+
+    def reopen_logs(self) -> None:
+        """They were moved away."""
+        self.error_log.reopen()
+        self.stack.reopen_logs()
+        log.info("logs reopened")
+
+    # -- orders that want an answer ------------------------------------------------------------------------------------
+
+    async def cache(self, request: Message) -> Message:
+        """Look at what is stored, or let go of it."""
+        return await cache_order(self.stack.caches, request)
+
+    def statistics(self) -> dict[str, Any]:
+        """What this process says of itself."""
+        lost = {"lost_threads": self.stack.threads.lost}
+        return {"pid": os.getpid(), "version": __version__, "started": self.started, **self.stack.statistics(), **lost}
+
+
+def end_process(status: int) -> NoReturn:
+    """Leave at once: the interpreter would wait for, or crash beside, endless threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,199 @@
+"""A supervisor and its workers as real processes (issue 6, Supervisor): what goes wrong, and what orders do."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import select
+import signal
+import socket
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from supervisor_kit import APPLICATION, PATIENCE, Supervised, get
+
+BROKEN = "import nothing_of_that_name\n"
+
+
+def test_an_application_that_cannot_be_imported_is_told_and_ends_it(tmp_path: Path) -> None:
+    """As with one process: the traceback, the line, status 2; and nobody tries again."""
+    (tmp_path / "web.py").write_text(BROKEN)
+    with Supervised(tmp_path, "workers = 2") as server:
+        assert server.process.wait(PATIENCE) == 2
+        server.until("edgestack: 1 error")
+    said = "".join(server.said)
+    assert "No module named 'nothing_of_that_name'" in said
+    assert "edgestack.toml:" in said
+
+
+def test_a_broken_reload_leaves_the_old_workers_serving(tmp_path: Path) -> None:
+    """A broken file, then broken code: told to whoever asked, and logged; mended, it is served."""
+    with Supervised(tmp_path, "workers = 2").ready() as server:
+        before = set(server.workers())
+        server.write("workers = many")
+        answer = server.order(verb="reload")
+        assert answer["ok"] is False
+        assert "edgestack.toml" in str(answer["errors"])
+        server.write("workers = 2")
+        (tmp_path / "web.py").write_text(BROKEN)
+        answer = server.order(verb="reload")
+        assert answer["ok"] is False
+        assert "nothing_of_that_name" in str(answer["errors"])
+        server.until_serving(2)
+        assert set(server.workers()) == before
+        assert get(server.port)[1].endswith(b"VERSION")
+        (tmp_path / "web.py").write_text(APPLICATION.replace("VERSION", "ANOTHER"))
+        server.write("workers = 3")
+        assert server.order(verb="reload") == {"ok": True, "warnings": []}
+        after = server.until_serving(3)
+        assert not before & set(after)
+        assert get(server.port)[1].endswith(b"True ANOTHER")
+        assert "".join(server.said).count("not reloaded, the workers before go on") == 2
+
+
+def test_a_worker_that_comes_later_is_what_its_neighbours_are(tmp_path: Path) -> None:
+    """The configuration is read by the supervisor alone: what somebody is writing there concerns no new worker."""
+    with Supervised(tmp_path, "workers = 2").ready() as server:
+        server.write("this is no TOML [")
+        victim = server.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        server.until_serving(2, but=victim)
+        assert get(server.port)[0] == 200
+
+
+def test_all_of_them_die_at_once(tmp_path: Path) -> None:
+    """One SIGCHLD may stand for several deaths; and workers that die young are not started in a frenzy."""
+    with Supervised(tmp_path, "workers = 3").ready() as server:
+        victims = server.workers()
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        server.until("was killed by SIGKILL", 3)
+        assert not set(server.until_serving(3)) & set(victims)
+        assert server.stop() == 0
+
+
+def test_a_worker_that_gives_no_sign_of_life_is_replaced(tmp_path: Path) -> None:
+    """It is stopped here, which no signal but SIGKILL and SIGCONT gets it out of."""
+    with Supervised(tmp_path, 'workers = 2\ntimeout = "1s"').ready() as server:
+        victim = server.workers()[0]
+        os.kill(victim, signal.SIGSTOP)
+        server.until(f"(pid {victim}) gave no sign of life for 1 s")
+        server.until(f"(pid {victim}) was killed by SIGKILL")
+        server.until_serving(2, but=victim)
+
+
+def test_hanging_requests_get_504_and_their_worker_is_replaced(tmp_path: Path) -> None:
+    """Each hanging thread is told with its stack, its slot is another's; two of two, and the process is recycled."""
+    with Supervised(tmp_path, 'workers = 1\nmax_requests = 100000\nthreads = 2\ntimeout = "1s"').ready() as server:
+        (before,) = server.workers()
+        answers: list[tuple[int, bytes]] = []
+        clients = [threading.Thread(target=lambda: answers.append(get(server.port, "/hang"))) for _ in range(2)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join(PATIENCE)
+        assert [status for status, _ in answers] == [504, 504]
+        assert get(server.port)[0] == 200
+        server.until("the application gave no answer within 1 s: 504; it runs on app-", 2)
+        server.until("threading.Event().wait()", 2)
+        server.until("is replaced: 2 of its application threads hang")
+        server.until_serving(1, but=before)
+        assert get(server.port)[0] == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_stopping_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    """What is being answered is broken off; the workers are gone when the supervisor is."""
+    os.mkfifo(tmp_path / "go")
+    with Supervised(tmp_path, "workers = 2").ready() as server:
+        workers = server.workers()
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            with (tmp_path / "go").open("w"):  # the application has opened it too
+                assert server.stop(number) == 130
+            assert client.recv(100) == b""
+        assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_graceful_stop_finishes_what_was_begun(tmp_path: Path) -> None:
+    """SIGTERM; and `ctl stop` is the same."""
+    os.mkfifo(tmp_path / "go")
+    with Supervised(tmp_path, "workers = 2").ready() as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+        connection.request("GET", "/slow")
+        with (tmp_path / "go").open("w"):
+            assert server.order(verb="stop")["ok"] is True
+        with closing(connection), connection.getresponse() as response:
+            assert response.status == 200
+            assert response.read().endswith(b"VERSION")
+        assert server.process.wait(PATIENCE) == 0
+        assert not (tmp_path / "ready.json").exists()
+
+
+def test_logs_are_reopened_everywhere(tmp_path: Path) -> None:
+    """SIGUSR1, after logrotate has moved them away."""
+    keys = 'workers = 2\nerror_log = "error.log"'
+    with Supervised(tmp_path, keys).ready() as server:
+        (tmp_path / "error.log").rename(tmp_path / "error.log.1")
+        server.send(signal.SIGUSR1)
+        server.until_serving(2)
+        victim = server.workers()[0]
+        os.kill(victim, signal.SIGTERM)  # a worker that ends by itself is missed
+        server.until_serving(2, but=victim)
+        assert "ended with status 0" in (tmp_path / "error.log").read_text()
+        assert (tmp_path / "error.log").read_text().count("logs reopened") == 3
+
+
+def test_a_worker_without_its_supervisor_ends(tmp_path: Path) -> None:
+    with Supervised(tmp_path, "workers = 2").ready() as server:
+        workers = server.workers()
+        server.process.kill()
+        server.until("the supervisor has gone", 2)
+        waits = [os.pidfd_open(pid) for pid in workers if Path(f"/proc/{pid}").exists()]
+        for fd in waits:
+            assert select.select([fd], [], [], PATIENCE)[0]
+            os.close(fd)
+
+
+def test_a_burst_is_shared(tmp_path: Path) -> None:
+    """Design 4.11: of 64 connections opened at once, no worker of 2 holds more than 60 %."""
+    with Supervised(tmp_path, "workers = 2").ready() as server:
+        clients = []
+        for _ in range(64):
+            clients.append(socket.socket())
+            clients[-1].setblocking(False)
+            clients[-1].connect_ex(("127.0.0.1", server.port))
+        held: dict[bytes, int] = {}
+        for client in clients:
+            client.setblocking(True)
+            client.settimeout(PATIENCE)
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = b""
+            while b"VERSION" not in answer:
+                answer += client.recv(65536)
+            pid = answer.partition(b"\r\n\r\n")[2].split()[0]
+            held[pid] = held.get(pid, 0) + 1
+        for client in clients:
+            client.close()
+    assert len(held) == 2
+    assert max(held.values()) <= 0.6 * 64, held
+
+
+def test_request_ids_are_never_given_out_twice(tmp_path: Path) -> None:
+    """Forked workers, which have the same memory, too."""
+    with Supervised(tmp_path, "workers = 2\npreload = true").ready() as server:
+        seen: dict[str, set[str]] = {}
+        while len(seen) < 2:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+            connection.request("GET", "/")
+            with connection.getresponse() as response:
+                number = str(response.getheader("X-Request-Id"))
+                pid = re.match(rb"\d+", response.read())
+            connection.close()
+            assert pid
+            seen.setdefault(pid[0].decode(), set()).add(number[:24])
+        assert all(len(prefixes) == 1 for prefixes in seen.values())
+        assert len(set.union(*seen.values())) == 2
