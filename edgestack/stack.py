@@ -13,7 +13,7 @@ What outlives a plan is kept under the value of its config section, and an uncha
 
     [[listen]], bind       its socket, by address         wire/places.py     other certificates, redirects: same socket
     [tls]                  certificates, ticket keys      here
-    app                    the application                here               its code is never read again
+    app                    the application                applications.py    its code is never read again
     [server] threads       application threads            here               old ones finish what they have
     access log             its open file                  phases/access_logs.py
     limit, and others      their counters                 kept.py
