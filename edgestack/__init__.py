@@ -37,7 +37,7 @@ Walls that stand elsewhere than the first drawing had them, and why:
 
 - `certs/` is a room of its own on floor 8: the authority, the system's trust stores and the command are three things.
 - `codecs.py` stands by itself on floor 2: files and filters are both coded by it, and these wings never meet.
-- `applications.py` stands by itself on floor 5: for the stack it loads WSGI and ASGI applications, two wings of floor 4.
+- `applications.py` stands by itself on floor 5: for the stack it loads WSGI and ASGI applications, two wings of floor 4
 - `kept.py` stands by itself on floor 1: compose asks it, the stack owns it, and it must not know what it keeps.
 - The lot is `wire/lot.py` (the turn, and one connection) over `lot_books.py` (registration, deadlines, closing, links).
 - `wire/outbox.py` stands beside `sending.py`: it is the one piece that two threads touch, and it knows no socket.

@@ -115,12 +115,13 @@ class Stack:
         """The caches, for whoever asks what is in them."""
         server = plan.config.server
         self.threads = self._pool(server)
-        self._lives = Lives()
+        self.lives = Lives()
+        """The ASGI applications."""
         self._earlier: list[AppThreads] = []
         """Threads of earlier plans that may still be at work."""
         self.certificates = certificates or Certificates.of(plan.config.tls, unknown_host)
         self._applications = loaded(plan.applications, server.processes, applications or {})
-        self._lives.adopt(self._applications.values())
+        self.lives.adopt(self._applications.values())
         self._logs = AccessLogs([access_log] if access_log is not None else [])
         with self._kept.next() as keep:
             self._resources = self._gather(plan, self._applications, access_log, keep)
@@ -162,7 +163,7 @@ class Stack:
             with self._serving:
                 async with trio.open_nursery() as nursery:
                     driver = self._begin(nursery)
-                    await self._lives.begin(self._applications.values())
+                    await self.lives.begin(self._applications.values())
                     await nursery.start(self._places.run, driver)
                     self._places.prepare(pairs, self._lead, self._plain, self.certificates, self._most())()
                     task_status.started([url(listener, sock) for listener, sock in pairs])
@@ -200,7 +201,7 @@ class Stack:
             nursery.start_soon(lot.run)
             nursery.start_soon(lot.deadlines.run)
         self._driver = driver
-        self._lives.bind(nursery)
+        self.lives.bind(nursery)
         driver.most, driver.spent = self._neighbours.requests or math.inf, self._neighbours.spent
         self._services.bind(nursery, driver if isinstance(driver, Lot) else None, self._resources.upstreams)
         self.caches.bind(nursery)
@@ -255,7 +256,7 @@ class Stack:
         """
         here = chosen(applications, self._applications)
         ready = loaded(plan.applications, plan.config.server.processes, here)
-        await self._lives.begin(ready.values())
+        await self.lives.begin(ready.values())
         return ready
 
     def adopt(
@@ -300,7 +301,7 @@ class Stack:
         self._adopt_threads(before)
         self._services.adopt(resources.upstreams)
         self.caches.adopt(plan.config.caches)
-        self._lives.adopt(ready.values())
+        self.lives.adopt(ready.values())
         change()
         self._adopt_logs(log)
 
@@ -332,17 +333,17 @@ class Stack:
         assert driver is not None
         await trio.lowlevel.checkpoint()  # an acceptor that was started just now has begun then
         driver.drain()
-        self._lives.drain()
+        self.lives.drain()
         self._places.leave()
         with trio.move_on_after(grace):
             await self._finish(driver)
-            await self._lives.quiet()
+            await self.lives.quiet()
         self._places.stop()
         driver.stop()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_CALL):
             for threads in (self.threads, *self._earlier):
                 await threads.idle()
-        await self._lives.end()
+        await self.lives.end()
         self._serving.cancel()
         return [one for threads in (self.threads, *self._earlier) for one in threads.still_running()]
 

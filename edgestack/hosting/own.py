@@ -2,6 +2,7 @@
 
     X-Edgestack-Hop -> facts, mount, request id -> the application mounted there -> its answer
 
+SIGTERM drains it; SIGUSR2, before that, has WebSockets say goodbye while requests still come; SIGUSR1 reopens the log.
 There are no routes, rules or logs of access: the edge has been through all that. Whether the application is WSGI or
 ASGI is seen here as it is there. What it raises goes into the same error log, under the same request id.
 """
@@ -81,14 +82,17 @@ def _config(order: Order, app: App) -> Config:
 async def _live(
     stack: Stack, place: tuple[Listener, socket.socket], grace: float, channel: Channel, reopen: Callable[[], None]
 ) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1) as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(stack.serve, [place])
             channel.ready()
             async for number in signals:
                 if number == signal.SIGTERM:
                     break
-                reopen()
+                if number == signal.SIGUSR1:
+                    reopen()
+                else:
+                    stack.lives.drain()
             for running in await stack.drain(grace):
                 log.warning("this application thread still ran and was left behind: %s", running)
             nursery.cancel_scope.cancel()

@@ -5,7 +5,7 @@
     group.hosted                     what routes see (`upstream/hosted.py`)
     await group.watch()              on the loop: who dies is begun again, at once the first time, then with a back-off
     await group.retire(grace)        no route leads there any more: they drain, and leave
-    group.end(grace)                 the same, blocking: the last word of the server
+    group.end()                      the same, blocking: the last word of the server
 
 Each generation has sockets of its own in a folder of its own (mode 0700), so that nothing that is new ever meets a
 process that is old.
@@ -173,25 +173,32 @@ class HostGroup:
 
     def reopen_logs(self) -> None:
         """Have them open the error log anew."""
-        for process in self.processes:
-            if process.process.poll() is None:
-                process.process.send_signal(signal.SIGUSR1)
+        self._tell(signal.SIGUSR1)
+
+    def say_goodbye(self) -> None:
+        """Have WebSockets end, which would go on for ever; requests still come."""
+        self._tell(signal.SIGUSR2)
+
+    def _tell(self, number: signal.Signals) -> None:
+        if self.hosted.kind == "process":  # other libraries' servers know no such signals
+            for process in self.processes:
+                process.tell(number)
 
     def abandon(self) -> None:
-        """They were begun in vain, and nobody watches."""
+        """End them at once; nobody watches, or nobody will."""
         self.retired = True
         for process in self.processes:
             process.kill()
             process.process.wait()
         self._clear()
 
-    def end(self, grace: float) -> None:
-        """Wait until they have left, and clear up, once the loop has ended. Blocking."""
+    def end(self) -> None:
+        """Wait until they have left, and clear up, once the loop has ended and nothing is under way. Blocking."""
         self.stop()
-        until = time.monotonic() + grace + FAREWELL
+        until = time.monotonic() + FAREWELL
         for process in self.processes:
             if not process.reap(max(0.0, until - time.monotonic())):
-                self._tell_of_the_kill(process, grace)
+                self._tell_of_the_kill(process, 0)
                 process.kill()
                 process.process.wait()
         self._clear()

@@ -51,12 +51,15 @@ class HostProcess:
         self.path = path
         self.files: frozenset[str] = frozenset()
         """What its application was made of, as far as it has said."""
+        self.ready = False
+        """It accepts; signals have a meaning for it."""
         self._order = order
         self._environment = environment
         self._listener: socket.socket | None = None
         self._begin()
 
     def _begin(self) -> None:
+        self.ready = False
         self._listen()
         assert self._listener is not None
         self.line, theirs = socket.socketpair()
@@ -119,6 +122,7 @@ class HostProcess:
             data = self.line.recv(READ)
             for message in self._messages(data):
                 if message.get("ready"):
+                    self.ready = True
                     self.line.setblocking(False)
                     return
                 if "failed" in message:
@@ -158,6 +162,11 @@ class HostProcess:
         """Have it drain and leave."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+
+    def tell(self, number: signal.Signals) -> None:
+        """A signal that has a meaning for it, once it is ready."""
+        if self.ready and self.process.poll() is None:
+            self.process.send_signal(number)
 
     def kill(self) -> None:
         """Have no more patience."""

@@ -57,10 +57,18 @@ class Hosts:
         for group in (*self.groups, *self._leaving):
             group.reopen_logs()
 
-    def end(self, grace: float) -> None:
-        """The server stops, and nothing is under way any more. Blocking."""
+    def say_goodbye(self) -> None:
+        """The server is about to stop."""
+        for group in self.groups:
+            group.say_goodbye()
+
+    def end(self, *, at_once: bool) -> None:
+        """The server has stopped, and nothing is under way any more. Blocking.
+
+        :param at_once: there is no time for goodbyes.
+        """
         groups = (*self.groups, *self._leaving)
         for group in groups:
-            group.stop()
-        for group in groups:
-            group.end(grace)
+            group.abandon() if at_once else group.stop()
+        for group in () if at_once else groups:
+            group.end()

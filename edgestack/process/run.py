@@ -108,6 +108,7 @@ class Alone(Serving):
         self.options = generation.options
         self.reloader = Reloader(self.stack, generation, error_log, self._reloaded)
         self.hosts = Hosts(generation.groups)
+        self._hurried = False
         at_exit.callback(self._close_generation)
         at_exit.callback(self._end_hosts)
         self.systemd = Systemd.of(os.environ)
@@ -174,6 +175,7 @@ class Alone(Serving):
         """Nothing is changed any more."""
         self.systemd.stopping()
         self.reloader.stop()
+        self.hosts.say_goodbye()
 
     async def _reload_logged(self) -> None:
         self.hooks.call("on_reload", self.server)
@@ -185,8 +187,14 @@ class Alone(Serving):
         super().reopen_logs()
         self.hosts.reopen_logs()
 
+    def live(self, running: list[str]) -> int:
+        """See `Serving`."""
+        status = super().live(running)
+        self._hurried = status == INTERRUPTED
+        return status
+
     def _end_hosts(self) -> None:
-        self.hosts.end(self.generation.config.server.timeouts.graceful)
+        self.hosts.end(at_once=self._hurried)
 
     def _close_generation(self) -> None:
         self.generation.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from server_kit import APPS, PATIENCE, ROOT, Server, environment, running
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 CLASSES = ("process", "gevent", "eventlet", "tornado")
@@ -205,6 +206,34 @@ def test_what_is_under_way_is_finished(data: Path, tmp_path: Path) -> None:
         waiting.join(PATIENCE)
         assert server.wait() == 0
     assert held == [b"in time"]
+    assert gone(pid)
+
+
+def test_websockets_say_goodbye(data: Path, tmp_path: Path) -> None:
+    """A talk that would go on for ever gets 1001 when the edge is told to stop, and the edge does not wait for it."""
+    with running(tmp_path, *configured(tmp_path, "process", "asgi_bare:app"), data=data, env=PATHS) as server:
+        with connect(f"wss://localhost:{server.port}/chat", ssl=server.tls(), proxy=None) as client:
+            client.send("here")
+            client.recv()
+            server.signal(signal.SIGTERM)
+            with pytest.raises(ConnectionClosed) as closed:
+                client.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001
+        assert server.wait() == 0
+
+
+def test_a_hurried_stop_waits_for_nothing(data: Path, tmp_path: Path) -> None:
+    """SIGQUIT: the processes are ended at once, whatever they do."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:
+        pid = int(server.get("/process").text)
+        with server.socket() as sock:
+            sock.sendall(f"GET /held?{fifo} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            with fifo.open("wb"):
+                server.signal(signal.SIGQUIT)
+                assert server.wait() == 130
     assert gone(pid)
 
 
