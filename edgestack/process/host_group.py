@@ -105,8 +105,7 @@ class HostGroup:
         deaths = 0
         while True:
             began = trio.current_time()
-            await self._ended(process)
-            status = await on_thread(process.process.wait, abandon_on_cancel=True)
+            status = await process.ended()
             if self.retired:
                 return
             deaths = 1 if trio.current_time() - began >= WELL_AFTER else deaths + 1
@@ -115,11 +114,6 @@ class HostGroup:
             deaths = await self._begin_again(process, deaths)
             if self.retired:
                 return
-
-    async def _ended(self, process: HostProcess) -> None:
-        """Until its line closes; what it says meanwhile is kept there."""
-        while process.told() is not None:
-            await trio.lowlevel.wait_readable(process.line)
 
     async def _begin_again(self, process: HostProcess, deaths: int) -> int:
         """Until another one is ready in its place, or the group was retired; how many have died by then."""
@@ -230,7 +224,7 @@ def order_for(app: App, config: Config) -> Order:
     return Order(
         processes.hosting, app.target, str(app.folder or ""), -1, -1, Exchange.prefix, threads=server.threads,
         queue=server.queue, asgi=processes.worker_class == "asgi", asgi_loop=processes.asgi_loop,
- multiprocess=worker_count(processes) > 1, dev=server.dev,
-        timeout=processes.timeout, graceful=server.timeouts.graceful, error_log=server.log.error,
-        log_format=server.log.format, reload=processes.reload,
+        multiprocess=worker_count(processes) > 1, dev=server.dev, timeout=processes.timeout,
+        graceful=server.timeouts.graceful, error_log=server.log.error, log_format=server.log.format,
+        reload=processes.reload,
     )  # fmt: skip

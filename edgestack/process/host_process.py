@@ -2,7 +2,7 @@
 
     HostProcess(order, path)     a listening socket at `path`, a line to it, and the process (hosting/__main__.py)
     .report()                    waits, blocking, until it accepts or says why it cannot
-    .told()                      what it said since, on the loop
+    await .ended()               on the loop: until it is dead; what it says meanwhile is kept
     .stop(), .kill(), .reap()    its end
 
 The socket belongs to the edge and outlives the process: while a dead one is begun again, requests wait in its queue.
@@ -13,6 +13,7 @@ its line to the edge closes.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import trio
 
 from edgestack.errors import ConfigError
 from edgestack.hosting.order import Order
@@ -64,6 +67,7 @@ class HostProcess:
         assert self._listener is not None
         self.line, theirs = socket.socketpair()
         self._begun = b""
+        self._line_closed = trio.Event()
         order = replace(self._order, listen=self._listener.fileno(), channel=theirs.fileno())
         try:
             self.process = subprocess.Popen(
@@ -135,19 +139,38 @@ class HostProcess:
         ended = how_it_ended(self.process.wait())
         return ConfigError(f"the process for {self._order.target} {ended} before it was ready", key="app")
 
-    def told(self) -> list[dict[str, Any]] | None:
-        """What it has said since; None when its line is closed. Never waits."""
-        found: list[dict[str, Any]] = []
+    async def ended(self) -> int:
+        """Until it is dead; its exit status, or the negative number of the signal. What it says meanwhile is kept."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen_to)
+            await self._dead()
+            nursery.cancel_scope.cancel()
+        return self.process.wait()
+
+    async def _dead(self) -> None:
+        """Its line may outlive it, in a child that the application forked: where the system tells, it is asked."""
+        if not hasattr(os, "pidfd_open"):
+            await self._line_closed.wait()
+            return
+        fd = os.pidfd_open(self.process.pid)
+        try:
+            await trio.lowlevel.wait_readable(fd)
+        finally:
+            os.close(fd)
+
+    async def _listen_to(self) -> None:
         while True:
             try:
                 data = self.line.recv(READ)
             except BlockingIOError:
-                return found
+                await trio.lowlevel.wait_readable(self.line)
+                continue
             except OSError:
-                return None
+                data = b""
             if not data:
-                return None
-            found += self._messages(data)
+                self._line_closed.set()
+                return
+            self._messages(data)
 
     def _messages(self, data: bytes) -> list[dict[str, Any]]:
         *lines, self._begun = (self._begun + data).split(b"\n")

@@ -150,6 +150,15 @@ def test_a_crash_in_native_code(data: Path, tmp_path: Path) -> None:
         assert server.get("/process").status == 200
 
 
+def test_a_death_is_seen_whatever_is_left_behind(data: Path, tmp_path: Path) -> None:
+    """A child that the application forked keeps every descriptor open; the process is begun again all the same."""
+    with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:
+        assert server.get("/orphan").status == 502
+        server.logged(None, "ended with status 8; another one is begun")
+        server.claimed.append("the server closed before it answered")
+        assert server.get("/process").status == 200
+
+
 def test_several_processes_share_the_work(data: Path, tmp_path: Path) -> None:
     """Two processes; one that is held leaves the other one free, and a kill of one is nobody's trouble."""
     fifo = tmp_path / "fifo"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +19,12 @@ def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[byte
     page = environ["PATH_INFO"].strip("/").partition("/")[0]
     if page == "exit":
         os._exit(7)
+    if page == "orphan" and os.fork():
+        os._exit(8)
+    elif page == "orphan":
+        os.closerange(0, 3)  # nothing but the line to the edge is of interest
+        signal.alarm(30)
+        signal.pause()
     if page == "crash":
         ctypes.string_at(0)
     if page == "fail":
