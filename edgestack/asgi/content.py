@@ -96,7 +96,7 @@ class AsgiErrand(Errand):
         exchange, asgi = self.exchange, self.asgi
         state = asgi.application.state
         if not wants_websocket(exchange.request):
-            call = HttpCall(exchange, asgi.limit)
+            call = HttpCall(exchange, asgi.limit, asgi.application.run)
             return await self._answer(call, asgi.scopes.http(exchange, state))
         talk = WebsocketCall(exchange, asgi.application)
         return await self._answer(talk, asgi.scopes.websocket(exchange, state, talk.subprotocols))

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import IO, Any, TypeAlias
 
 import trio
 
 from edgestack.asgi.messages import ClientLeft, Head, body_of, read_head
 from edgestack.errors import AppError, ClientError, Disconnected, EdgeError
+from edgestack.http.bodies import RequestBody
 from edgestack.http.messages import Exchange, Response
 
 __all__ = ["HttpCall"]
@@ -32,21 +33,29 @@ WAITING = 64 * 1024
 """Bytes that may wait for the client (as for applications on threads: `wire/outbox.py`)."""
 BARE = frozenset((204, 304))
 
+Run: TypeAlias = "Callable[[Callable[[], Awaitable[None]]], None]"
+
 log = logging.getLogger("edgestack.error")
 
 
 class HttpCall:
     """See the top of this file."""
 
-    def __init__(self, exchange: Exchange, limit: int) -> None:
-        """:param limit: bytes of a request body; beyond it 413."""
+    def __init__(self, exchange: Exchange, limit: int, run: Run) -> None:
+        """
+        :param limit: bytes of a request body; beyond it 413.
+        :param run: starts a task that lives as long as the application.
+        """
         self.exchange = exchange
         self.left = False
         """The client is not there any more, or has its whole answer."""
         self._limit = limit
         self._body = exchange.request.body
+        self._run = run
         self._pieces_in: AsyncIterator[bytes] | None = None
+        self._arrived: deque[dict[str, Any]] = deque()
         self._read = 0
+        self._read_whole = False
         self._reading: trio.CancelScope | None = None
         self._head: Head | None = None
         self._out: deque[bytes] = deque()
@@ -140,46 +149,65 @@ class HttpCall:
     # -- the application's side ----------------------------------------------------------------------------------------
 
     async def receive(self) -> dict[str, Any]:
-        """The next piece of the request's body; then, when that has come, that the client has left."""
-        if self._body is not None and not self.left:
-            message = await self._more()
-            if message is not None:
-                return message
-        elif self._body is None and self._pieces_in is None and not self._read:
-            self._read = 1
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self._over.wait()
-        return {"type": "http.disconnect"}
+        """The next piece of the request's body; then, when that has come, that the client has left.
 
-    async def _more(self) -> dict[str, Any] | None:
-        """Read on. None: nobody is there to read from."""
+        It may be cancelled, and asked again: a piece that is on its way is kept for the next who asks.
+        """
+        while not self._arrived:
+            if self.left or self._read_whole:
+                await self._over.wait()
+                return {"type": "http.disconnect"}
+            self._ask()
+            if not self._arrived:
+                await self._moved.wait()
+        return self._arrived.popleft()
+
+    def _ask(self) -> None:
+        """Have the next piece read, by a task of its own where it is not here."""
         body = self._body
-        assert body is not None
         if self._reading is not None:
-            raise RuntimeError("receive() was called while another task waits in it")
-        if self._pieces_in is None:
-            self._pieces_in = body.__aiter__()
+            return
+        if body is None:
+            self._arrive(b"", whole=True)
+        elif self._pieces_in is None and (spool := self._here(body)) is not None:
+            with spool:
+                self._arrive(spool.read(), whole=True)
+        elif not self.left:
+            self._pieces_in = self._pieces_in or body.__aiter__()
+            self._reading = trio.CancelScope()
+            self._run(self._read_on)
+
+    def _here(self, body: RequestBody) -> IO[bytes] | None:
+        """The whole body, if it is here."""
         try:
-            with trio.CancelScope() as self._reading:
-                piece = await anext(self._pieces_in, None)
-                if piece is not None:
-                    self._read += len(piece)
-                    if self._read > self._limit:
-                        raise ClientError(f"The request body is larger than {self._limit} bytes.", 413)
-                    if self._read == body.length:
-                        await anext(self._pieces_in, None)  # its end: from here on the client is watched
-                        self._body = None
-                else:
-                    self._body, piece = None, b""
+            return body.spooled_nowait(self._limit)
+        except EdgeError as error:
+            self.fail(error)
+            return None
+
+    async def _read_on(self) -> None:
+        """One piece; and the end, where it is known to have come."""
+        assert self._reading is not None
+        assert self._pieces_in is not None
+        assert self._body is not None
+        try:
+            with self._reading:
+                piece = await anext(self._pieces_in, b"")
+                self._read += len(piece)
+                if self._read > self._limit:
+                    raise ClientError(f"The request body is larger than {self._limit} bytes.", 413)
+                if piece and self._read == self._body.length:
+                    await anext(self._pieces_in, b"")  # its end: from here on the client is watched
+                self._arrive(piece, whole=not piece or self._read == self._body.length)
         except (EdgeError, trio.ClosedResourceError) as error:
             self.fail(error if isinstance(error, EdgeError) else Disconnected())
-            return None
         finally:
-            cancelled = self._reading is None or self._reading.cancelled_caught
             self._reading = None
-        if cancelled:
-            return None
-        return {"type": "http.request", "body": piece, "more_body": self._body is not None}
+            self._stir()
+
+    def _arrive(self, piece: bytes, *, whole: bool) -> None:
+        self._read_whole = whole
+        self._arrived.append({"type": "http.request", "body": piece, "more_body": not whole})
 
     async def send(self, message: dict[str, Any]) -> None:
         """What the application answers.
@@ -241,7 +269,7 @@ class HttpCall:
     @property
     def unread(self) -> bool:
         """Whether a request's body was begun and not read to its end."""
-        return self._pieces_in is not None and self._body is not None
+        return self._pieces_in is not None and not self._read_whole
 
     async def close(self) -> None:
         """Nothing is read any more: let go of the request's body."""

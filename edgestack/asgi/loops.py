@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
@@ -147,12 +148,14 @@ class AsyncioLoop:
                 came = error
             self._post(ended, came)
 
+        missed: deque[dict[str, Any]] = deque()
+
         async def carried_receive() -> dict[str, Any]:
-            message: dict[str, Any] = await self._carried(receive)
+            message: dict[str, Any] = missed.popleft() if missed else await self._carried(missed.append, receive)
             return message
 
         async def carried_send(message: dict[str, Any]) -> None:
-            await self._carried(send, message)
+            await self._carried(_forget, send, message)
 
         call.task = task = self._loop.create_task(run())
         self._calls.add(task)
@@ -160,15 +163,19 @@ class AsyncioLoop:
         if call.cancelled:
             task.cancel()
 
-    async def _carried(self, function: Callable[..., Awaitable[Any]], *of: Any) -> Any:
-        """Await it on trio's loop."""
+    async def _carried(self, late: Callable[[Any], None], function: Callable[..., Awaitable[Any]], *of: Any) -> Any:
+        """Await it on trio's loop.
+
+        :param late: gets the result where whoever asked for it was cancelled meanwhile.
+        """
         future: asyncio.Future[Any] = self._loop.create_future()
         scope = trio.CancelScope()
 
         async def there() -> None:
             try:
                 with scope:
-                    self._back(_give, future, await function(*of))
+                    await trio.lowlevel.checkpoint_if_cancelled()
+                    self._back(_give, future, await function(*of), late)
             except Exception as error:
                 self._back(_raise, future, error)
 
@@ -211,9 +218,15 @@ class _Call:
             self.task.cancel()
 
 
-def _give(future: asyncio.Future[Any], value: Any) -> None:
-    if not future.done():
+def _give(future: asyncio.Future[Any], value: Any, late: Callable[[Any], None]) -> None:
+    if future.done():
+        late(value)
+    else:
         future.set_result(value)
+
+
+def _forget(value: Any) -> None:
+    """Nobody wants to know."""
 
 
 def _raise(future: asyncio.Future[Any], error: Exception) -> None:

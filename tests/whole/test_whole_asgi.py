@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -98,6 +100,16 @@ def test_what_the_scope_says(bare: Server) -> None:
 def test_a_body_goes_in_and_out(bare: Server, body: bytes) -> None:
     assert bare.request("POST", "/echo", body).body == body
     assert bare.request("POST", "/echo", iter([body[:2], body[2:]] if body else [])).body == body
+
+
+@pytest.mark.parametrize("size", [0, 3, 70_000, 900_000])
+def test_who_is_impatient_loses_nothing(bare: Server, size: int) -> None:
+    """Asking can be given up; what was on its way comes with the next question."""
+    body = os.urandom(size)
+    pieces = [body[at : at + 50_000] for at in range(0, size, 50_000)]
+    expected = hashlib.sha256(body).hexdigest()
+    assert bare.request("POST", "/impatient", body).text == expected
+    assert bare.request("POST", "/impatient", iter(pieces)).text == expected
 
 
 def test_a_large_answer_and_its_head(bare: Server) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+import anyio
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -58,6 +61,21 @@ async def echo(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+async def impatient(scope: Message, receive: Receive, send: Send) -> None:
+    """Gives up each second time that it asks, as who only looks whether the client is there; nothing may be lost."""
+    body, more, asked = b"", True, 0
+    while more:
+        asked += 1
+        message: Message = {}
+        with anyio.CancelScope() as scope_of_asking:
+            if asked % 2:
+                scope_of_asking.cancel()
+            message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", True)
+    await answer(send, hashlib.sha256(body).hexdigest().encode())
+
+
 async def large(scope: Message, receive: Receive, send: Send) -> None:
     """Ten MiB in pieces of 64 KiB."""
     await send({"type": "http.response.start", "status": 200})
@@ -99,7 +117,7 @@ async def silent(scope: Message, receive: Receive, send: Send) -> None:
 
 PAGES = {
     "show": show, "echo": echo, "large": large, "endless": endless, "seen": seen, "fail": fail, "half": half,
-    "silent": silent,
+    "silent": silent, "impatient": impatient,
 }  # fmt: skip
 
 
