@@ -44,6 +44,9 @@ Walls that stand elsewhere than the first drawing had them, and why:
 - The portable driver is `wire/portable.py` with `portable_stream.py` (a connection), `portable_watch.py` (does its
   client leave?), `portable_outlet.py`, `portable_relay.py` and `portable_accepting.py`; what both drivers share
   stands in `outlet.py`, `streaming.py` and `accepting.py`.
+- `neighbours.py` stands by itself on floor 5: what a stack must know of other processes is made of pieces of two wings.
+- A supervisor (`process/supervisor.py`) stands beside the line from `run.py` to `stack.py`: it never comes to a stack;
+  its workers do, by the same `process/serving.py` as a process that serves alone.
 - `wire/held_clock.py` holds an autojumping test clock while threads work: a test's need, kept out of both drivers. Its
   `on_thread` is the only way to a thread of trio's.
 """

@@ -4,11 +4,11 @@ Checks, wraps, filters and ends are functions over the Exchange (`http/messages.
 Each factory takes its section of the configuration, and gives None where that says nothing: then no link stands for it.
 
     access.py            access(allow, deny)                              -> Check    403
-    connection_limit.py  connection_limit(limits, scope, keep)            -> Check    429; given back by an end
+    connection_limit.py  connection_limit(limits, scope, keep, arena)     -> Check    429; given back by an end
     body_limit.py        body_limit(most)                                 -> Check    413; see `most_body(limits)`
     timeouts.py          route_timeouts(section)                          -> Check    send and body gaps of a route
     preflight.py         preflight(presets)                               -> Check    204 for CORS preflights ("cors")
-    rate_limit.py        rate_limit(limits, scope, keep)                  -> Wrap     429, or the request waits its turn
+    rate_limit.py        rate_limit(limits, scope, keep, arena)           -> Wrap     429, or the request waits its turn
     basic_auth.py        basic_auth(section, keep)                        -> Wrap     401
     auth_request.py      auth_request(path, handle, threads)              -> Wrap     401, 403, 500
     bandwidth.py         bandwidth(limits)                                -> Wrap     the answer leaves at a rate
@@ -19,6 +19,7 @@ Each factory takes its section of the configuration, and gives None where that s
     header_rules.py      header_rules(rules, scope)                       -> Filter   set, add, remove
     header_rules.py      strict_transport(value)                          -> Filter   HSTS, over TLS only
     access_log.py        AccessLog.end, AccessLog.ending(name, formats, scope) -> End one line per finished exchange
+    arena.py             memory that workers share: shared_buckets.py and shared_counts.py are the two limits in it
     log_file.py          where such lines are written: never waits, never raises
     error_pages.py       ErrorPages(folder, dev)                          the page that answers an `EdgeError`
     subrequest.py        a request that the server asks itself (auth_request)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
 from edgestack import __version__
 from edgestack.errors import ConfigError
+from edgestack.process.children import command
 from edgestack.process.control import Message
 from edgestack.process.markers import Marker, ready_text, write_ready_file
 from edgestack.process.scene import first_page, show_banner
@@ -35,6 +37,8 @@ class Announcing:
         self._supervisor = supervisor
         self._pid_file: Marker | None = None
         self._ready_file: Marker | None = None
+        self._browser: subprocess.Popen[bytes] | None = None
+        """What shows the first page: it may take its time, or end at once."""
         self._control = SupervisorControl(supervisor, self.status)
 
     def claim(self) -> None:
@@ -55,14 +59,17 @@ class Announcing:
             self._ready_file = write_ready_file(options.ready_file, urls)
         show_banner(supervisor.config, options, supervisor.sockets, supervisor.development, supervisor.crew.wanted)
         page = first_page(urls)
-        if options.open_browser and page is not None:
-            import webbrowser
-
-            webbrowser.open(page)
+        if options.open_browser and page is not None and not supervisor.upgrade.predecessor:
+            self._browser = subprocess.Popen(command("webbrowser", page), stdin=subprocess.DEVNULL)
         supervisor.systemd.ready()
         self._feed_watchdog()
         supervisor.upgrade.promoted(supervisor.loop, self._promote)
         supervisor.hooks.call("when_ready", supervisor)
+
+    def reap(self) -> None:
+        """The browser may have ended."""
+        if self._browser is not None:
+            self._browser.poll()
 
     def _feed_watchdog(self) -> None:
         systemd = self._supervisor.systemd

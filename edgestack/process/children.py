@@ -6,8 +6,8 @@
     fresh(child, spec)       a new interpreter, on the words of `worker.py`
     Preloader.start(child)   a fork of a process that has loaded the application (`preloaders.py`)
 
-A worker is dead when its process has ended and its channel is at its end: then all that it said was heard. Nothing here
-decides; a child tells its `Keeper`.
+A worker is dead when its process has ended and all that it said was heard. Its channel need not be at its end then:
+what an application has forked may still hold the other one. Nothing here decides; a child tells its `Keeper`.
 """
 
 from __future__ import annotations
@@ -97,6 +97,13 @@ class Line:
         for message in messages:
             self._heard(message)
 
+    def drain(self) -> None:
+        """The other side has ended: hear the last that it said, and no more."""
+        while self.open and (messages := self._channel.receive()):
+            for message in messages:
+                self._heard(message)
+        self.close()
+
     def close(self) -> None:
         """Hear no more."""
         if self.open:
@@ -122,6 +129,8 @@ class Child(Worker):
         """When it was told to end for want of a sign of life."""
         self.left = False
         """It was told to leave."""
+        self.worn = ""
+        """Why it is to be replaced."""
         self.process: subprocess.Popen[bytes] | None = None
         self.successor: Child | None = None
         """Who will take its place, once that one is ready."""
@@ -160,9 +169,11 @@ class Child(Worker):
     def leave(self) -> None:
         """Let it drain."""
         if self.state in (State.STARTING, State.SERVING):
-            self.left = True
+            starting, self.left = self.state is State.STARTING, True
             self.turn(State.LEAVING)
             self.line.say(do="leave")
+            if starting:
+                self.kill(signal.SIGTERM)  # it need not begin first
 
     def ask(self, number: int, request: Message, answered: Callable[[Message | None], None]) -> None:
         """Give it an order that wants an answer."""
@@ -179,8 +190,8 @@ class Child(Worker):
         """Its process is no more."""
         self._ended = True
         self.status = status
-        if not self.line.open:
-            self._die()
+        self.line.drain()
+        self._die()
 
     def _heard(self, message: Message) -> None:
         say = message["say"]
@@ -201,7 +212,7 @@ class Child(Worker):
             self._die()
 
     def _line_ended(self) -> None:
-        if self._ended or self.orphan:
+        if self.orphan:
             self._die()
 
     def _die(self) -> None:

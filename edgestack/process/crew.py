@@ -98,6 +98,8 @@ class Crew:
     def _start(self, replaces: Child | None = None) -> None:
         child = self.owner.child(self)
         child.replaces = replaces
+        if replaces is not None:
+            replaces.successor = child
         self.members.append(child)
         try:
             if self.preloader is not None:
@@ -153,11 +155,11 @@ class Crew:
 
     def replace(self, child: Child, why: str) -> None:
         """It wants to be replaced."""
-        if self.over or child.state is not State.SERVING or child.successor is not None:
+        if self.over or child.state is not State.SERVING or child.worn:
             return
         log.info("worker %d is replaced: %s", child.age, why)
+        child.worn = why
         self._start(replaces=child)
-        child.successor = self.members[-1]
 
     def died(self, child: Child) -> None:
         """It has ended: as it should, or not."""
@@ -183,7 +185,7 @@ class Crew:
         if child.successor is not None:
             child.successor.replaces = None
         if child.replaces is not None:
-            child.replaces.successor = None  # it will ask again, or go on as it is
+            child.replaces.successor = None  # `look` tries again
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -206,6 +208,9 @@ class Crew:
                     child.kill(signal.SIGABRT)
         if now >= self._not_before:
             self.fill()
+            for child in self.serving():
+                if child.worn and child.successor is None and not self.over:
+                    self._start(replaces=child)
 
     def next_start(self) -> float:
         """When the pause is over, on CLOCK_MONOTONIC."""

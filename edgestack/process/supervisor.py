@@ -204,6 +204,7 @@ class Supervisor:
             if crew.preloader is not None:
                 crew.preloader.process.poll()
         self.upgrade.reap()
+        self.announcing.reap()
         if self.pid == 1:
             self._reap_orphans()
 

@@ -11,6 +11,7 @@
     gil.py          files beside computing threads                     client.py    requests, and checking answers
     crowded.py      a fast client beside slow ones                     slow.py      the slow ones
     startup.py      from the command to the first answer               latency.py   timing one client
+    workers.py      two workers beside one
     routing.py      500 routes, by routing_probe.py
     report.py       table and JSON        chart.py  SVG                cpu.py       processor time and memory
 
@@ -33,7 +34,8 @@ import routing
 import startup
 import throughput
 import tunnels
-from cases import CASES, Case, CpuCase, CrowdCase, GilCase, IdleCase, RoutingCase, StartCase, TunnelCase
+import workers
+from cases import CASES, Case, CpuCase, CrowdCase, GilCase, IdleCase, RoutingCase, StartCase, TunnelCase, WorkersCase
 from chart import draw
 from cpu import clock_name, split_cores
 from report import as_json, broken, table, write_json
@@ -48,6 +50,7 @@ RUNNERS: dict[type, Callable[[Workshop, Any], None]] = {
     CrowdCase: crowded.run,
     StartCase: startup.run,
     RoutingCase: routing.run,
+    WorkersCase: workers.run,
 }
 SITE_CHART = ROOT / "site" / "bench.svg"
 

@@ -24,6 +24,7 @@ __all__ = [
     "edgestack",
     "edgestack_cache",
     "edgestack_proxy_cache",
+    "edgestack_workers",
     "granian",
     "missing",
     "nginx",
@@ -107,6 +108,34 @@ def edgestack(*options: str, static: bool = False, app: str = "", tls: bool = Fa
 
     parts = ("static" if static else "", "app" if app else "", "TLS" if tls else "", "log on" if log else "log off")
     return Server(f"edgestack ({', '.join(filter(None, parts))})", (str(EDGESTACK),), launch, tls)
+
+
+WORKERS = """\
+[server]
+bind = "127.0.0.1:{port}"
+tls = false
+workers = {workers}
+threads = 4
+access_log = "off"
+ready_file = "{folder}/ready.json"
+max_requests = 1000000000
+
+[[route]]
+app = "{app}"
+"""
+
+
+def edgestack_workers(workers: int, app: str) -> Server:
+    """edgestack with a supervisor, on all cores: `max_requests` has one for a single worker too."""
+
+    def launch(place: Place) -> Launch:
+        file = place.folder / "edgestack.toml"
+        text = WORKERS.format(port=place.port, workers=workers, folder=place.folder, app=app)
+        cores = ",".join(map(str, range(os.cpu_count() or 1)))
+        argv = ("taskset", "-c", cores, str(EDGESTACK), "serve", "-c", str(file))
+        return Launch((Command(argv, place.address, APPS),), {file: text})
+
+    return Server(f"edgestack ({workers} {'worker' if workers == 1 else 'workers'})", (str(EDGESTACK),), launch)
 
 
 NGINX = """\

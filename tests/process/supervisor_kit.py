@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,15 +25,20 @@ from edgestack.process.control import ask, sockets_here
 __all__ = ["APPLICATION", "LONG", "PATIENCE", "Load", "Supervised", "get", "loaded"]
 
 ROOT = Path(__file__).parents[2]
+GAP = 0.2
+"""Seconds from one request of a connection to the next, beyond which a client is late: then it may find the connection
+closed (RFC 9112 §9.3.1), and asks again. The drain lets idle connections stand for 0.25 s."""
 PATIENCE = 30.0
 """Seconds that one step may take on a busy machine before the test fails."""
 LONG = bool(os.environ.get("EDGESTACK_LONG"))
 
 APPLICATION = """
-import os, threading
+import os, signal, threading
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
+    if path == "/fork" and not os.fork():
+        signal.pause()
     if path == "/hang":
         open("hangs", "a").write("x")
         threading.Event().wait()
@@ -51,9 +57,17 @@ HEAD = '[server]\nbind = "127.0.0.1:0"\ntls = false\naccess_log = "off"\nready_f
 class Supervised:
     """`edgestack serve` in a folder of its own."""
 
-    def __init__(self, folder: Path, keys: str, routes: str = '[[route]]\napp = "web:app"\n', **environ: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keys: str,
+        routes: str = '[[route]]\napp = "web:app"\n',
+        within: tuple[str, ...] = (),
+        **environ: str,
+    ) -> None:
         """
         :param keys: of `[server]`, beyond HEAD's.
+        :param within: a command that runs it.
         """
         self.folder = folder
         self.routes = routes
@@ -67,9 +81,15 @@ class Supervised:
         self.said: list[str] = []
         self._told = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "edgestack", "serve"], cwd=folder, env=self.environ, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+            [*within, sys.executable, "-m", "edgestack", "serve"],
+            cwd=folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -166,6 +186,8 @@ class Load:
     def __init__(self, port: int, clients: int) -> None:
         self.answered = [0] * clients
         self.failures: list[str] = []
+        self.late = 0
+        """Requests that found their connection closed, from clients that the machine had held up."""
         self._port = port
         self._over = threading.Event()
         self._told = threading.Condition()
@@ -173,14 +195,23 @@ class Load:
 
     def _ask(self, number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        asked = time.monotonic()
         while not self._over.is_set():
+            before = asked
             try:
                 connection.request("GET", "/")
+                asked = time.monotonic()
                 with connection.getresponse() as response:
                     whole = response.read()
                     if response.status != 200 or not whole:
                         self.failures.append(f"status {response.status}")
-            except (OSError, http.client.HTTPException) as error:
+            except (ConnectionError, http.client.HTTPException) as error:
+                if asked - before < GAP:
+                    self.failures.append(repr(error))
+                else:
+                    self.late += 1
+                connection.close()
+            except OSError as error:
                 self.failures.append(repr(error))
                 connection.close()
             self.answered[number] += 1
@@ -213,4 +244,4 @@ def loaded(port: int, clients: int = 4, tell: Callable[[str], None] = print) -> 
         load._over.set()
         for thread in load._threads:
             thread.join(PATIENCE)
-        tell(f"{sum(load.answered)} requests, {len(load.failures)} failed")
+        tell(f"{sum(load.answered)} requests, {len(load.failures)} failed, {load.late} came too late")

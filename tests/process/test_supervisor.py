@@ -6,9 +6,12 @@ import http.client
 import os
 import re
 import select
+import shutil
 import signal
 import socket
+import subprocess
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -72,6 +75,24 @@ def test_all_of_them_die_at_once(tmp_path: Path) -> None:
             os.kill(victim, signal.SIGKILL)
         server.until("was killed by SIGKILL", 3)
         assert not set(server.until_serving(3)) & set(victims)
+        assert server.stop() == 0
+
+
+def test_a_worker_whose_application_has_forked_is_missed(tmp_path: Path) -> None:
+    """What it forked lives on, and holds the worker's end of the channel."""
+    with Supervised(tmp_path, "workers = 1\nmax_requests = 100000").ready() as server:
+        victim = int(get(server.port, "/fork")[1].split()[0])
+        os.kill(victim, signal.SIGKILL)
+        server.until(f"(pid {victim}) was killed by SIGKILL")
+        server.until_serving(1, but=victim)
+        assert get(server.port)[0] == 200
+
+
+def test_stopped_while_it_starts(tmp_path: Path) -> None:
+    """An import that takes its time is not waited for."""
+    os.mkfifo(tmp_path / "go")
+    (tmp_path / "web.py").write_text("open('go').read()\n")
+    with Supervised(tmp_path, "workers = 2") as server, (tmp_path / "go").open("w"):
         assert server.stop() == 0
 
 
@@ -180,6 +201,35 @@ def test_a_burst_is_shared(tmp_path: Path) -> None:
             client.close()
     assert len(held) == 2
     assert max(held.values()) <= 0.6 * 64, held
+
+
+ORPHANS = """
+import os, subprocess
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/leave":
+        subprocess.run(["sh", "-c", "sh -c 'exit 3' &"])     # its parent ends at once
+    dead = [name for name in os.listdir("/proc") if name.isdigit() and ") Z 1 " in open(f"/proc/{name}/stat").read()]
+    body = f"{os.getppid()} {len(dead)}".encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL")
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode,
+    reason="no process numbers of one's own without the right to them",
+)
+def test_as_process_one_it_reaps_what_others_leave(tmp_path: Path) -> None:
+    """As in a container: processes whose parents have ended are its children."""
+    (tmp_path / "web.py").write_text(ORPHANS)
+    with Supervised(tmp_path, "workers = 2", within=UNSHARE).ready() as server:
+        for _ in range(3):
+            assert get(server.port, "/leave")[1].startswith(b"1 ")
+        deadline = time.monotonic() + PATIENCE
+        while get(server.port)[1] != b"1 0":
+            assert time.monotonic() < deadline
 
 
 def test_request_ids_are_never_given_out_twice(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from supervisor_kit import LONG, Supervised, loaded
 
-HUPS = 100 if LONG else 4
+HUPS = 100 if LONG else 3
 KILLS = 20 if LONG else 3
 CLIENTS = 4
 
@@ -66,14 +66,14 @@ def test_workers_that_have_answered_enough_are_replaced(tmp_path: Path) -> None:
     """max_requests: the next one is ready before the one before leaves."""
     keys = "workers = 2\nmax_requests = 40\nmax_requests_jitter = 10"
     with Supervised(tmp_path, keys).ready() as server, loaded(server.port, CLIENTS) as load:
-        server.until("is replaced: it has answered", 6)
+        server.until("is replaced: it has answered", 4)
     assert load.failures == []
 
 
 def test_one_worker_is_replaced_too(tmp_path: Path) -> None:
     """With one worker and max_requests there is a supervisor, and always somebody to answer."""
     with Supervised(tmp_path, "workers = 1\nmax_requests = 50").ready() as server, loaded(server.port, 2) as load:
-        server.until("is replaced: it has answered", 3)
+        server.until("is replaced: it has answered", 2)
     assert load.failures == []
 
 
