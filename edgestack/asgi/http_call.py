@@ -98,6 +98,9 @@ class HttpCall:
         status, fields, length = head
         if self.exchange.request.method == "HEAD" or status in BARE:
             self._mute = True
+            if self._whole and length is None and status not in BARE:
+                length = sum(map(len, self._out))
+            self._out.clear()
             self._stir()
             response = Response(status, fields)
             response.length, response.at_once = length, False  # what GET would have; nothing, where that is not known

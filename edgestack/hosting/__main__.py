@@ -50,10 +50,12 @@ def load(order: Order) -> Any:
 
     :raises ConfigError: there is none.
     """
+    from edgestack.content.loading import Kind
     from edgestack.content.loading import load as found
 
     folder = Path(order.folder) if order.folder else None
-    return found(order.target, folder, any_callable=order.kind == "tornado")
+    kinds: dict[str, Kind] = {"process": "either", "tornado": "any"}
+    return found(order.target, folder, kind=kinds.get(order.kind, "wsgi"))
 
 
 if __name__ == "__main__":

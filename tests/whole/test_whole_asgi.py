@@ -116,6 +116,8 @@ def test_a_large_answer_and_its_head(bare: Server) -> None:
     assert len(bare.get("/large").body) == LARGE
     head = bare.request("HEAD", "/large")
     assert (head.status, head.body, head.all("Content-Length")) == (200, b"", [])
+    small, head = bare.get("/seen"), bare.request("HEAD", "/seen")
+    assert head["Content-Length"] == small["Content-Length"]
 
 
 def test_who_leaves_is_told(bare: Server) -> None:
@@ -152,6 +154,16 @@ def test_a_body_over_the_limit(data: Path, tmp_path: Path) -> None:
     with running(tmp_path, *words, data=data, env={"PYTHONPATH": f"{ROOT}:{APPS}"}) as server:
         statuses = [server.request("POST", "/echo", b"x" * size).status for size in (999, 1000, 1001)]
         assert statuses == [200, 200, 413]
+
+
+def test_an_answer_that_does_not_begin(loop: str, data: Path, tmp_path: Path) -> None:
+    """504 after `timeout`, and the call is cancelled."""
+    words = configured(tmp_path, "asgi_bare:app", loop, 'timeout = "200ms"')
+    with running(tmp_path, *words, data=data, env={"PYTHONPATH": f"{ROOT}:{APPS}"}) as server:
+        reply = server.get("/never")
+        assert reply.status == 504
+        server.logged(reply, "the application began no answer within 0.2 s")
+        poll(lambda: server.get("/seen").text == "given up")
 
 
 # --- WebSockets -------------------------------------------------------------------------------------------------------

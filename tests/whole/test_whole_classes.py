@@ -60,6 +60,8 @@ def hosted(worker_class: str, data: Path, tmp_path_factory: pytest.TempPathFacto
     places = {"/api/": "hosted:app", "/": "hosted:app", "/flask/": "flask_app:app"}
     if worker_class == "process":
         places["/asgi/"] = "asgi_bare:app"
+    if worker_class == "tornado":
+        places["/who"] = "tornado_app:app"
     with running(folder, *configured(folder, worker_class, places), data=data, env=PATHS) as server:
         yield server
 
@@ -105,7 +107,7 @@ def test_the_environ_survives_the_hop(
     """PEP 3333's facts are those that the application would see in the edge's own process."""
     fields = {
         "X-One": "1", "Cookie": "a=b; c=d", "X-Forwarded-For": "6.6.6.6", "X-Real-IP": "6.6.6.6", "Proxy": "evil",
-        "X-Edgestack-Hop": "0 []", "X_Under": "no", "Content-Type": "text/x-odd",
+        "X-Edgestack-Hop": "0 []", "X-Edgestack-Target": "/evil", "X_Under": "no", "Content-Type": "text/x-odd",
     }  # fmt: skip
     there, here = (server.request(method, target, body, fields) for server in (hosted, inside))
     seen, expected = there.json(), here.json()
@@ -258,6 +260,13 @@ def test_no_orphan_is_left(worker_class: str, data: Path, tmp_path: Path) -> Non
         until(lambda: gone(pid))
 
 
+@pytest.mark.parametrize("worker_class", ["tornado"], indirect=True, scope="module")
+def test_tornados_own_applications(hosted: Server) -> None:
+    """They learn who asks, and no client can tell them another story."""
+    told = hosted.request("GET", "/who?a=b", fields={"X-Real-IP": "6.6.6.6", "X-Scheme": "http"}).json()
+    assert told == {"ip": "127.0.0.1", "scheme": "https", "host": f"localhost:{hosted.port}", "uri": "/who?a=b"}
+
+
 # --- its start --------------------------------------------------------------------------------------------------------
 
 
@@ -278,6 +287,14 @@ def test_an_import_error_ends_the_start(worker_class: str, data: Path, tmp_path:
     assert done.returncode == 2, done.stderr
     assert "an import inside it failed: No module named 'nothing_of_that_name'" in done.stderr
     assert 'wrong.py", line 1' in done.stderr
+
+
+def test_asgi_on_a_server_of_wsgi(data: Path, tmp_path: Path) -> None:
+    """Refused at the start, and not at each request."""
+    pytest.importorskip("gevent")
+    done = failing_start(tmp_path, data, *configured(tmp_path, "gevent", "asgi_bare:app"))
+    assert done.returncode == 2, done.stderr
+    assert "an ASGI application runs in the worker classes gthread, asgi and process" in done.stderr
 
 
 def test_an_asgi_startup_that_fails_ends_the_start(data: Path, tmp_path: Path) -> None:

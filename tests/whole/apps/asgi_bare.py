@@ -115,9 +115,17 @@ async def silent(scope: Message, receive: Receive, send: Send) -> None:
     """Returns without a word."""
 
 
+async def never(scope: Message, receive: Receive, send: Send) -> None:
+    """No answer; what becomes of it is told to who asks for /seen."""
+    try:
+        await anyio.sleep_forever()
+    finally:
+        SEEN.append("given up")
+
+
 PAGES = {
     "show": show, "echo": echo, "large": large, "endless": endless, "seen": seen, "fail": fail, "half": half,
-    "silent": silent, "impatient": impatient,
+    "silent": silent, "impatient": impatient, "never": never,
 }  # fmt: skip
 
 
