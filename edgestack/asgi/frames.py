@@ -72,14 +72,16 @@ class Frames:
             yield self._refused(code, str(error))
 
     def _closed(self, event: object) -> Message:
-        """The client closes, or answers our close; code 1005 stands for none (§7.1.5)."""
+        """The client closes, answers our close, or has broken the protocol; code 1005 stands for none (§7.1.5)."""
         from wsproto import events
         from wsproto.connection import ConnectionState
 
         assert isinstance(event, events.CloseConnection)
-        answering = self._connection.state is ConnectionState.REMOTE_CLOSING
-        reply = self._connection.send(event.response()) if answering else b""
-        return Message(reply=reply, close=int(event.code or 1005), reason=event.reason or "")
+        code, reason, state = int(event.code or 1005), event.reason or "", self._connection.state
+        if state is ConnectionState.OPEN:
+            return self._refused(code, reason)
+        reply = self._connection.send(event.response()) if state is ConnectionState.REMOTE_CLOSING else b""
+        return Message(reply=reply, close=code, reason=reason)
 
     def _piece(self, pieces: list[str] | list[bytes], data: str | bytes, size: int, last: bool) -> Iterator[Message]:
         pieces.append(data)  # type: ignore[arg-type] # each list gets its own kind

@@ -175,10 +175,14 @@ class HttpCall:
         elif self._pieces_in is None and (spool := self._here(body)) is not None:
             with spool:
                 self._arrive(spool.read(), whole=True)
-        elif not self.left:
+        elif not (self.left or self._unasked()):
             self._pieces_in = self._pieces_in or body.__aiter__()
             self._reading = trio.CancelScope()
             self._run(self._read_on)
+
+    def _unasked(self) -> bool:
+        """Whether the client waits for a 100 that is no longer due: its answer has begun (E6)."""
+        return self._given and self._pieces_in is None and "expect" in self.exchange.request.fields
 
     def _here(self, body: RequestBody) -> IO[bytes] | None:
         """The whole body, if it is here."""
@@ -193,6 +197,9 @@ class HttpCall:
         assert self._reading is not None
         assert self._pieces_in is not None
         assert self._body is not None
+        if self.left:  # the connection is somebody else's again
+            self._reading = None
+            return
         try:
             with self._reading:
                 piece = await anext(self._pieces_in, b"")

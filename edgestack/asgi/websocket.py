@@ -16,6 +16,7 @@ import base64
 import binascii
 import hashlib
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -39,8 +40,7 @@ KEY_BYTES = 16
 QUEUED = 16
 """Messages that wait for the application, as in websockets' own server."""
 PING_EVERY = 20.0
-PONG_WITHIN = 20.0
-"""Seconds; uvicorn's and websockets' defaults."""
+"""Seconds, and as many until something must have been heard; uvicorn's and websockets' defaults."""
 CLOSE_WITHIN = 10.0
 """Seconds that the client gets to answer a close (websockets: close_timeout)."""
 
@@ -164,17 +164,17 @@ class WebsocketCall(Conversation):
             self._heard = trio.current_time()
 
     async def _keep_alive(self) -> None:
-        """Ping, and give up on who does not answer; who is not read, because the application is behind, cannot."""
+        """Ping, and give up on who was not heard since; but not on who is not read, the application being behind."""
+        asked = -math.inf
         while True:
             await trio.sleep(PING_EVERY)
+            if self._heard < asked and not self._blocked:
+                self._reading.cancel()
+                return
             asked = trio.current_time()
             try:
                 await self._write(self._frames.ping())
             except ClientLeft:
-                return
-            await trio.sleep(PONG_WITHIN)
-            if self._heard < asked and not self._blocked:
-                self._reading.cancel()
                 return
 
     async def _write(self, data: bytes) -> None:

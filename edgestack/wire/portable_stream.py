@@ -63,6 +63,8 @@ class PortableStream:
         self._watch: Watch | None = None
         self._ahead = b""
         """What a watch has read."""
+        self._receiving = False
+        """Somebody waits for what the client sends next."""
         self._fresh = True
         """Nothing was asked yet: one that comes just when the server stops is heard all the same."""
         self.scope = trio.CancelScope()
@@ -82,7 +84,11 @@ class PortableStream:
         if self._ahead:
             data, self._ahead = self._ahead, b""
             return data
-        return await self._read()
+        self._receiving = True
+        try:
+            return await self._read()
+        finally:
+            self._receiving = False
 
     async def _read(self) -> bytes:
         try:
@@ -357,7 +363,10 @@ class PortableStream:
             await self._watch.stop()
         scope = trio.CancelScope()
         self._watch = Watch(self._look, gone or scope.cancel, end_is_gone)
-        self._driver.nursery.start_soon(self._watch.run)
+        if self._receiving:  # an application that answers while it reads
+            self._watch.rest()
+        else:
+            self._driver.nursery.start_soon(self._watch.run)
         try:
             with scope:
                 return await work()
