@@ -79,13 +79,13 @@ class PortableStream:
 
         :raises Disconnected: the connection is broken.
         """
-        if self._watch is not None:
-            await self._watch.stop()
-        if self._ahead:
-            data, self._ahead = self._ahead, b""
-            return data
-        self._receiving = True
+        self._receiving = True  # before anything is waited for: no watch may begin from here on
         try:
+            if self._watch is not None:
+                await self._watch.stop()
+            if self._ahead:
+                data, self._ahead = self._ahead, b""
+                return data
             return await self._read()
         finally:
             self._receiving = False
