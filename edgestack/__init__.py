@@ -4,10 +4,12 @@ The map of the house. Imports go down only; the wings of floor 4 never import ea
 this table as data and fails when an import climbs.
 
     8  process/  cli.py  certs/        who starts it      signals, logs, the development CA (click, trustme)
+       hosting/                        who hosts it       an application in a process of its own, on the server it needs
     7  stack.py  explaining.py         what runs          the nursery, listeners, adopt, drain | [[test]] in memory
     6  compose/                        Config -> Plan     pure; the only room that sees all wings; `explain`
     5  routing/  caching/              which chain        the spine: site, match, checks, content, errors | the cache
     4  content/  upstream/  phases/    what answers       files, applications | servers behind | error pages, access log
+       asgi/                           what answers too   ASGI applications: HTTP, WebSocket, lifespan; trio or asyncio
        store/                          what is kept       responses, in memory and in a folder (cache.py is its door)
     3  wire/                           what moves bytes   sockets, TLS, h11, the lot, the portable driver
     2  config/                         what is wanted     frozen dataclasses, addresses, sizes (no trio)
@@ -23,6 +25,7 @@ The life of a request, and where to read it:
     content/static.py      a Response at once (most of the time), or
     content/wsgi.py        an AppCall, run by content/threads.py, which writes to
     wire/outlet.py         an outlet: straight to the socket, or
+    asgi/content.py        an Errand of its own, whose answer a task of the application makes, or
     wire/exchange_task.py  an awaitable, which gets a task (wire/receiving.py brings its request body), or
     wire/waiting.py        an Errand, begun by callbacks: another server answers (wire/pump.py, wire/tunnel.py);
     wire/sending.py      what does not leave at once is left to a Sender, and
@@ -34,6 +37,7 @@ Walls that stand elsewhere than the first drawing had them, and why:
 
 - `certs/` is a room of its own on floor 8: the authority, the system's trust stores and the command are three things.
 - `codecs.py` stands by itself on floor 2: files and filters are both coded by it, and these wings never meet.
+- `applications.py` stands by itself on floor 5: for the stack it loads WSGI and ASGI applications, two wings of floor 4
 - `kept.py` stands by itself on floor 1: compose asks it, the stack owns it, and it must not know what it keeps.
 - The lot is `wire/lot.py` (the turn, and one connection) over `lot_books.py` (registration, deadlines, closing, links).
 - `wire/outbox.py` stands beside `sending.py`: it is the one piece that two threads touch, and it knows no socket.

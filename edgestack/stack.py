@@ -13,7 +13,7 @@ What outlives a plan is kept under the value of its config section, and an uncha
 
     [[listen]], bind       its socket, by address         wire/places.py     other certificates, redirects: same socket
     [tls]                  certificates, ticket keys      here
-    app                    the application                here               its code is never read again
+    app                    the application                applications.py    its code is never read again
     [server] threads       application threads            here               old ones finish what they have
     access log             its open file                  phases/access_logs.py
     limit, and others      their counters                 kept.py
@@ -31,16 +31,17 @@ import os
 import select
 import socket
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import trio
 
+from edgestack.applications import Applications, chosen, loaded
+from edgestack.asgi.lives import Lives
 from edgestack.caching.zone import Zones
 from edgestack.compose import Plan, Resources
-from edgestack.config.model import App, Config, Listener, Server
+from edgestack.config.model import Config, Listener, Server
 from edgestack.content.files import PrivateFiles
-from edgestack.content.loading import load
 from edgestack.content.threads import AppThreads
 from edgestack.http.messages import Facts
 from edgestack.kept import Kept
@@ -54,7 +55,7 @@ from edgestack.wire.descriptors import most_connections
 from edgestack.wire.dialing import Dialer
 from edgestack.wire.held_clock import HeldThreads, jumps_by_itself
 from edgestack.wire.lot import Lot
-from edgestack.wire.places import Lead, Pairs, Places, bound, close_fresh, url
+from edgestack.wire.places import Pairs, Places, bound, close_fresh, url
 from edgestack.wire.portable import Portable
 from edgestack.wire.tls import Certificates
 
@@ -67,7 +68,6 @@ HANDSHAKE_GRACE = 1.0
 LAST_CALL = 1.0
 """Seconds that application threads get after the grace, shielded, before they are named and left behind."""
 
-Applications = Mapping[App, Callable[..., Any]]
 SAME: Any = object()
 """The access log stays the one it is."""
 
@@ -115,20 +115,23 @@ class Stack:
         """The caches, for whoever asks what is in them."""
         server = plan.config.server
         self.threads = self._pool(server)
+        self.lives = Lives()
+        """The ASGI applications."""
         self._earlier: list[AppThreads] = []
         """Threads of earlier plans that may still be at work."""
         self.certificates = certificates or Certificates.of(plan.config.tls, unknown_host)
-        self._applications = _loaded(plan, dict(applications or {}))
+        self._applications = loaded(plan.applications, server.processes, applications or {})
+        self.lives.adopt(self._applications.values())
         self._logs = AccessLogs([access_log] if access_log is not None else [])
         with self._kept.next() as keep:
             self._resources = self._gather(plan, self._applications, access_log, keep)
-            self._lead, self._plain = _leads(plan, self._resources)
+            self._lead, self._plain = plan.assemble(self._resources), plan.assemble_plain(self._resources)
 
     def _gather(self, plan: Plan, applications: Applications, access_log: AccessLog | None, keep: Any) -> Resources:
         ends = (access_log.end,) if access_log is not None else ()
         threads, roster = CurrentThreads(self), Roster(self._services, keep)
         return Resources(
-            applications, ends, _private(plan.config), keep, threads, access_log, roster, self.caches,
+            applications, ends, PrivateFiles.of(plan.config), keep, threads, access_log, roster, self.caches,
             limits=self._neighbours.limits, processes=self._neighbours.processes,
         )  # fmt: skip
 
@@ -152,13 +155,16 @@ class Stack:
 
         :param sockets: listening sockets, bound already; without them the plan's listeners are bound here.
         :raises OSError: a listener cannot be bound.
+        :raises ExceptionGroup: with a ConfigError: an application says that it cannot start (`asgi.lives.refusal`).
         """
         pairs: Pairs = []
         try:
             pairs = bound(self._plan.config.listeners) if sockets is None else list(sockets)
             with self._serving:
                 async with trio.open_nursery() as nursery:
-                    await nursery.start(self._places.run, self._begin(nursery))
+                    driver = self._begin(nursery)
+                    await self.lives.begin(self._applications.values())
+                    await nursery.start(self._places.run, driver)
                     self._places.prepare(pairs, self._lead, self._plain, self.certificates, self._most())()
                     task_status.started([url(listener, sock) for listener, sock in pairs])
         finally:
@@ -195,6 +201,7 @@ class Stack:
             nursery.start_soon(lot.run)
             nursery.start_soon(lot.deadlines.run)
         self._driver = driver
+        self.lives.bind(nursery)
         driver.most, driver.spent = self._neighbours.requests or math.inf, self._neighbours.spent
         self._services.bind(nursery, driver if isinstance(driver, Lot) else None, self._resources.upstreams)
         self.caches.bind(nursery)
@@ -242,6 +249,16 @@ class Stack:
 
     # -- change and end ------------------------------------------------------------------------------------------------
 
+    async def awake(self, plan: Plan, applications: Applications) -> Applications:
+        """The same applications, ready for `adopt`: those that have a startup (ASGI) have gone through it.
+
+        :raises ConfigError: one cannot be loaded, or says that it cannot start.
+        """
+        here = chosen(applications, self._applications)
+        ready = loaded(plan.applications, plan.config.server.processes, here)
+        await self.lives.begin(ready.values())
+        return ready
+
     def adopt(
         self,
         plan: Plan,
@@ -264,15 +281,16 @@ class Stack:
         assert driver is not None
         log = self._access_log if access_log is SAME else access_log
         unknown = self._unknown_host if unknown_host is SAME else unknown_host
-        loaded = _loaded(plan, {**(applications or {}), **self._applications})
+        here = chosen(applications or {}, self._applications)
+        ready = loaded(plan.applications, plan.config.server.processes, here)
         same = plan.config.tls == before.tls
         adjust = self.certificates.adjust if self.certificates is not None else None
         certificates = self.certificates if same else Certificates.of(plan.config.tls, unknown, adjust)
         most = plan.config.server.limits.connections or self._system_most
         standing = self._places.pairs
         with self._kept.next() as keep:
-            resources = self._gather(plan, loaded, log, keep)
-            lead, plain = _leads(plan, resources)
+            resources = self._gather(plan, ready, log, keep)
+            lead, plain = plan.assemble(resources), plan.assemble_plain(resources)
             pairs = bound(plan.config.listeners, standing) if sockets is None else list(sockets)
             try:
                 change = self._places.prepare(pairs, lead, plain, certificates, most)
@@ -280,10 +298,11 @@ class Stack:
                 close_fresh(pairs, standing)
                 raise
         self._plan, self._resources, self._lead, self._plain = plan, resources, lead, plain
-        self._applications, self.certificates, self._unknown_host = loaded, certificates, unknown
+        self._applications, self.certificates, self._unknown_host = ready, certificates, unknown
         self._adopt_threads(before)
         self._services.adopt(resources.upstreams)
         self.caches.adopt(plan.config.caches)
+        self.lives.adopt(ready.values())
         change()
         self._adopt_logs(log)
 
@@ -315,14 +334,17 @@ class Stack:
         assert driver is not None
         await trio.lowlevel.checkpoint()  # an acceptor that was started just now has begun then
         driver.drain()
+        self.lives.drain()
         self._places.leave()
         with trio.move_on_after(grace):
             await self._finish(driver)
+            await self.lives.quiet()
         self._places.stop()
         driver.stop()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_CALL):
             for threads in (self.threads, *self._earlier):
                 await threads.idle()
+        await self.lives.end()
         self._serving.cancel()
         return [one for threads in (self.threads, *self._earlier) for one in threads.still_running()]
 
@@ -370,20 +392,6 @@ async def _deserted(driver: Lot | Portable, seconds: float) -> bool:
             driver.deserted = gone.set
             await gone.wait()
     return not driver.connections()
-
-
-def _leads(plan: Plan, resources: Resources) -> tuple[Lead, Lead]:
-    return plan.assemble(resources), plan.assemble_plain(resources)
-
-
-def _loaded(plan: Plan, here: Applications) -> Applications:
-    """The plan's applications: those that are here, and the rest loaded now."""
-    return {app: here[app] if app in here else load(app.target, app.folder) for app in plan.applications}
-
-
-def _private(config: Config) -> PrivateFiles:
-    pairs = [path for pair in config.tls.certificates for path in pair]
-    return PrivateFiles([*pairs, *config.server.private_paths])
 
 
 _alive: weakref.WeakSet[Stack] = weakref.WeakSet()

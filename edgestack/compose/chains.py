@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from edgestack.asgi import Asgi
 from edgestack.caching.cached import Cached, caching_rule
 from edgestack.caching.given import with_status
 from edgestack.caching.keys import parted
@@ -40,6 +41,7 @@ from edgestack.phases.preflight import preflight
 from edgestack.phases.rate_limit import rate_limit
 from edgestack.phases.timeouts import route_timeouts
 from edgestack.routing import Chain, Link, Locations, nothing, recovered, run
+from edgestack.upstream.hosted import HostedContent
 
 __all__ = ["ORDER", "Maker", "hidden_fields", "tells_who"]
 
@@ -298,6 +300,6 @@ def _content_links(route: Route, made: Handler) -> list[Link]:
     behind = made.behind if isinstance(made, FileFirst) else made.last if isinstance(made, Try) else None
     if isinstance(behind, Behind):
         behind = behind.application
-    if isinstance(behind, Wsgi):
+    if isinstance(behind, Wsgi | Asgi | HostedContent):
         links.append(Link("content", route.origins.get("app", where), behind, "content"))
     return links

@@ -1,7 +1,8 @@
 """`compress` in a chain: who codes the answers of a route, so that nobody pays who need not.
 
     files alone                  their entries are made with their forms; no filter. Pages of errors are coded as made
-    files and an application     the same, and a filter for what application threads answer
+    files and an application     the same, and a filter for what application threads answer; the last filter of the
+                                 chain for what the loop answers (ASGI, a cache)
     everything else              the last filter of the chain
     a redirect, a short text     nothing
 
@@ -51,7 +52,7 @@ def coding(route: Route, resources: Resources) -> Coding:
     if route.static is None:
         return Coding(all=act) if route.app or route.proxy or route.respond else NOTHING
     files = None if _says(route, "no-transform") else made
-    if route.app is not None and route.cache is not None:
+    if route.app is not None and (route.cache is not None or resources.on_loop(route.app)):
         return Coding(files, all=act)
     keeper = VaryKept(made) if files is not None and _says_vary(route) else None
     return Coding(files, keeper, act if route.app is not None else None, act, act if files is not None else None)

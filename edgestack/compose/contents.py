@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from edgestack.asgi import Asgi, AsgiApplication
 from edgestack.codecs import Coder
+from edgestack.compose.hosting import hosted_content
 from edgestack.compose.resources import Resources
 from edgestack.config.matching import choose, compiled
-from edgestack.config.model import Rewrite, Route, Server
+from edgestack.config.model import App, Rewrite, Route, Server
 from edgestack.content.fixed import Fails, RedirectTo, Respond, RespondWith
 from edgestack.content.static import Static
 from edgestack.content.trying import Last, Step, Try
@@ -27,10 +29,13 @@ from edgestack.http.variables import Constant, Scope, compile_template
 from edgestack.phases.body_limit import most_body
 from edgestack.phases.error_pages import ErrorPages
 from edgestack.routing import nothing
+from edgestack.upstream.hosted import Hosted, HostedContent
 
-__all__ = ["Behind", "FileFirst", "Rewriting", "content", "error_pages", "pages", "rewriting"]
+__all__ = ["Application", "Behind", "FileFirst", "Rewriting", "content", "error_pages", "pages", "rewriting"]
 
 ELSEWHERE = ("http://", "https://")
+
+Application: TypeAlias = "Wsgi | Asgi | HostedContent"
 
 
 def mount(route: Route) -> str:
@@ -56,22 +61,32 @@ def content(
         return RedirectTo(compile_template(route.redirect.to, "content", scope, use="url"), route.redirect.status)
     if route.respond is not None:
         return _respond(route, scope)
-    files = application = None
+    files: Static | None = None
+    application: Application | None = None
     behind: Handler | None = None
     if route.static is not None:
         files = Static(route.static, mount(route), dev=server.dev, private=resources.private, coder=coder)
     if route.app is not None:
-        limit = most_body(route.limit)
-        application = Wsgi(
-            resources.applications[route.app], mount(route), limit=server.limits.body if limit is None else limit,
-            dev=server.dev, multithread=server.threads > 1, multiprocess=resources.processes > 1,
-        )  # fmt: skip
+        application = _application(route, route.app, server, resources)
         behind = application if undoing is None and kept is None else Behind(application, undoing, kept)
     if files is not None and route.try_:
         return _try(route, files, behind, scope)
     if files is not None and behind is not None:
         return FileFirst(files, behind)
     return files or application or nothing
+
+
+def _application(route: Route, app: App, server: Server, resources: Resources) -> Application:
+    found, limit = resources.applications[app], most_body(route.limit)
+    limit = server.limits.body if limit is None else limit
+    if isinstance(found, Hosted):
+        return hosted_content(found, mount(route), limit, server, resources)
+    if isinstance(found, AsgiApplication):
+        return Asgi(found, mount(route), limit=limit, dev=server.dev, timeout=server.processes.timeout)
+    return Wsgi(
+        found, mount(route), limit=limit, dev=server.dev, multithread=server.threads > 1,
+        multiprocess=resources.processes > 1,
+    )  # fmt: skip
 
 
 def _respond(route: Route, scope: Scope) -> Handler:
@@ -127,7 +142,7 @@ class Behind:
 
     __slots__ = ("_handler", "_undoing", "application")
 
-    def __init__(self, application: Wsgi, undoing: Check | None = None, kept: Wrap | None = None) -> None:
+    def __init__(self, application: Application, undoing: Check | None = None, kept: Wrap | None = None) -> None:
         self.application = application
         self._undoing = undoing
         self._handler = application if kept is None else kept(application)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from edgestack.asgi import AsgiApplication
 from edgestack.caching.zone import Zones
 from edgestack.config.model import App
 from edgestack.content.files import PrivateFiles
@@ -15,6 +16,7 @@ from edgestack.kept import anew
 from edgestack.phases.arena import Arena
 from edgestack.phases.subrequest import Threads
 from edgestack.store import open_nothing
+from edgestack.upstream.hosted import Hosted
 from edgestack.upstream.service import Roster, Services
 
 __all__ = ["Here", "Resources"]
@@ -50,7 +52,7 @@ HERE = Here()
 class Resources:
     """What a plan needs and does not own: it outlives the plan (kept by the Stack under its section)."""
 
-    applications: Mapping[App, Callable[..., Any]]
+    applications: Mapping[App, Callable[..., Any] | AsgiApplication | Hosted]
     ends: tuple[End, ...] = ()
     private: PrivateFiles | None = None
     keep: Callable[[Hashable, Callable[[], Any]], Any] = anew
@@ -68,3 +70,7 @@ class Resources:
     """Where limits are counted together with other processes; None where there are none."""
     processes: int = 1
     """How many processes serve the same."""
+
+    def on_loop(self, app: App | None) -> bool:
+        """Whether an application's answers come on the loop, and not from a thread of this process."""
+        return app is not None and isinstance(self.applications[app], AsgiApplication | Hosted)

@@ -14,10 +14,12 @@ from edgestack.config.nested_kinds import As, Either, OneOrMany
 from edgestack.config.place_kinds import FILES, FOLDER
 from edgestack.config.process_kinds import UMASK, VARIABLE, Variables
 
-__all__ = ["WORKER_CLASSES", "Processes"]
+__all__ = ["HOSTED", "WORKER_CLASSES", "Processes"]
 
 WORKER_CLASSES = ("gthread", "sync", "process", "asgi", "gevent", "eventlet", "tornado")
 """How applications are called; the names are gunicorn's where it has them."""
+HOSTED = ("process", "gevent", "eventlet", "tornado")
+"""Those whose applications live in processes of their own."""
 
 
 @section("[server]")
@@ -33,6 +35,11 @@ class Processes:
         Choice(*WORKER_CLASSES), "How applications are called: on threads, one at a time, in processes of their own, "
         "as ASGI, or by a coroutine library's own server.",
         default="gthread", example='"process"', lifted=True, flag=True,
+    )  # fmt: skip
+    asgi_loop: str = key(
+        Choice("auto", "trio", "asyncio"), "Where ASGI applications run: on this server's own loop, or on one of "
+        "asyncio's in a thread. `auto` is the first, and the second for an application whose startup asks for asyncio.",
+        default="auto", example='"asyncio"', lifted=True,
     )  # fmt: skip
     timeout: float = key(
         DURATION_OR_0, "How long an application may take to begin its answer, beyond it 504; and how long a worker may "
@@ -90,6 +97,15 @@ class Processes:
         Whole(1), "Connections that may wait to be accepted, on each listener.", default=2048, example="2048",
         nginx="listen … backlog=", lifted=True, flag=True,
     )  # fmt: skip
+
+    @property
+    def hosting(self) -> str:
+        """The class whose server hosts the applications in processes of their own; "" where this one calls them.
+
+        With `reload` they always do, as with `process`: new code always means a fresh process. This process stays one
+        then, and `workers` is how many of those there are.
+        """
+        return self.worker_class if self.worker_class in HOSTED else "process" if self.reload else ""
 
     @property
     def patience(self) -> float:

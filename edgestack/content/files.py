@@ -23,6 +23,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Literal, NamedTuple, TypeAlias
 
+from edgestack.config.model import Config
 from edgestack.errors import EdgeError
 
 __all__ = [
@@ -93,6 +94,12 @@ class PrivateFiles:
     def __init__(self, paths: Iterable[Path] = ()) -> None:
         self._paths = list(paths)
         self.refresh()
+
+    @classmethod
+    def of(cls, config: Config) -> PrivateFiles:
+        """Those of a configuration."""
+        pairs = [path for pair in config.tls.certificates for path in pair]
+        return cls([*pairs, *config.server.private_paths])
 
     def add(self, *paths: Path) -> None:
         """Make more files or folders private; they need not exist yet."""

@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from edgestack.content import loading_hints as hints
 from edgestack.errors import ConfigError
@@ -30,6 +30,7 @@ from edgestack.errors import ConfigError
 __all__ = ["DEFAULT_NAMES", "Application", "load"]
 
 Application: TypeAlias = "Callable[..., Iterable[bytes]]"
+Kind: TypeAlias = Literal["either", "wsgi", "any"]
 
 DEFAULT_NAMES = ("application", "app")
 """What is looked for when only a module is named: mod_wsgi's name, then Flask's."""
@@ -37,10 +38,11 @@ DEFAULT_NAMES = ("application", "app")
 KEY = "app"
 
 
-def load(target: str, folder: Path | None = None) -> Application:
-    """The WSGI callable that `target` names, as `module:expression` or `module`.
+def load(target: str, folder: Path | None = None, *, kind: Kind = "either") -> Application:
+    """The WSGI or ASGI callable that `target` names, as `module:expression` or `module`.
 
     :param folder: comes before the current one: that of the file that names the application.
+    :param kind: what it may be; "any" is somebody else's business: tornado's own applications are neither.
     :raises ConfigError: there is none; `.why`, `.hint` and, where the application itself failed, `.traceback_text`.
     """
     name, colon, text = target.partition(":")
@@ -52,7 +54,8 @@ def load(target: str, folder: Path | None = None) -> Application:
             sys.path.insert(0, path)
     module = _import(name, target)
     found = _default(module) if steps is None else _resolve(module, steps, f"{name}:")
-    _check(found, target)
+    if kind != "any":
+        _check(found, target, kind)
     return found  # type: ignore[no-any-return]
 
 
@@ -160,17 +163,17 @@ def _default(module: ModuleType) -> Any:
     raise ConfigError(f"module {module.__name__!r} has neither {names}", hint=hint, key=KEY)
 
 
-def _check(found: Any, target: str) -> None:
-    """Refuse what cannot be called as PEP 3333 has it, before the first request finds out."""
+def _check(found: Any, target: str, wanted: Kind) -> None:
+    """Refuse what can be called neither as PEP 3333 has it nor as ASGI, before the first request finds out."""
     if not callable(found):
         kind = type(found).__name__
         article = "an" if kind[0] in "aeiou" else "a"
         raise ConfigError(f"{target!r} is {article} {kind}, which cannot be called", key=KEY)
-    if _takes(found, 2) is False:
+    if _takes(found, 2) is False and (wanted == "wsgi" or not _takes(found, 3)):
         hint = f"did you mean {target}()?" if _takes(found, 0) else ""
         if _takes(found, 3):
-            hint = "an ASGI application needs an ASGI server, or an adapter such as a2wsgi"
-        why = f"{target!r} cannot be called with (environ, start_response) as WSGI asks"
+            hint = "an ASGI application runs in the worker classes gthread, asgi and process"
+        why = f"{target!r} cannot be called with (environ, start_response) as WSGI asks, nor as ASGI does"
         raise ConfigError(why, hint=hint, key=KEY)
 
 

@@ -8,6 +8,7 @@ Nothing here moves a byte: `wire/receiving.py` and `wire/sending.py` are the onl
     AsyncIterable[bytes]      a stream made on the loop
     Relay                     such a stream from another server, which a driver can move without a task (wire/relay.py)
     Tunnel                    after 101: bytes both ways until both sides have ended (wire/tunnel.py)
+    Conversation              after 101: what another protocol says is said in this process (wire/conversation.py)
 
 and an application thread writes through an `Outlet` instead of giving back a body.
 """
@@ -21,7 +22,9 @@ from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from edgestack.http.messages import Response
 
-__all__ = ["Body", "FileSegment", "OpenFile", "Outlet", "Piece", "Relay", "RequestBody", "Transform", "Tunnel"]
+__all__ = [
+    "Body", "Conversation", "FileSegment", "OpenFile", "Outlet", "Piece", "Relay", "RequestBody", "Transform", "Tunnel",
+]  # fmt: skip
 
 
 class OpenFile:
@@ -90,6 +93,13 @@ class Tunnel(Protocol):
         """Give it up. On the loop."""
 
 
+class Conversation(Protocol):
+    """Whoever speaks another protocol over the client's connection from here on (RFC 9110 §7.8)."""
+
+    def gone(self) -> None:
+        """It is not going to be spoken, or no longer. On the loop."""
+
+
 class Transform(Protocol):
     """What happens to the pieces of one body on their way; whoever moves them puts each through it. On any thread.
 
@@ -107,7 +117,7 @@ class Transform(Protocol):
 
 
 Piece: TypeAlias = "bytes | FileSegment"
-Body: TypeAlias = "bytes | FileSegment | tuple[Piece, ...] | AsyncIterable[bytes] | Tunnel"
+Body: TypeAlias = "bytes | FileSegment | tuple[Piece, ...] | AsyncIterable[bytes] | Tunnel | Conversation"
 
 
 class RequestBody(Protocol):

@@ -46,6 +46,8 @@ class Scene:
     """Whether a route has both, a folder and an application."""
     threads: int = 0
     workers: int = 1
+    hosting: str = ""
+    """How applications live in processes of their own, for a reader."""
     proxies: tuple[str, ...] = ()
     """Each route that another server answers, and which."""
     certificate: str = ""
@@ -116,7 +118,7 @@ def _facts(scene: Scene) -> list[tuple[str, str]]:
         facts.append(("files", scene.static + hidden))
     if scene.app:
         first = "after the files, " if scene.static and scene.files_first else ""
-        facts.append(("application", f"{scene.app}  ({first}{scene.threads} threads)"))
+        facts.append(("application", f"{scene.app}  ({first}{scene.hosting or f'{scene.threads} threads'})"))
     if scene.workers > 1:
         facts.append(("processes", f"{scene.workers} workers and their supervisor"))
     facts += [("proxy" if at == 0 else "", told) for at, told in enumerate(_few(scene.proxies))]

@@ -190,7 +190,7 @@ def _completed(loaded: Loaded) -> Config:
     if server.processes.worker_class == "sync" and server.threads > 1 and loaded.says("server", "threads"):
         processes = replace(server.processes, worker_class="gthread")  # as gunicorn has it
         return replace(config, server=replace(server, processes=processes))
-    return config
+    return _one_at_a_time(config)
 
 
 def _options(loaded: Loaded) -> Options:
@@ -204,6 +204,12 @@ def _options(loaded: Loaded) -> Options:
         inherit=not listens,
         development_certificate=any(one.tls for one in config.listeners) and not config.tls.certificates,
     )
+
+
+def _one_at_a_time(config: Config) -> Config:
+    """The worker class `sync` is one application thread a process, whatever `threads` says."""
+    server = config.server
+    return replace(config, server=replace(server, threads=1)) if server.processes.worker_class == "sync" else config
 
 
 def _for_developers(config: Config) -> Config:

@@ -31,13 +31,15 @@ from edgestack.http.variables import Scope
 from edgestack.phases.access_log import AccessLog
 from edgestack.phases.log_file import LoggedLines
 from edgestack.process.hooks import adjust
+from edgestack.process.host_group import HostGroup
 from edgestack.process.identity import become, give_away, identity_of
 from edgestack.process.logs import access_logger
 from edgestack.process.options import Options
 from edgestack.process.sockets import Sockets, inherited, wanted
+from edgestack.upstream.hosted import Hosted
 from edgestack.wire.tls import Certificates
 
-__all__ = ["Generation", "begin"]
+__all__ = ["Generation", "begin", "renewed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,11 @@ class Generation:
     config: Config
     """With what is known only now: bound listeners, the development certificate, files never to be served."""
     plan: Plan
-    applications: Mapping[App, Callable[..., Any]]
+    applications: Mapping[App, Callable[..., Any] | Hosted]
     certificates: Certificates | None
     """Loaded while the keys could be read; None without TLS, and after a reload."""
+    groups: tuple[HostGroup, ...] = ()
+    """The processes of those that are hosted."""
 
     def close(self) -> None:
         """The end of all."""
@@ -71,6 +75,8 @@ class Generation:
 
     def fails(self, before: Generation) -> None:
         """The one before goes on."""
+        for group in self.groups:
+            group.abandon()
         self.sockets.abandoned(before.sockets)
         if self.access_log is not None and self.access_log is not before.access_log:
             self.access_log.close()
@@ -110,18 +116,15 @@ def begin(
         development = development_certificate() if options.development_certificate else None
         completed = _completed(config, sockets, development, options)
         plan = compose(completed)
-        here = before.applications if before is not None else {}
         certificates = None
         if before is None:
             certificates = Certificates.of(completed.tls, development.learn if development else None, adjust(options))
             _drop(config, sockets)
         with importing():
-            applications = {
-                app: here[app] if app in here else load(app.target, app.folder) for app in plan.applications
-            }
+            applications, groups = _applications(plan, before)
         undo.pop_all()
     return Generation(
-        config, options, passed, sockets, access_log, development, completed, plan, applications, certificates
+        config, options, passed, sockets, access_log, development, completed, plan, applications, certificates, groups
     )
 
 
@@ -137,6 +140,37 @@ def _drop(config: Config, sockets: Sockets) -> None:
         for path in (*own, *(one.path for one in sockets.listeners if one.path)):
             give_away(path, identity)
         become(identity)
+
+
+def renewed(before: Generation) -> Generation:
+    """The same, with fresh processes for the applications that are hosted: new code always means a fresh process.
+
+    :raises ConfigError: one of them cannot be loaded; nothing has changed.
+    """
+    applications, groups = _applications(before.plan, before)
+    return replace(before, applications=applications, groups=groups)
+
+
+def _applications(
+    plan: Plan, before: Generation | None
+) -> tuple[dict[App, Callable[..., Any] | Hosted], tuple[HostGroup, ...]]:
+    """Every application: hosted by fresh processes, or loaded into this one, unless it is there already.
+
+    :raises ConfigError: one cannot be loaded; no process is left behind.
+    """
+    if not plan.config.server.processes.hosting:
+        here = before.applications if before is not None else {}
+        kept = {app: found for app, found in here.items() if not isinstance(found, Hosted)}
+        return {app: kept[app] if app in kept else load(app.target, app.folder) for app in plan.applications}, ()
+    with ExitStack() as undo:
+        groups = []
+        for app in plan.applications:
+            groups.append(HostGroup.start(app, plan.config))
+            undo.callback(groups[-1].abandon)
+        for group in groups:
+            group.wait()
+        undo.pop_all()
+    return {group.app: group.hosted for group in groups}, tuple(groups)
 
 
 def _access_log(config: Config, before: Generation | None) -> AccessLog | None:

@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgestack.asgi import is_asgi
 from edgestack.process.options import Options
+from edgestack.upstream.hosted import Hosted
 
 __all__ = ["FATAL", "HOOKS", "Hooks", "Server", "Worker", "adjust", "hooks_of"]
 
@@ -97,8 +99,10 @@ class Hooks:
                 raise
             log.exception("the hook %s failed", name)
 
-    def around(self, application: Callable[..., Any], worker: Worker) -> Callable[..., Any]:
-        """The application, with what is to be called before and after each request."""
+    def around(self, application: Callable[..., Any] | Hosted, worker: Worker) -> Callable[..., Any] | Hosted:
+        """The application, with what is to be called before and after each request; an ASGI one as it is."""
+        if isinstance(application, Hosted) or is_asgi(application):
+            return application
         if not self.functions.keys() & {"pre_request", "post_request"}:
             return application
 

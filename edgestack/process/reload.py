@@ -22,7 +22,7 @@ from edgestack.config.load import Loaded
 from edgestack.errors import ConfigError
 from edgestack.process.checks import check
 from edgestack.process.configuring import configure_again, placed
-from edgestack.process.generation import Generation, begin
+from edgestack.process.generation import Generation, begin, renewed
 from edgestack.process.logs import ErrorLog
 from edgestack.stack import Stack
 from edgestack.wire.held_clock import on_thread
@@ -110,6 +110,25 @@ class Reloader:
         log.info("reloaded %s", self.generation.options.file)
         return warnings
 
+    async def renew(self) -> None:
+        """Serve the code as it is now: with fresh processes, beside the old ones until they are ready.
+
+        :raises ConfigError: an application cannot be loaded; the processes before go on.
+        """
+        async with self._one_at_a_time:
+            before = self.generation
+            after = await on_thread(renewed, before)
+            try:
+                if self._stopped:
+                    raise ConfigError("the server is stopping")
+                self._stack.adopt(after.plan, after.applications)
+            except BaseException:
+                for group in after.groups:
+                    group.abandon()
+                raise
+            self.generation = after
+            self._changed()
+
     async def _reload(self) -> list[str]:
         before = self.generation
         if before.options.file is None:
@@ -119,7 +138,8 @@ class Reloader:
             if self._stopped:
                 raise ConfigError("the server is stopping")
             unknown = after.development.learn if after.development else None
-            applications = {app: self._around(one) for app, one in after.applications.items()}
+            around = {app: self._around(one) for app, one in after.applications.items()}
+            applications = await self._stack.awake(after.plan, around)
             self._stack.adopt(after.plan, applications, after.access_log, after.sockets.pairs, unknown_host=unknown)
         except ConfigError as error:
             after.fails(before)

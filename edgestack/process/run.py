@@ -28,10 +28,12 @@ from edgestack.config.model import Config
 from edgestack.errors import ConfigError
 from edgestack.neighbours import Neighbours
 from edgestack.process.checks import check
+from edgestack.process.code_watch import CodeWatch
 from edgestack.process.control import Message
 from edgestack.process.control_server import Control
 from edgestack.process.generation import Generation, begin
 from edgestack.process.hooks import Hooks, Server, Worker, hooks_of
+from edgestack.process.hosts import Hosts
 from edgestack.process.identity import entitle, settle
 from edgestack.process.logs import ErrorLog, open_error_log
 from edgestack.process.markers import Marker, claim_pid_file, ready_text, write_ready_file
@@ -111,7 +113,10 @@ class Alone(Serving):
         self.reloader = Reloader(
             self.stack, generation, error_log, self._reloaded, partial(hooks.around, worker=worker)
         )
+        self.hosts = Hosts(generation.groups)
+        self._hurried = False
         at_exit.callback(self._close_generation)
+        at_exit.callback(self._end_hosts)
         self.systemd = Systemd.of(os.environ)
         self.ready_file: Marker | None = None
         self._told: trio.MemorySendChannel[int]
@@ -141,6 +146,7 @@ class Alone(Serving):
         page = first_page(urls)
         if self.options.open_browser and page is not None:
             nursery.start_soon(_open_browser, page)
+        self._watch_hosts(nursery)
         self.systemd.ready()
         if self.systemd.watchdog:
             nursery.start_soon(self._feed_watchdog)
@@ -148,6 +154,15 @@ class Alone(Serving):
         self._told, orders = trio.open_memory_channel[int](16)
         nursery.start_soon(_forward, signals, self._told)
         return orders
+
+    def _watch_hosts(self, nursery: trio.Nursery) -> None:
+        """The processes that host applications, and the code that those are made of."""
+        self.hosts.bind(nursery)
+        processes = self.generation.config.server.processes
+        if processes.reload:
+            nursery.start_soon(CodeWatch(self.reloader.renew, self.hosts, processes.reload_extra_files).run)
+        if processes.hosting and (processes.preload or processes.max_requests):
+            log.warning("preload and max_requests are for workers of this server: hosted applications have none")
 
     async def _feed_watchdog(self) -> None:
         """As long as this loop runs, it is well."""
@@ -166,11 +181,26 @@ class Alone(Serving):
         """Nothing is changed any more."""
         self.systemd.stopping()
         self.reloader.stop()
+        self.hosts.say_goodbye()
 
     async def _reload_logged(self) -> None:
         self.hooks.call("on_reload", self.server)
         with self.systemd.reloading():
             await self.reloader.reload_logged()
+
+    def reopen_logs(self) -> None:
+        """Those of hosting processes too."""
+        super().reopen_logs()
+        self.hosts.reopen_logs()
+
+    def live(self, running: list[str]) -> int:
+        """See `Serving`."""
+        status = super().live(running)
+        self._hurried = status == INTERRUPTED
+        return status
+
+    def _end_hosts(self) -> None:
+        self.hosts.end(at_once=self._hurried)
 
     def _close_generation(self) -> None:
         self.generation.close()
@@ -200,6 +230,7 @@ class Alone(Serving):
         }
 
     def _reloaded(self) -> None:
+        self.hosts.adopt(self.generation.groups, self.generation.config.server.timeouts.graceful)
         if self.ready_file is not None:
             try:
                 self.ready_file.change(ready_text(self.generation.sockets.urls()))

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from edgestack import __version__
 from edgestack.certs.authority import Development
-from edgestack.config.model import Config
+from edgestack.config.model import Config, Server
 from edgestack.content.files import hidden_names
 from edgestack.process.banner import Scene, banner, friendly, wants_colour
 from edgestack.process.options import Options
 from edgestack.process.proxied import proxied
 from edgestack.process.sockets import Sockets
+from edgestack.process.supervised import worker_count
 from edgestack.wire.x509 import read_certificate
 
 __all__ = ["first_page", "program_name", "show_banner"]
@@ -51,6 +52,7 @@ def _scene(config: Config, options: Options, sockets: Sockets, development: Deve
         files_first=any(route.static is not None and route.app is not None for route in routes),
         threads=config.server.threads,
         workers=workers,
+        hosting=_hosting(config.server),
         proxies=proxied(config),
         certificate="" if development is None else _shown(development.ca),
         trusted=development is not None and _trusted(development),
@@ -59,6 +61,16 @@ def _scene(config: Config, options: Options, sockets: Sockets, development: Deve
         dev=config.server.dev,
         notes=options.notes,
     )
+
+
+def _hosting(server: Server) -> str:
+    """How applications are hosted by processes of their own, if they are."""
+    processes = server.processes
+    if not processes.hosting:
+        return ""
+    count = worker_count(processes)
+    where = "a process of its own" if count == 1 else f"{count} processes of its own"
+    return f"in {where}, " + (f"{server.threads} threads" if processes.hosting == "process" else processes.hosting)
 
 
 def _trusted(development: Development) -> bool:

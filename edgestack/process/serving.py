@@ -10,10 +10,8 @@ here; what they do not share are the four functions that they define.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
-import resource
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -24,6 +22,7 @@ from typing import Any, NoReturn
 import trio
 
 from edgestack import __version__
+from edgestack.asgi.lives import refusal
 from edgestack.neighbours import Neighbours
 from edgestack.process.cache_orders import cache_order
 from edgestack.process.control import Message
@@ -32,17 +31,10 @@ from edgestack.process.hooks import Hooks, Worker
 from edgestack.process.logs import ErrorLog
 from edgestack.process.signals import leave, signals_to_receive
 from edgestack.process.starting import Orders
+from edgestack.process.tuning import collected, tuned
 from edgestack.stack import Stack
 
 __all__ = ["Serving", "collected", "end_process", "tuned"]
-
-SWITCH_INTERVAL = 0.0005
-"""Seconds: beside computing application threads the loop waits a tenth of the default (design: 60 ms became 6)."""
-COLLECTIONS = (10_000, 20, 100)
-"""Thresholds of the collector. A request makes no cycles, so there is little to find, and each full collection walks
-every idle connection: beside 10,000 p99 rose by 1.7 ms with the interpreter's thresholds, by 0.2 to 0.6 with these."""
-M_ARENA_MAX = -8
-"""Of glibc's malloc.h."""
 
 log = logging.getLogger("edgestack.error")
 
@@ -95,10 +87,14 @@ class Serving(ABC):
         """Serve until told to stop; the exit status.
 
         :param running: gets the application threads that could not be ended.
+        :raises ConfigError: an application says that it cannot start.
         """
         try:
             status, threads = trio.run(self._live)
-        except Exception:
+        except Exception as error:
+            wrong = refusal(error)
+            if wrong is not None:
+                raise wrong from None
             log.critical("the server broke", exc_info=True)
             return 1
         for thread in threads:
@@ -158,44 +154,6 @@ class Serving(ABC):
         """What this process says of itself."""
         lost = {"lost_threads": self.stack.threads.lost}
         return {"pid": os.getpid(), "version": __version__, "started": self.started, **self.stack.statistics(), **lost}
-
-
-def tuned() -> None:
-    """What is changed in this interpreter, because it serves: open files (E11), memory, turns of the interpreter lock."""
-    raise_descriptor_limit()
-    share_one_arena()
-    sys.setswitchinterval(SWITCH_INTERVAL)
-
-
-def collected() -> None:
-    """The application is loaded: what it made is not looked at again by every collection."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTIONS)
-
-
-def raise_descriptor_limit() -> None:
-    """Allow as many open files as the system lets us (E11)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (ValueError, OSError):  # macOS: the hard limit is "infinity" and may not be asked for
-            return
-
-
-def share_one_arena() -> None:
-    """Have all threads allocate from one place (glibc: M_ARENA_MAX; nothing elsewhere).
-
-    With an arena for each thread, what one has freed no other one takes: a cache of 48 MB that application threads fill
-    and the loop empties made the process grow by 108 MB, and by 48 with one. The interpreter's lock is held for nearly
-    all of it anyway. Before any thread is started.
-    """
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_ARENA_MAX, 1)
 
 
 def end_process(status: int) -> NoReturn:

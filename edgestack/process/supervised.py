@@ -19,7 +19,12 @@ def worker_count(processes: Processes) -> int:
 
 
 def is_supervised(processes: Processes) -> bool:
-    """Whether there is more than one process, or one that somebody must keep."""
+    """Whether there is more than one process, or one that somebody must keep.
+
+    Where applications live in processes of their own, `workers` is how many of those each has, and this one stays one.
+    """
+    if processes.hosting:
+        return False
     becomes = bool(processes.user or processes.group) and os.geteuid() == 0
     return worker_count(processes) > 1 or processes.preload or processes.max_requests > 0 or becomes
 

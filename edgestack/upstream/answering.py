@@ -127,7 +127,7 @@ def respond(
         trying.attempt.bytes_received += relay.received
         trying.over(trying.now(), reusable=error is None and reader.reusable)
 
-    relay = Relay(link, body, ended, first=reader.first, gap=way.section.read_timeout, buffering=buffering)
+    relay = Relay(link, body, ended, first=reader.first, gap=way.gap, buffering=buffering)
     return Response(
         head.status, fields, Ahead(ahead, relay) if ahead is not None else relay, length, head.reason
     )  # fmt: skip
@@ -144,7 +144,7 @@ def _tunnelled(trying: Attempting, head: UpstreamHead, reader: ResponseReader) -
     def ended(tunnel: Tunnel, error: EdgeError | None) -> None:
         trying.over(trying.now(), reusable=False)
 
-    body = Tunnel(link, ended, first=reader.buffer, gap=trying.way.section.read_timeout)
+    body = Tunnel(link, ended, first=reader.buffer, gap=trying.way.gap)
     return Response(
         101, (("Connection", "upgrade"), ("Upgrade", chosen), *_with_cookie(trying, fields)), body, None, head.reason
     )  # fmt: skip

@@ -27,7 +27,7 @@ class Way:
     """One proxied route."""
 
     __slots__ = (
-        "answer", "buffering", "early_hints", "head", "intercepted", "limit", "map", "proxy_protocol", "rules",
+        "answer", "buffering", "early_hints", "gap", "head", "intercepted", "limit", "map", "proxy_protocol", "rules",
         "section", "unhurried",
     )  # fmt: skip
 
@@ -60,6 +60,8 @@ class Way:
         self.rules = Rules(section.next_upstream, section.next_upstream_tries, section.next_upstream_timeout)
         self.buffering = section.buffering
         self.early_hints = section.early_hints
+        self.gap = section.read_timeout
+        """Seconds that the server may pause within an answer, and a tunnel may be idle."""
         self.limit = limit
         self.proxy_protocol = PROXY_VERSIONS[section.proxy_protocol]
         self.unhurried = bool(self.proxy_protocol) or self.early_hints

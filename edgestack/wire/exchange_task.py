@@ -20,11 +20,14 @@ from edgestack.http.bodies import FileSegment
 from edgestack.http.messages import AppCall, Errand, Exchange, Response
 from edgestack.wire.carrying import carry
 from edgestack.wire.connection import CLOSING, GONE, READABLE, WOULD_BLOCK, Connection
+from edgestack.wire.conversation import Conversation, Line
 from edgestack.wire.h1_answer import Tail, frame
 from edgestack.wire.outlet import LotOutlet, PacedOutlet
 from edgestack.wire.pace import Pace, pace_of, send_gap
+from edgestack.wire.receiving import LotSource
 from edgestack.wire.sending import Sender, begin, unread
 from edgestack.wire.streaming import on_the_wire
+from edgestack.wire.tunnel import head_of
 
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
@@ -37,7 +40,7 @@ _tail = Tail()
 class ExchangeTask:
     """Holds one connection for one exchange."""
 
-    __slots__ = ("_answer", "_connection", "_exchange", "_impatient", "_left", "_lot", "_pace", "_scope")
+    __slots__ = ("_answer", "_connection", "_exchange", "_impatient", "_left", "_lot", "_pace", "_scope", "_watched")
 
     def __init__(self, lot: Lot, connection: Connection, exchange: Exchange, answer: Awaitable[Any]) -> None:
         self._lot = lot
@@ -51,6 +54,8 @@ class ExchangeTask:
         if isinstance(answer, Errand):
             answer.interim = self._send
         self._pace: Pace | None = None
+        self._watched = READABLE
+        """What the lot looks for while this holds the connection; 0 where a task of ours reads it."""
 
     async def run(self) -> None:
         """Wait for the answer and see it off."""
@@ -88,6 +93,8 @@ class ExchangeTask:
         elif type(answer.body) in (bytes, tuple, FileSegment):
             if begin(lot, connection, exchange, answer):
                 lot.resume(connection)
+        elif isinstance(answer.body, Conversation):
+            await self._converse(answer, answer.body)
         elif not carry(lot, connection, exchange, answer):
             await self._stream(answer)
 
@@ -103,6 +110,25 @@ class ExchangeTask:
         exchange.finish()
         lot.now = lot.clock()
         lot.give_back(connection, framed.keep)
+
+    async def _converse(self, response: Response, conversation: Conversation) -> None:
+        """Another protocol from here on, spoken in this process."""
+        lot, connection, exchange = self._lot, self._connection, self._exchange
+        exchange.status = response.status
+        early, connection.h1.buffer = connection.h1.buffer, b""
+        self._watched = 0
+        lot.watch(connection, 0)
+        try:
+            await self._send(head_of(exchange, response))
+            await conversation.hold(Line(early, LotSource(lot, connection).receive, self._say))
+        finally:
+            conversation.gone()
+        exchange.finish()
+        lot.close(connection)
+
+    async def _say(self, data: bytes) -> None:
+        await self._send(data)
+        self._exchange.bytes_out += len(data)
 
     async def _send(self, data: bytes) -> None:
         connection, pace = self._connection, self._pace
@@ -126,7 +152,7 @@ class ExchangeTask:
             await (trio.lowlevel.wait_readable if reading else trio.lowlevel.wait_writable)(connection.fd)
         if scope.cancelled_caught:
             raise Disconnected(detail="the client took nothing for the whole send gap")
-        lot.watch(connection, READABLE)
+        lot.watch(connection, self._watched)
 
     def event(self, connection: Connection, mask: int) -> None:
         """Noted already; unregister until it is given back. Who waits for the answer of a client that left?"""

@@ -20,6 +20,7 @@ from edgestack.errors import AppError, ClientError, Disconnected, EdgeError, Ref
 from edgestack.http.bodies import FileSegment, Piece
 from edgestack.http.messages import AppCall, Errand, Exchange, Facts, Request, Response
 from edgestack.wire.connection import RECEIVE, Door
+from edgestack.wire.conversation import Conversation, Line
 from edgestack.wire.h1 import H1
 from edgestack.wire.h1_answer import Framed, Tail, frame
 from edgestack.wire.outbox import READ_BACK
@@ -62,6 +63,8 @@ class PortableStream:
         self._watch: Watch | None = None
         self._ahead = b""
         """What a watch has read."""
+        self._receiving = False
+        """Somebody waits for what the client sends next."""
         self._fresh = True
         """Nothing was asked yet: one that comes just when the server stops is heard all the same."""
         self.scope = trio.CancelScope()
@@ -76,12 +79,16 @@ class PortableStream:
 
         :raises Disconnected: the connection is broken.
         """
-        if self._watch is not None:
-            await self._watch.stop()
-        if self._ahead:
-            data, self._ahead = self._ahead, b""
-            return data
-        return await self._read()
+        self._receiving = True  # before anything is waited for: no watch may begin from here on
+        try:
+            if self._watch is not None:
+                await self._watch.stop()
+            if self._ahead:
+                data, self._ahead = self._ahead, b""
+                return data
+            return await self._read()
+        finally:
+            self._receiving = False
 
     async def _read(self) -> bytes:
         try:
@@ -279,6 +286,8 @@ class PortableStream:
         try:
             if isinstance(body, Tunnel):
                 return await self._tunnel(exchange, response, body)
+            if isinstance(body, Conversation):
+                return await self._converse(exchange, response, body)
             framed = frame(exchange, response, self._keep())
             exchange.status = response.status
             await self._send_framed(exchange, response, framed)
@@ -327,6 +336,22 @@ class PortableStream:
         await pass_both_ways(self, early, tunnel, count)
         return False
 
+    async def _converse(self, exchange: Exchange, response: Response, conversation: Conversation) -> bool:
+        """Another protocol from here on, spoken in this process; nothing else is answered on this connection."""
+        exchange.status = response.status
+        early, self._h1.buffer = self._h1.buffer, b""
+
+        async def say(data: bytes) -> None:
+            await self.send(data)
+            exchange.bytes_out += len(data)
+
+        try:
+            await self.send(head_of(exchange, response))
+            await conversation.hold(Line(early, self.receive, say))
+        finally:
+            conversation.gone()
+        return False
+
     async def _watched(
         self, work: Callable[[], Awaitable[T]], gone: Callable[[], None] | None = None, *, end_is_gone: bool = False
     ) -> T:
@@ -338,7 +363,10 @@ class PortableStream:
             await self._watch.stop()
         scope = trio.CancelScope()
         self._watch = Watch(self._look, gone or scope.cancel, end_is_gone)
-        self._driver.nursery.start_soon(self._watch.run)
+        if self._receiving:  # an application that answers while it reads
+            self._watch.rest()
+        else:
+            self._driver.nursery.start_soon(self._watch.run)
         try:
             with scope:
                 return await work()

@@ -52,6 +52,10 @@ class Watch:
         finally:
             self._over.set()
 
+    def rest(self) -> None:
+        """Do not begin: somebody reads the connection just now, and sees its end himself. `again` goes on."""
+        self._over.set()
+
     def end(self) -> None:
         """Nobody is interested any more."""
         self.ended = True

@@ -1,0 +1,33 @@
+"""The applications of a plan: those that are here stay, what is missing is loaded, and hosted ones come with processes.
+
+The stack keeps them under their sections; an unchanged section keeps its object, and its code is never read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from edgestack.asgi.lives import Found, given
+from edgestack.config.model import App
+from edgestack.config.processes import Processes
+from edgestack.content.loading import load
+from edgestack.upstream.hosted import Hosted
+
+__all__ = ["Applications", "chosen", "loaded"]
+
+Applications: TypeAlias = "Mapping[App, Found | Hosted]"
+
+
+def chosen(offered: Applications, here: Applications) -> Applications:
+    """Those that are here, before those that are offered; but for hosted ones, which come with fresh processes."""
+    fresh = {app: new for app, new in offered.items() if isinstance(new, Hosted) or isinstance(here.get(app), Hosted)}
+    return {**offered, **here, **fresh}
+
+
+def loaded(apps: Iterable[App], processes: Processes, here: Applications) -> Applications:
+    """Those that are here, and the rest loaded now; ASGI ones with a life of their own.
+
+    :raises ConfigError: one cannot be loaded.
+    """
+    return {app: given(app, here[app] if app in here else load(app.target, app.folder), processes) for app in apps}

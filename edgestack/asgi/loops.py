@@ -1,0 +1,269 @@
+"""Where an application runs: a task of trio's for each call, or one of asyncio's on a loop in a thread of its own.
+
+    loop.begin(application, scope, receive, send, ended)      ended(error | None), once, on trio's loop
+
+`receive` and `send` are coroutines of trio's in either case. On the asyncio side each call of them is carried over to a
+task of trio's and its result back; a task there that is cancelled cancels it here. Nothing that an application raises
+passes `begin`: this is its boundary. Cancelled is trio's own, and passes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeAlias
+
+import trio
+
+__all__ = ["AsyncioLoop", "Loop", "TrioLoop", "caused_by", "insists_on_asyncio"]
+
+Receive: TypeAlias = "Callable[[], Awaitable[dict[str, Any]]]"
+Send: TypeAlias = "Callable[[dict[str, Any]], Awaitable[None]]"
+Application: TypeAlias = "Callable[[dict[str, Any], Receive, Send], Awaitable[None]]"
+Ended: TypeAlias = "Callable[[BaseException | None], None]"
+
+SIGNS = (
+    "no running event loop", "no current event loop", "library written for asyncio", "like asyncio?",
+    "'asyncio' was detected",
+)  # fmt: skip
+"""What asyncio, and trio, say to who takes the one for the other."""
+FAREWELL = 2.0
+"""Seconds that cancelled tasks of an asyncio loop get to end, before its thread is left behind. A guess: they have been
+waited for already."""
+
+
+class Loop(Protocol):
+    """Runs the calls of one application."""
+
+    def begin(self, application: Application, scope: dict[str, Any], receive: Receive, send: Send, ended: Ended) -> Any:
+        """Start one call; returns at once, with what `cancel` takes. On trio's loop."""
+
+    def cancel(self, call: Any) -> None:
+        """Nobody waits for it any more."""
+
+    async def close(self) -> None:
+        """What still runs is cancelled."""
+
+
+class TrioLoop:
+    """The loop that everything else runs on."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._scopes: set[trio.CancelScope] = set()
+
+    def begin(
+        self, application: Application, scope: dict[str, Any], receive: Receive, send: Send, ended: Ended
+    ) -> trio.CancelScope:
+        """A task in the nursery."""
+        cancel = trio.CancelScope()
+        self._nursery.start_soon(self._run, cancel, application, scope, receive, send, ended)
+        return cancel
+
+    async def _run(
+        self, cancel: trio.CancelScope, application: Application, scope: dict[str, Any], receive: Receive, send: Send,
+        ended: Ended,
+    ) -> None:  # fmt: skip
+        self._scopes.add(cancel)
+        came: BaseException | None = None
+        try:
+            with cancel:
+                await application(scope, receive, send)
+            if cancel.cancelled_caught:
+                came = TimeoutError("the call was given up")
+        except BaseException as error:  # SystemExit too: an application must not end the server
+            came = error
+            if _is_cancelled(error):
+                raise
+        finally:
+            self._scopes.discard(cancel)
+            ended(came)
+
+    def cancel(self, call: trio.CancelScope) -> None:
+        """See `Loop`."""
+        call.cancel()
+
+    async def close(self) -> None:
+        """See `Loop`."""
+        for scope in self._scopes:
+            scope.cancel()
+
+
+class AsyncioLoop:
+    """A thread with a loop of asyncio's."""
+
+    def __init__(self, nursery: trio.Nursery, name: str) -> None:
+        """:param name: of the thread."""
+        self._nursery = nursery
+        self._token = trio.lowlevel.current_trio_token()
+        self._ready = threading.Event()
+        self._over = trio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def begin(
+        self, application: Application, scope: dict[str, Any], receive: Receive, send: Send, ended: Ended
+    ) -> _Call:
+        """A task there."""
+        call = _Call()
+        self._loop.call_soon_threadsafe(self._begin, call, application, scope, receive, send, ended)
+        return call
+
+    def cancel(self, call: _Call) -> None:
+        """See `Loop`."""
+        self._loop.call_soon_threadsafe(call.cancel)
+
+    async def close(self) -> None:
+        """See `Loop`; its thread ends, or is left behind."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + FAREWELL):
+            await self._over.wait()
+
+    # -- on its thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.run(self._live())
+        self._post(self._over.set)
+
+    async def _live(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._ready.set()
+        await self._stop.wait()
+
+    def _begin(
+        self, call: _Call, application: Application, scope: dict[str, Any], receive: Receive, send: Send, ended: Ended
+    ) -> None:
+        async def run() -> None:
+            came: BaseException | None = None
+            try:
+                await application(scope, carried_receive, carried_send)
+            except asyncio.CancelledError:
+                came = TimeoutError("the call was given up")
+            except BaseException as error:  # SystemExit would end the loop, and every other call with it
+                came = error
+            self._post(ended, came)
+
+        missed: deque[dict[str, Any]] = deque()
+
+        async def carried_receive() -> dict[str, Any]:
+            message: dict[str, Any] = missed.popleft() if missed else await self._carried(missed.append, receive)
+            return message
+
+        async def carried_send(message: dict[str, Any]) -> None:
+            await self._carried(_forget, send, message)
+
+        call.task = task = self._loop.create_task(run())
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        if call.cancelled:
+            task.cancel()
+
+    async def _carried(self, late: Callable[[Any], None], function: Callable[..., Awaitable[Any]], *of: Any) -> Any:
+        """Await it on trio's loop.
+
+        :param late: gets the result where whoever asked for it was cancelled meanwhile.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        scope = trio.CancelScope()
+
+        async def there() -> None:
+            try:
+                with scope:
+                    await trio.lowlevel.checkpoint_if_cancelled()
+                    self._back(_give, future, await function(*of), late)
+            except Exception as error:
+                self._back(_raise, future, error)
+
+        self._post(self._start, there)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._post(scope.cancel)
+            raise
+
+    def _start(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            self._nursery.start_soon(task)
+        except RuntimeError:
+            return  # the server has stopped, and the nursery is closed: nobody waits for this
+
+    def _post(self, function: Callable[..., Any], *of: Any) -> None:
+        """Have something done on trio's loop; where that is over, nobody needs it."""
+        try:
+            self._token.run_sync_soon(function, *of)
+        except trio.RunFinishedError:
+            return
+
+    def _back(self, function: Callable[..., object], *of: Any) -> None:
+        """The other way; a loop that was closed waits for nothing."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *of)
+
+
+class _Call:
+    """A call on the other thread, which may not have begun when it is cancelled. Touched there alone."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+
+
+def _give(future: asyncio.Future[Any], value: Any, late: Callable[[Any], None]) -> None:
+    if future.done():
+        late(value)
+    else:
+        future.set_result(value)
+
+
+def _forget(value: Any) -> None:
+    """Nobody wants to know."""
+
+
+def _raise(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether trio's own Cancelled is in it: the server stops."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[0] is not None
+    return isinstance(error, trio.Cancelled)
+
+
+def insists_on_asyncio(error: BaseException | None, said: str = "") -> bool:
+    """Whether an application failed because it looked for a loop of asyncio's.
+
+    :param error: what it raised, with its causes and whatever is grouped in it.
+    :param said: a text of its own in which that may stand.
+    """
+    texts = [said, *(str(one) for one in _all(error))]
+    return any(sign in text for text in texts for sign in SIGNS)
+
+
+def caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Whether an error of this kind is at the bottom of it."""
+    return any(isinstance(one, kind) for one in _all(error))
+
+
+def _all(error: BaseException | None) -> list[BaseException]:
+    """The error, its causes, and whatever is grouped in it."""
+    found: dict[int, BaseException] = {}
+    ahead = [error]
+    while ahead:
+        one = ahead.pop()
+        if one is None or id(one) in found:
+            continue
+        found[id(one)] = one
+        ahead += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
+    return list(found.values())

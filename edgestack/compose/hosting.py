@@ -1,0 +1,75 @@
+"""The content of a route whose application is hosted by processes of its own: a proxy that tells them who asks.
+
+Host                the authority that the client asked for, as the application would see it in this process
+X-Edgestack-Hop     the facts of the client's connection (`http/hop.py`)
+X-Real-IP, X-Scheme for tornado's own applications, which know nothing of that
+"""
+
+from __future__ import annotations
+
+from edgestack.compose.resources import Resources
+from edgestack.config.proxying import Proxy as Section
+from edgestack.config.server import Server
+from edgestack.http.forwarding import ForwardedFacts
+from edgestack.http.hop import FACTS, TARGET, asked, told
+from edgestack.http.messages import Exchange
+from edgestack.http.variables import Template
+from edgestack.upstream.hosted import Hosted, HostedContent
+from edgestack.upstream.proxy import Proxy
+from edgestack.upstream.request_head import RequestHead
+from edgestack.upstream.retrying import Rules
+from edgestack.upstream.way import Way
+
+__all__ = ["hosted_content"]
+
+MARGIN = 2.0
+"""Seconds that a process of ours has beyond the timeout that it keeps itself: its own answer comes first."""
+FOR_EVER = 86400.0 * 365
+"""Seconds of a gap within an answer: an application in this process may pause for as long as it likes too."""
+
+
+class SentOnce(Rules):
+    """What brought one process down is not given to the next: a request is repeated only where none of it was sent."""
+
+    __slots__ = ()
+
+    def repeatable(self, method: str, sent: bool) -> bool:
+        """See `Rules`."""
+        return not sent
+
+
+def hosted_content(found: Hosted, mount: str, limit: int, server: Server, resources: Resources) -> HostedContent:
+    """The handler.
+
+    :param mount: where the application is mounted, decoded, without a slash at its end.
+    :param limit: bytes of a request body.
+    """
+    seconds = server.processes.timeout
+    wait = seconds + (MARGIN if found.kind == "process" else 0) if seconds else FOR_EVER
+    section = Section(to="http://application", read_timeout=wait, connect_timeout=max(wait, MARGIN))
+    way = Way(section, limit=limit)
+    way.head = RequestHead(_fields(found, mount, way), forwarded="off")
+    way.gap = FOR_EVER
+    way.rules = SentOnce()
+    service = resources.upstreams.service(found.upstream)
+    target = section.target
+    assert target is not None
+    proxy = Proxy(way, target, lambda _: service.backend(section, secure=False), lambda _: service.group)
+    return HostedContent(found, proxy, dev=server.dev)
+
+
+def _fields(found: Hosted, mount: str, way: Way) -> list[tuple[str, Template]]:
+    fields: list[tuple[str, Template]] = [
+        ("Host", _authority),
+        (FACTS, lambda exchange: told(exchange, mount)),
+        (TARGET, lambda exchange: asked(exchange, way.map(exchange))),
+    ]
+    if found.kind == "tornado":
+        fields += [("X-Real-IP", lambda exchange: exchange.facts.remote_addr)]
+        fields += [("X-Scheme", lambda exchange: exchange.facts.scheme)]
+    return fields
+
+
+def _authority(exchange: Exchange) -> str:
+    facts = exchange.facts
+    return (facts.host if type(facts) is ForwardedFacts else "") or exchange.request.host

@@ -1,0 +1,11 @@
+"""A process that hosts one application, on a unix socket that nobody but its edge may enter.
+
+    __main__            python -m edgestack.hosting ORDER: loads the application, and serves until it is told to stop
+    order               what it is told at its start
+    channel             its line to the edge: what it tells; where that ends, so does the process
+    own                 the server of this house: WSGI on threads, ASGI (worker class `process`, and `reload`)
+    gevent_server, eventlet_server, tornado_server       those libraries' own servers
+    restored            a WSGI application that sees what it would see at the edge, on another library's server
+
+Started and watched by `process/hosts.py`. Nobody else may import another library's server.
+"""

@@ -1,0 +1,49 @@
+"""What a hosting process is told at its start: one JSON text, its only argument. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+__all__ = ["Order"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Everything that it cannot find out by itself."""
+
+    kind: str
+    """The worker class: "process", "gevent", "eventlet" or "tornado"."""
+    target: str
+    """The application, as the user wrote it."""
+    folder: str
+    """Comes first on sys.path; "" for the current folder."""
+    listen: int
+    """The descriptor of its listening socket."""
+    channel: int
+    """The descriptor of its line to the edge."""
+    request_ids: str
+    """What request ids begin with: the edge's own."""
+    threads: int = 8
+    queue: int = 1024
+    asgi: bool = False
+    """The user said that it is ASGI."""
+    asgi_loop: str = "auto"
+    multiprocess: bool = False
+    """Other processes host the same application."""
+    dev: bool = False
+    timeout: float = 30.0
+    graceful: float = 30.0
+    error_log: str = "-"
+    log_format: str = "combined"
+    reload: bool = False
+    """Tell which files it was made of, again when there are more."""
+
+    def dump(self) -> str:
+        """As text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> Order:
+        """From text."""
+        return cls(**json.loads(text))

@@ -1,0 +1,95 @@
+"""A WSGI application on another library's server that sees what it would see at the edge (PEP 3333; `http/hop.py`).
+
+    Restored(application)(environ, start_response)
+
+The library made its environ of a request that came over a unix socket. Put right are the facts of the client's
+connection, SCRIPT_NAME and PATH_INFO by the same reading of the path that the edge's routes had, the request-target,
+the fields of forwarding, and the request's id. Only what came through the edge is answered. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from edgestack import __version__
+from edgestack.errors import ClientError
+from edgestack.http.forwarding import DEFAULT_PORTS, ForwardedFacts
+from edgestack.http.hop import FACTS, TARGET, Hop, read
+from edgestack.http.messages import Facts
+from edgestack.http.target import read_path
+
+__all__ = ["Restored"]
+
+FACTS_VARIABLE, TARGET_VARIABLE = ("HTTP_" + name.upper().replace("-", "_") for name in (FACTS, TARGET))
+OF_THE_HOP = ("HTTP_X_REAL_IP", "HTTP_X_SCHEME")
+"""What tornado's own applications are told by; the client sent none of it."""
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+
+class Restored:
+    """See the top of this file."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], request_ids: str, *, multiprocess: bool) -> None:
+        """
+        :param request_ids: what request ids begin with: the edge's own.
+        :param multiprocess: other processes host the same application.
+        """
+        self._application = application
+        self._request_ids = request_ids
+        self._multiprocess = multiprocess
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """What the application answers."""
+        try:
+            self._restore(environ, read(environ.pop(FACTS_VARIABLE, "")))
+        except ClientError as error:
+            start_response("400 Bad Request", [("Content-Type", "text/plain")])
+            return [error.public.encode()]
+        return self._application(environ, start_response)
+
+    def _restore(self, environ: Environ, hop: Hop) -> None:
+        """:raises ClientError: 400, the path is none."""
+        target = environ.pop(TARGET_VARIABLE, "")
+        sent = _sent(environ)
+        raw, _, query = sent.partition("?")
+        facts, environ["QUERY_STRING"] = hop.facts, query
+        if sent != "*":
+            path = read_path(raw).path_info
+            mount = hop.mount.encode("utf-8", "surrogateescape").decode("latin-1")
+            if not path.startswith(mount) or path[len(mount) : len(mount) + 1] not in ("", "/"):
+                raise ClientError("The path has two readings.", 400)
+            environ["SCRIPT_NAME"], environ["PATH_INFO"] = mount, path[len(mount) :]
+        environ["REQUEST_URI"] = environ["RAW_URI"] = target or sent
+        environ["SERVER_SOFTWARE"] = f"edgestack/{__version__}"
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = _server(facts)
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = facts.remote_addr, str(facts.remote_port)
+        environ["wsgi.url_scheme"] = facts.scheme
+        environ["wsgi.multiprocess"] = self._multiprocess
+        environ["edgestack.request_id"] = f"{self._request_ids}{hop.serial:08x}"
+        for name in OF_THE_HOP:
+            environ.pop(name, None)
+        if isinstance(facts, ForwardedFacts):
+            environ |= {"HTTP_" + name.upper().replace("-", "_"): value for name, value in facts.told.items()}
+
+
+def _sent(environ: Environ) -> str:
+    """The request-target as it came over the socket."""
+    for name in ("RAW_URI", "RAW_PATH_INFO", "REQUEST_URI"):
+        if name in environ:
+            raw = str(environ[name])
+            query = environ.get("QUERY_STRING", "")
+            return f"{raw}?{query}" if query and "?" not in raw else raw
+    raise ClientError("The server behind this one does not tell the request-target.", 400)
+
+
+def _server(facts: Facts) -> tuple[str, str]:
+    """SERVER_NAME and SERVER_PORT, as `content/environ.py` has them."""
+    name = facts.local_addr
+    if ":" in name:
+        name = f"[{name}]"  # RFC 3875 §4.1.14
+    elif not name or name[0] in "/@\0":
+        name = "localhost"
+    return name, str(facts.local_port or DEFAULT_PORTS.get(facts.scheme, 80))

@@ -1,0 +1,230 @@
+"""The processes that host one application: begun together, each watched and begun again, ended together.
+
+    HostGroup.start(app, config)     the processes begin to load it
+    group.wait()                     blocking: every process accepts, or a ConfigError says why one does not
+    group.hosted                     what routes see (`upstream/hosted.py`)
+    await group.watch()              on the loop: who dies is begun again, at once the first time, then with a back-off
+    await group.retire(grace)        no route leads there any more: they drain, and leave
+    group.end()                      the same, blocking: the last word of the server
+
+Each generation has sockets of its own in a folder of its own (mode 0700), so that nothing that is new ever meets a
+process that is old.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import trio
+
+from edgestack.config.model import App, Config
+from edgestack.errors import ConfigError
+from edgestack.hosting.order import Order
+from edgestack.http.messages import Exchange
+from edgestack.process.deaths import Kills
+from edgestack.process.deaths import told as how_it_ended
+from edgestack.process.host_needs import environment, require
+from edgestack.process.host_process import HostProcess
+from edgestack.process.supervised import worker_count
+from edgestack.upstream.hosted import Hosted
+from edgestack.wire.held_clock import on_thread
+
+__all__ = ["HostGroup"]
+
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 30.0
+"""Seconds before another try, doubled each time: a process that dies at its first request again and again costs little,
+and one that a database kept from starting is back within half a minute of it (both are guesses)."""
+WELL_AFTER = 10.0
+"""Seconds of life after which a death counts as the first again."""
+FAREWELL = 12.0
+"""Seconds beyond the grace until a process that will not leave is killed: a lifespan's own ten, and room."""
+
+log = logging.getLogger("edgestack.error")
+
+
+class HostGroup:
+    """See the top of this file."""
+
+    def __init__(self, app: App, folder: Path, processes: list[HostProcess], kind: str) -> None:
+        self.app = app
+        self.processes = processes
+        self.hosted = Hosted(app.target, [process.path for process in processes], kind)
+        self.retired = False
+        self._folder = folder
+        self._kills = Kills()
+        self._left = trio.Event()
+        """Nobody watches any more: all of them have left, and nobody is begun again."""
+
+    @classmethod
+    def start(cls, app: App, config: Config) -> HostGroup:
+        """Start the processes.
+
+        :raises ConfigError: the library of the worker class is not installed, or no process can be started.
+        """
+        require(config.server.processes.hosting)
+        folder = Path(tempfile.mkdtemp(prefix="edgestack-"))
+        order = order_for(app, config)
+        processes: list[HostProcess] = []
+        try:
+            for number in range(worker_count(config.server.processes)):
+                processes.append(HostProcess(order, folder / f"{number}.sock", environment(config)))
+        except BaseException:
+            cls(app, folder, processes, order.kind).abandon()
+            raise
+        return cls(app, folder, processes, order.kind)
+
+    def wait(self) -> None:
+        """Until all of them accept. Blocking.
+
+        :raises ConfigError: the application cannot be loaded.
+        """
+        for process in self.processes:
+            process.report()
+
+    @property
+    def files(self) -> frozenset[str]:
+        """What the application is made of."""
+        return frozenset().union(*(process.files for process in self.processes))
+
+    # -- on the loop ---------------------------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Until the group is retired, and its processes have left."""
+        async with trio.open_nursery() as nursery:
+            for process in self.processes:
+                nursery.start_soon(self._watch, process)
+        self._left.set()
+
+    async def _watch(self, process: HostProcess) -> None:
+        deaths = 0
+        while True:
+            began = trio.current_time()
+            status = await process.ended()
+            if self.retired:
+                return
+            deaths = 1 if trio.current_time() - began >= WELL_AFTER else deaths + 1
+            log.error("a process of %s (%d) %s; %s", self.app.target, process.process.pid,
+                      how_it_ended(status, self._kills.more()), _soon(deaths))  # fmt: skip
+            deaths = await self._begin_again(process, deaths)
+            if self.retired:
+                return
+
+    async def _begin_again(self, process: HostProcess, deaths: int) -> int:
+        """Until another one is ready in its place, or the group was retired; how many have died by then."""
+        while True:
+            if delay_after(deaths):
+                process.deaf()
+                self._told()
+            await trio.sleep(delay_after(deaths))
+            if self.retired:
+                return deaths
+            try:
+                process.begin_again()
+                self._told()
+                await on_thread(process.report, abandon_on_cancel=True)
+            except ConfigError as error:
+                if self.retired:
+                    return deaths
+                deaths += 1
+                trace = f"\n{error.traceback_text.rstrip()}" if error.traceback_text else ""
+                log.error("%s; %s%s", error, _soon(deaths), trace)
+            else:
+                log.info("a process of %s (%d) is ready", self.app.target, process.process.pid)
+                return deaths
+
+    def _told(self) -> None:
+        """What routes must know: whether there is a socket at all that requests may wait at."""
+        self.hosted.down = not any(process.listens for process in self.processes)
+
+    async def retire(self, grace: float) -> None:
+        """Let them finish what they have begun; who does not leave in time is killed.
+
+        :param grace: seconds that requests under way have.
+        """
+        self.stop()
+        with trio.move_on_after(grace + FAREWELL):
+            await self._left.wait()
+        for process in self.processes:
+            if process.process.poll() is None:
+                self._tell_of_the_kill(process, grace)
+                process.kill()
+        await self._left.wait()  # until then somebody waits on their lines
+        self._clear()
+
+    # -- the end, anywhere ---------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Have them drain, and begin none of them again."""
+        self.retired = True
+        for process in self.processes:
+            process.stop()
+
+    def reopen_logs(self) -> None:
+        """Have them open the error log anew."""
+        self._tell(signal.SIGUSR1)
+
+    def say_goodbye(self) -> None:
+        """Have WebSockets end, which would go on for ever; requests still come."""
+        self._tell(signal.SIGUSR2)
+
+    def _tell(self, number: signal.Signals) -> None:
+        if self.hosted.kind == "process":  # other libraries' servers know no such signals
+            for process in self.processes:
+                process.tell(number)
+
+    def abandon(self) -> None:
+        """End them at once; nobody watches, or nobody will."""
+        self.retired = True
+        for process in self.processes:
+            process.kill()
+            process.process.wait()
+        self._clear()
+
+    def end(self) -> None:
+        """Wait until they have left, and clear up, once the loop has ended and nothing is under way. Blocking."""
+        self.stop()
+        until = time.monotonic() + FAREWELL
+        for process in self.processes:
+            if not process.reap(max(0.0, until - time.monotonic())):
+                self._tell_of_the_kill(process, 0)
+                process.kill()
+                process.process.wait()
+        self._clear()
+
+    def _tell_of_the_kill(self, process: HostProcess, grace: float) -> None:
+        log.warning("a process of %s (%d) did not leave within %g s and is killed",
+                    self.app.target, process.process.pid, grace + FAREWELL)  # fmt: skip
+
+    def _clear(self) -> None:
+        for process in self.processes:
+            process.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def delay_after(deaths: int) -> float:
+    """Seconds until the next try: none after the first death."""
+    return float(min(FIRST_DELAY * 2 ** (deaths - 2), LONGEST_DELAY)) if deaths > 1 else 0.0
+
+
+def _soon(deaths: int) -> str:
+    delay = delay_after(deaths)
+    return f"another one is begun in {delay:g} s" if delay else "another one is begun"
+
+
+def order_for(app: App, config: Config) -> Order:
+    """What each of them is told."""
+    server = config.server
+    processes = server.processes
+    return Order(
+        processes.hosting, app.target, str(app.folder or ""), -1, -1, Exchange.prefix, threads=server.threads,
+        queue=server.queue, asgi=processes.worker_class == "asgi", asgi_loop=processes.asgi_loop,
+        multiprocess=worker_count(processes) > 1, dev=server.dev, timeout=processes.timeout,
+        graceful=server.timeouts.graceful, error_log=server.log.error, log_format=server.log.format,
+        reload=processes.reload,
+    )  # fmt: skip

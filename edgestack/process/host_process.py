@@ -1,0 +1,212 @@
+"""One hosting process, from the edge's side: begun, listened to, ended. Nothing here waits but where it says so.
+
+    HostProcess(order, path)     a listening socket at `path`, a line to it, and the process (hosting/__main__.py)
+    .report()                    waits, blocking, until it accepts or says why it cannot
+    await .ended()               on the loop: until it is dead; what it says meanwhile is kept
+    .stop(), .kill(), .reap()    its end
+
+The socket belongs to the edge and outlives the process: while a dead one is begun again, requests wait in its queue.
+The process has a group of its own, so that Ctrl-C at the terminal reaches the edge alone; and it leaves by itself when
+its line to the edge closes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from edgestack.errors import ConfigError
+from edgestack.hosting.order import Order
+from edgestack.process.deaths import told as how_it_ended
+from edgestack.wire.listening import BACKLOG
+
+__all__ = ["HostProcess", "NotHosted"]
+
+READ = 1 << 16
+
+
+class NotHosted(ConfigError):
+    """A process could not load its application."""
+
+    files: frozenset[str] = frozenset()
+    """What it had imported by then, as far as that is its own."""
+
+
+class HostProcess:
+    """See the top of this file."""
+
+    def __init__(self, order: Order, path: Path, environment: dict[str, str] | None = None) -> None:
+        """
+        :param order: without its descriptors.
+        :param path: of its unix socket; in a folder that nobody else may enter.
+        :param environment: instead of this process's own.
+        :raises ConfigError: it cannot be begun.
+        """
+        self.path = path
+        self.files: frozenset[str] = frozenset()
+        """What its application was made of, as far as it has said."""
+        self.ready = False
+        """It accepts; signals have a meaning for it."""
+        self._order = order
+        self._environment = environment
+        self._listener: socket.socket | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.ready = False
+        self._listen()
+        assert self._listener is not None
+        self.line, theirs = socket.socketpair()
+        self._begun = b""
+        self._line_closed = trio.Event()
+        order = replace(self._order, listen=self._listener.fileno(), channel=theirs.fileno())
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "edgestack.hosting", order.dump()],
+                stdin=subprocess.DEVNULL, pass_fds=(order.listen, order.channel), process_group=0,
+                env=self._environment,
+            )  # fmt: skip
+        except OSError as error:
+            self.line.close()
+            self.close()
+            raise ConfigError(f"no process can be started for {self._order.target}: {error.strerror}") from None
+        finally:
+            theirs.close()
+
+    def _listen(self) -> None:
+        if self._listener is None:
+            self.path.unlink(missing_ok=True)
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(self.path))
+            self.path.chmod(0o600)
+            self._listener.listen(BACKLOG)
+
+    def begin_again(self) -> None:
+        """Another one in its place, once it is dead.
+
+        :raises ConfigError: it cannot be begun.
+        """
+        self.line.close()
+        self._begin()
+
+    @property
+    def listens(self) -> bool:
+        """Whether requests may wait at its socket."""
+        return self._listener is not None
+
+    def deaf(self) -> None:
+        """Nobody listens for a while: who connects is refused at once."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+            self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """The end: of the line, which ends the process too, and of the socket."""
+        self.line.close()
+        self.deaf()
+
+    # -- what it says --------------------------------------------------------------------------------------------------
+
+    def report(self) -> None:
+        """Wait until it accepts. Blocking.
+
+        :raises ConfigError: its application cannot be loaded; with its own traceback.
+        """
+        while True:
+            data = self.line.recv(READ)
+            for message in self._messages(data):
+                if message.get("ready"):
+                    self.ready = True
+                    self.line.setblocking(False)
+                    return
+                if "failed" in message:
+                    raise _failure(message["failed"], self.files)
+            if not data:
+                raise self.unsaid()
+
+    def unsaid(self) -> ConfigError:
+        """It has left without a word."""
+        ended = how_it_ended(self.process.wait())
+        return ConfigError(f"the process for {self._order.target} {ended} before it was ready", key="app")
+
+    async def ended(self) -> int:
+        """Until it is dead; its exit status, or the negative number of the signal. What it says meanwhile is kept."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen_to)
+            await self._dead()
+            nursery.cancel_scope.cancel()
+        return self.process.wait()
+
+    async def _dead(self) -> None:
+        """Its line may outlive it, in a child that the application forked: where the system tells, it is asked."""
+        if not hasattr(os, "pidfd_open"):
+            await self._line_closed.wait()
+            return
+        fd = os.pidfd_open(self.process.pid)
+        try:
+            await trio.lowlevel.wait_readable(fd)
+        finally:
+            os.close(fd)
+
+    async def _listen_to(self) -> None:
+        while True:
+            try:
+                data = self.line.recv(READ)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self.line)
+                continue
+            except OSError:
+                data = b""
+            if not data:
+                self._line_closed.set()
+                return
+            self._messages(data)
+
+    def _messages(self, data: bytes) -> list[dict[str, Any]]:
+        *lines, self._begun = (self._begun + data).split(b"\n")
+        messages = [json.loads(line) for line in lines]
+        for message in messages:
+            self.files = frozenset(message.get("files", self.files))
+        return messages
+
+    # -- its end -------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Have it drain and leave."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+
+    def tell(self, number: signal.Signals) -> None:
+        """A signal that has a meaning for it, once it is ready."""
+        if self.ready and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Have no more patience."""
+        if self.process.poll() is None:
+            self.process.kill()
+
+    def reap(self, seconds: float) -> bool:
+        """Wait for its end, blocking; False: it still lives."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+def _failure(said: dict[str, str], files: frozenset[str]) -> NotHosted:
+    error = NotHosted(said["why"], hint=said["hint"], key="app")
+    error.traceback_text = said["traceback"]
+    error.files = files
+    return error

@@ -1,0 +1,68 @@
+"""A bare WSGI application for the tests of worker classes: it tells its environ, waits, and brings its process down."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+_busy = threading.Lock()
+
+
+def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    page = environ["PATH_INFO"].strip("/").partition("/")[0]
+    if page == "exit":
+        os._exit(7)
+    if page == "orphan" and os.fork():
+        os._exit(8)
+    elif page == "orphan":
+        os.closerange(0, 3)  # nothing but the line to the edge is of interest
+        signal.alarm(30)
+        signal.pause()
+    if page == "crash":
+        ctypes.string_at(0)
+    if page == "fail":
+        raise ValueError("as it was asked to")
+    body = b"".join(PAGES[page](environ))
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def environ_told(environ: dict[str, Any]) -> Iterable[bytes]:
+    told = {name: value for name, value in environ.items() if isinstance(value, str | bool)}
+    yield json.dumps(told).encode()
+
+
+def echoed(environ: dict[str, Any]) -> Iterable[bytes]:
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    yield environ["wsgi.input"].read(length)
+
+
+def process(environ: dict[str, Any]) -> Iterable[bytes]:
+    yield str(os.getpid()).encode()
+
+
+def held(environ: dict[str, Any]) -> Iterable[bytes]:
+    """Waits for a line in the FIFO that the query names."""
+    yield Path(environ["QUERY_STRING"]).read_bytes()
+
+
+def alone(environ: dict[str, Any]) -> Iterable[bytes]:
+    """Whether nobody else was in here meanwhile."""
+    if not _busy.acquire(blocking=False):
+        yield b"two at a time"
+        return
+    try:
+        sum(range(300_000))
+        yield b"alone"
+    finally:
+        _busy.release()
+
+
+PAGES = {"environ": environ_told, "echo": echoed, "process": process, "held": held, "alone": alone, "": process}

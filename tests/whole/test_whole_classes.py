@@ -1,0 +1,327 @@
+"""Worker classes with real processes: what an application sees, what a crash takes down, how it all begins and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from server_kit import APPS, PATIENCE, ROOT, Server, environment, running
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+CLASSES = ("process", "gevent", "eventlet", "tornado")
+PATHS = {"PYTHONPATH": f"{ROOT}:{APPS}"}
+SAME = (
+    "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "REQUEST_METHOD", "REMOTE_ADDR",
+    "SERVER_NAME", "wsgi.url_scheme", "HTTP_X_ONE", "CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_COOKIE", "SERVER_SOFTWARE",
+)  # fmt: skip
+"""What an application must see alike, wherever it runs."""
+STRANGE = (
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_PROXY",
+    "HTTP_X_EDGESTACK_HOP",
+    "HTTP_X_REAL_IP",
+    "HTTP_X_SCHEME",
+    "HTTP_X_UNDER",
+)
+
+
+def configured(
+    folder: Path, worker_class: str, app: str | dict[str, str] = "hosted:app", workers: int = 1, more: str = ""
+) -> tuple[str, ...]:
+    """The words that serve an application at /api/, and the same one at /; `app` may be a table of places."""
+    folder.mkdir(exist_ok=True)
+    file = folder / "edgestack.toml"
+    places = app if isinstance(app, dict) else {"/api/": app, "/": app}
+    routes = "".join(f'[[route]]\nmatch = "{match}"\napp = "{name}"\n' for match, name in places.items())
+    file.write_text(f'[server]\nworker_class = "{worker_class}"\nworkers = {workers}\n{more}\n{routes}')
+    return ("-c", str(file))
+
+
+@pytest.fixture(scope="module", params=CLASSES)
+def worker_class(request: pytest.FixtureRequest) -> str:
+    if request.param != "process":
+        pytest.importorskip(request.param, reason=f"{request.param} is not installed")
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def hosted(worker_class: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The bare application; Flask's at /flask/, and in the class `process` an ASGI one at /asgi/."""
+    folder = tmp_path_factory.mktemp(worker_class)
+    places = {"/api/": "hosted:app", "/": "hosted:app", "/flask/": "flask_app:app"}
+    if worker_class == "process":
+        places["/asgi/"] = "asgi_bare:app"
+    if worker_class == "tornado":
+        places["/who"] = "tornado_app:app"
+    with running(folder, *configured(folder, worker_class, places), data=data, env=PATHS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def inside(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same application in the edge's own process."""
+    folder = tmp_path_factory.mktemp("gthread")
+    with running(folder, *configured(folder, "gthread"), data=data, env=PATHS) as server:
+        yield server
+
+
+def until(found: Callable[[], bool]) -> None:
+    """Ask until it is so; what is asked is a round trip, and so no busy loop."""
+    limit = time.monotonic() + PATIENCE
+    while not found():
+        assert time.monotonic() < limit, "it never came to be"
+
+
+def gone(pid: int) -> bool:
+    """Whether no such process runs any more; a zombie of somebody else's does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+# --- what an application sees -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("GET", "/api/environ", None),
+        ("GET", "/api/environ/caf%C3%A9%20x?a=b&c=%20", None),
+        ("GET", "/environ//two/./x/../y", None),
+        ("POST", "/api/environ", b"a=b"),
+    ],
+)
+def test_the_environ_survives_the_hop(
+    hosted: Server, inside: Server, method: str, target: str, body: bytes | None
+) -> None:
+    """PEP 3333's facts are those that the application would see in the edge's own process."""
+    fields = {
+        "X-One": "1", "Cookie": "a=b; c=d", "X-Forwarded-For": "6.6.6.6", "X-Real-IP": "6.6.6.6", "Proxy": "evil",
+        "X-Edgestack-Hop": "0 []", "X-Edgestack-Target": "/evil", "X_Under": "no", "Content-Type": "text/x-odd",
+    }  # fmt: skip
+    there, here = (server.request(method, target, body, fields) for server in (hosted, inside))
+    seen, expected = there.json(), here.json()
+    assert {name: seen.get(name) for name in SAME} == {name: expected.get(name) for name in SAME}
+    assert seen["edgestack.request_id"] == there["X-Request-Id"]
+    assert seen["HTTP_HOST"] == f"localhost:{hosted.port}"
+    assert seen["SERVER_PORT"] == str(hosted.port)
+    assert not seen.keys() & set(STRANGE)
+
+
+@pytest.mark.parametrize("body", [b"", b"abc", b"y" * 300_000], ids=len)
+def test_bodies(hosted: Server, body: bytes) -> None:
+    """Announced, and in chunks."""
+    assert hosted.request("POST", "/api/echo", body).body == body
+    assert hosted.request("POST", "/api/echo", iter([body[:2], body[2:]])).body == body
+
+
+def test_a_framework(hosted: Server) -> None:
+    """Flask, which answers pages and its own errors."""
+    assert hosted.get("/flask/page/x").status == 200
+    assert hosted.get("/flask/nowhere/at/all").status == 404
+
+
+def test_a_crash_is_one_request_and_no_more(hosted: Server, worker_class: str) -> None:
+    """The edge answers 502, says why the process died, and begins another one, for which the next request waits."""
+    before = hosted.get("/process").text
+    assert hosted.get("/exit").status == 502
+    assert hosted.get("/process").text != before
+    hosted.logged(None, "ended with status 7; another one is begun")
+    hosted.claimed += ["the server closed before it answered", "ended with status 7"]
+    assert hosted.get("/flask/page/x").status == 200
+
+
+# --- class process ----------------------------------------------------------------------------------------------------
+
+
+def test_a_crash_in_native_code(data: Path, tmp_path: Path) -> None:
+    with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:
+        assert server.get("/crash").status == 502
+        server.claimed += ["the server closed before it answered", "SIGSEGV"]
+        server.logged(None, "was killed by SIGSEGV (it crashed)")
+        assert server.get("/process").status == 200
+
+
+def test_a_death_is_seen_whatever_is_left_behind(data: Path, tmp_path: Path) -> None:
+    """A child that the application forked keeps every descriptor open; the process is begun again all the same."""
+    with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:
+        assert server.get("/orphan").status == 502
+        server.logged(None, "ended with status 8; another one is begun")
+        server.claimed.append("the server closed before it answered")
+        assert server.get("/process").status == 200
+
+
+def test_several_processes_share_the_work(data: Path, tmp_path: Path) -> None:
+    """Two processes; one that is held leaves the other one free, and a kill of one is nobody's trouble."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with running(
+        tmp_path, *configured(tmp_path, "process", workers=2, more="threads = 1"), data=data, env=PATHS
+    ) as server:
+        held: list[bytes] = []
+        waiting = threading.Thread(target=lambda: held.append(server.get(f"/held?{fifo}").body))
+        waiting.start()
+        with fifo.open("wb") as pipe:  # it is open on both sides: the application waits
+            free = {server.get("/process").text for _ in range(4)}
+            assert len(free) == 1
+            pipe.write(b"let go")
+        waiting.join(PATIENCE)
+        assert held == [b"let go"]
+        os.kill(int(free.pop()), signal.SIGKILL)
+        server.logged(None, "was killed by SIGKILL")
+        server.claimed += ["was killed by SIGKILL"]
+        assert [server.get("/process").status for _ in range(8)] == [200] * 8
+
+
+@pytest.mark.parametrize("worker_class", ["process"], indirect=True, scope="module")
+def test_errors_of_the_application(hosted: Server) -> None:
+    """A 500, its traceback in the log under the very id that the client has."""
+    reply = hosted.get("/fail")
+    assert reply.status == 500
+    assert reply["X-Request-Id"] in hosted.logged(reply, "ValueError: as it was asked to")
+
+
+@pytest.mark.parametrize("worker_class", ["process"], indirect=True, scope="module")
+def test_asgi_is_hosted_too(hosted: Server) -> None:
+    """Lifespan, pages and WebSockets pass through the edge."""
+    scope = hosted.get("/asgi/show").json()
+    assert (scope["root_path"], scope["path"], scope["scheme"]) == ("/asgi", "/asgi/show", "https")
+    assert scope["state"] == {"begun": "begun"}
+    with connect(f"wss://localhost:{hosted.port}/asgi/chat", ssl=hosted.tls(), proxy=None) as client:
+        client.send("through two processes")
+        assert client.recv() == "through two processes"
+
+
+def test_what_is_under_way_is_finished(data: Path, tmp_path: Path) -> None:
+    """SIGTERM to the edge: the request in a process gets its answer, and no process is left."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:
+        pid = int(server.get("/process").text)
+        held: list[bytes] = []
+        waiting = threading.Thread(target=lambda: held.append(server.get(f"/held?{fifo}").body))
+        waiting.start()
+        with fifo.open("wb") as pipe:
+            server.signal(signal.SIGTERM)
+            pipe.write(b"in time")
+        waiting.join(PATIENCE)
+        assert server.wait() == 0
+    assert held == [b"in time"]
+    assert gone(pid)
+
+
+def test_websockets_say_goodbye(data: Path, tmp_path: Path) -> None:
+    """A talk that would go on for ever gets 1001 when the edge is told to stop, and the edge does not wait for it."""
+    with running(tmp_path, *configured(tmp_path, "process", "asgi_bare:app"), data=data, env=PATHS) as server:
+        with connect(f"wss://localhost:{server.port}/chat", ssl=server.tls(), proxy=None) as client:
+            client.send("here")
+            client.recv()
+            server.signal(signal.SIGTERM)
+            with pytest.raises(ConnectionClosed) as closed:
+                client.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001
+        assert server.wait() == 0
+
+
+def test_a_hurried_stop_waits_for_nothing(data: Path, tmp_path: Path) -> None:
+    """SIGQUIT: the processes are ended at once, whatever they do."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:
+        pid = int(server.get("/process").text)
+        with server.socket() as sock:
+            sock.sendall(f"GET /held?{fifo} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            with fifo.open("wb"):
+                server.signal(signal.SIGQUIT)
+                assert server.wait() == 130
+    assert gone(pid)
+
+
+@pytest.mark.parametrize("worker_class", ["process", "gevent"])
+def test_no_orphan_is_left(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """kill -9 of the edge takes the processes along."""
+    if worker_class != "process":
+        pytest.importorskip(worker_class)
+    with running(tmp_path, *configured(tmp_path, worker_class), data=data, env=PATHS) as server:
+        pid = int(server.get("/process").text)
+        server.signal(signal.SIGKILL)
+        server.process.wait(PATIENCE)
+        until(lambda: gone(pid))
+
+
+@pytest.mark.parametrize("worker_class", ["tornado"], indirect=True, scope="module")
+def test_tornados_own_applications(hosted: Server) -> None:
+    """They learn who asks, and no client can tell them another story."""
+    told = hosted.request("GET", "/who?a=b", fields={"X-Real-IP": "6.6.6.6", "X-Scheme": "http"}).json()
+    assert told == {"ip": "127.0.0.1", "scheme": "https", "host": f"localhost:{hosted.port}", "uri": "/who?a=b"}
+
+
+# --- its start --------------------------------------------------------------------------------------------------------
+
+
+def failing_start(folder: Path, data: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgestack", "serve", "--bind", "127.0.0.1:0", *words],
+        cwd=folder, env=environment(data, {**PATHS, **env}), capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("worker_class", CLASSES)
+def test_an_import_error_ends_the_start(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """As for an application in the edge's own process: status 2, one line, and the application's own traceback."""
+    if worker_class != "process":
+        pytest.importorskip(worker_class)
+    (tmp_path / "wrong.py").write_text("import nothing_of_that_name\n")
+    done = failing_start(tmp_path, data, *configured(tmp_path, worker_class, "wrong:app"))
+    assert done.returncode == 2, done.stderr
+    assert "an import inside it failed: No module named 'nothing_of_that_name'" in done.stderr
+    assert 'wrong.py", line 1' in done.stderr
+
+
+def test_asgi_on_a_server_of_wsgi(data: Path, tmp_path: Path) -> None:
+    """Refused at the start, and not at each request."""
+    pytest.importorskip("gevent")
+    done = failing_start(tmp_path, data, *configured(tmp_path, "gevent", "asgi_bare:app"))
+    assert done.returncode == 2, done.stderr
+    assert "an ASGI application runs in the worker classes gthread, asgi and process" in done.stderr
+
+
+def test_an_asgi_startup_that_fails_ends_the_start(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("starlette")
+    done = failing_start(tmp_path, data, *configured(tmp_path, "process", "starlette_app:failing"))
+    assert done.returncode == 2, done.stderr
+    assert "the startup of starlette_app:failing failed: LookupError: the database is not there" in done.stderr
+
+
+def test_a_process_that_ends_while_it_loads(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "leaves.py").write_text("import os\nos._exit(9)\n")
+    done = failing_start(tmp_path, data, *configured(tmp_path, "process", "leaves:app"))
+    assert done.returncode == 2
+    assert "the process for leaves:app ended with status 9 before it was ready" in done.stderr
+
+
+# --- class sync -------------------------------------------------------------------------------------------------------
+
+
+def test_sync_is_one_at_a_time(data: Path, tmp_path: Path) -> None:
+    """However many ask at once, and whatever `threads` says; the environ tells the truth."""
+    with running(tmp_path, *configured(tmp_path, "sync", more="threads = 8"), data=data, env=PATHS) as server:
+        answers: list[str] = []
+        asking = [threading.Thread(target=lambda: answers.append(server.get("/alone").text)) for _ in range(8)]
+        for one in asking:
+            one.start()
+        for one in asking:
+            one.join(PATIENCE)
+        assert answers == ["alone"] * 8
+        assert json.loads(server.get("/environ").text)["wsgi.multithread"] is False
