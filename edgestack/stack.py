@@ -84,6 +84,8 @@ class Stack:
         *,
         portable: bool | None = None,
         dialer: Dialer | None = None,
+        certificates: Certificates | None = None,
+        admitted: Callable[[Any], None] | None = None,
     ) -> None:
         """
         :param applications: loaded already, by section; what is missing is loaded by name.
@@ -91,12 +93,15 @@ class Stack:
         :param unknown_host: asked when a TLS client names a host that no certificate bears; True: they were renewed.
         :param portable: use the portable driver; without a word, where the system has no epoll.
         :param dialer: makes the connections to upstreams; without one, over the system's sockets.
+        :param certificates: of the plan's `[tls]`, loaded already; loaded here without them.
+        :param admitted: told of each connection, before its first byte: for tests that look at what passes.
         :raises ConfigError: an application cannot be loaded, a certificate cannot be used.
         """
         self._plan = plan
         self._access_log = access_log
         self._unknown_host = unknown_host
         self._portable = not hasattr(select, "epoll") if portable is None else portable
+        self._admitted = admitted
         self._driver: Lot | Portable | None = None
         self._held: HeldThreads | None = None
         self._places = Places()
@@ -112,7 +117,7 @@ class Stack:
         self.threads = AppThreads(server.threads, server.queue)
         self._earlier: list[AppThreads] = []
         """Threads of earlier plans that may still be at work."""
-        self.certificates = _certificates(plan.config.tls, unknown_host)
+        self.certificates = certificates or _certificates(plan.config.tls, unknown_host)
         self._applications = _loaded(plan, dict(applications or {}))
         self._logs = AccessLogs([access_log] if access_log is not None else [])
         with self._kept.next() as keep:
@@ -183,6 +188,7 @@ class Stack:
             nursery.start_soon(lot.run)
             nursery.start_soon(lot.deadlines.run)
         self._driver = driver
+        driver.admitted = self._admitted
         self._services.bind(nursery, driver if isinstance(driver, Lot) else None, self._resources.upstreams)
         self.caches.bind(nursery)
         self._system_most = most_connections()

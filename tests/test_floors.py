@@ -30,6 +30,8 @@ FLOORS = {
     "process": 8,
     "cli": 8,
     "certs": 8,
+    "testing": 8,
+    "pytest_plugin": 8,
     "__main__": 9,
     "__init__": 9,
 }
@@ -54,6 +56,8 @@ LIBRARIES = {
     "process": {"trio", "click"},
     "cli": {"click"},
     "certs": {"click", "trustme", "cryptography"},
+    "testing": {"trio", "h11", "cryptography", "httpx2", "django"},
+    "pytest_plugin": {"trio", "pytest"},
     "__main__": set(),
     "__init__": set(),
 }

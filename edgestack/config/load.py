@@ -25,7 +25,7 @@ from edgestack.config.problems import ConfigErrors, Problem
 from edgestack.config.reading import Reading
 from edgestack.errors import ConfigError
 
-__all__ = ["FILE_NAME", "Loaded", "find", "load"]
+__all__ = ["FILE_NAME", "Loaded", "find", "load", "load_document", "nothing"]
 
 FILE_NAME = "edgestack.toml"
 
@@ -66,7 +66,14 @@ def load(path: Path | str | None, overrides: Iterable[Override] = ()) -> Loaded:
     :param overrides: what is said outside the file, the weakest first.
     :raises ConfigErrors: with everything that is wrong.
     """
-    document = read_documents(Path(path)) if path is not None else _nothing()
+    return load_document(read_documents(Path(path)) if path is not None else nothing(), overrides)
+
+
+def load_document(document: Document, overrides: Iterable[Override] = ()) -> Loaded:
+    """The same for what was read already.
+
+    :raises ConfigErrors: with everything that is wrong.
+    """
     reading = Reading(File)
     outside = apply(overrides, document)
     file = reading.table(File, document.values, document.mark)
@@ -79,7 +86,8 @@ def load(path: Path | str | None, overrides: Iterable[Override] = ()) -> Loaded:
     return Loaded(config, warnings, document.values, document.mark, tuple(document.files))
 
 
-def _nothing() -> Document:
+def nothing() -> Document:
+    """What no file says."""
     return Document({}, Mark(Source("", "", Path()), (0, 0), (0, 0), {}))
 
 
