@@ -129,9 +129,11 @@ def _put_own(document: Document) -> None:
     if isinstance(server, dict):
         for name in LOCAL:
             server.pop(name, None)
-    cert, key = the_authority().files()
-    put(document, "tls.cert", [str(cert)], SELF)
-    put(document, "tls.key", [str(key)], SELF)
+    tls = document.values.get("tls")
+    if isinstance(tls, dict) and tls.keys() & {"cert", "key"}:
+        cert, key = the_authority().files()
+        put(document, "tls.cert", [str(cert)], SELF)
+        put(document, "tls.key", [str(key)], SELF)
 
 
 def _overrides(options: Mapping[str, Any]) -> Any:

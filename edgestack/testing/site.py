@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -217,16 +218,15 @@ class Site(CommonSite):
 
 
 def other(wanted: Wanted, config: str | Path | None, text: str, options: dict[str, Any]) -> Wanted:
-    """What a reload asks for: what it does not say is as it was asked for before."""
-    from dataclasses import replace
-
+    """What a reload asks for: without a word, the same again; without a file or a text, the one of before. What was
+    replaced stays so."""
     if config is None and not text and not options:
         return wanted
     replaced = options.pop("replace", wanted.replaced)
     file = Path(config) if config is not None else None
     if file is None and not text:
         file, text = wanted.file, wanted.text
-    return replace(wanted, file=file, text=text, options=options or wanted.options, replaced=replaced)
+    return replace(wanted, file=file, text=text, options=options, replaced=replaced)
 
 
 def asked(method: str, target: str, authority: str, fields: Fields, body: Body) -> tuple[bytes, Replies]:
