@@ -12,6 +12,7 @@ the first fixture that is used. The asynchronous two need pytest-trio, and say s
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,17 +63,18 @@ class Asynchronous:
     @pytest.fixture
     async def edge_trio(self, request: pytest.FixtureRequest) -> AsyncIterator[AsyncEdges]:
         """Serves in the test's own loop, on real sockets: `site = await edge_trio(app=app)`."""
-        async for edges in _edges(request, memory=False):
+        async with _edges(request, memory=False) as edges:
             yield edges
 
     @pytest.fixture
     async def edge_memory(self, request: pytest.FixtureRequest) -> AsyncIterator[AsyncEdges]:
         """Serves in the test's own loop, in memory: `site = await edge_memory(app=app)`; with pytest-trio's
         `mock_clock` or `autojump_clock`, in virtual time."""
-        async for edges in _edges(request, memory=True):
+        async with _edges(request, memory=True) as edges:
             yield edges
 
 
+@asynccontextmanager
 async def _edges(request: pytest.FixtureRequest, *, memory: bool) -> AsyncIterator[AsyncEdges]:
     import trio
 

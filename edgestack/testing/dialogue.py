@@ -135,16 +135,15 @@ class _Talk:
         """Any whole answer of a status."""
         reader = Replies()
         reader.expect(self._method)
-        reader.feed(self.received)
-        while (reply := reader.next() if self.received or self.ended else None) is None:
-            if self.ended:
-                raise DialogueError(f"an answer of status {status} was to come, and this did:\n{shown(self.received)}")
-            before = len(self.received)
-            try:
+        if self.received:
+            reader.feed(self.received)
+        try:
+            while (reply := reader.next()) is None:
+                before = len(self.received)
                 yield from self.more()
-            except TimeoutError:
-                raise DialogueError(f"no answer of status {status} came:\n{shown(self.received)}") from None
-            reader.feed(self.received[before:])
+                reader.feed(b"" if self.ended else self.received[before:])
+        except (TimeoutError, ConnectionError):
+            raise DialogueError(f"no answer of status {status} came:\n{shown(self.received)}") from None
         self.received = reader.buffer
         if reply.status != status:
             raise DialogueError(f"an answer of status {status} was to come, and this did:\n{shown(reply.raw)}")

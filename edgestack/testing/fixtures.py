@@ -50,9 +50,13 @@ class _Factory(Generic[S]):
 
     def _edge(self, config: str | Path | None, options: dict[str, Any]) -> Edge:
         upstreams = {**self._upstreams, **{one.name: one for one in options.pop("upstreams", ())}}
-        edge = Edge(config, upstreams=upstreams.values(), **options)
+        return Edge(config, upstreams=upstreams.values(), **options)
+
+    def _runs(self, edge: Edge, site: S) -> S:
+        """It has begun."""
         self._edges.append(edge)
-        return edge
+        self.sites.append(site)
+        return site
 
     def check(self) -> None:
         """What the guards have found so far.
@@ -79,9 +83,8 @@ class Edges(_Factory[Site]):
 
         :raises ConfigErrors: the configuration makes no sense.
         """
-        site = self._open.enter_context(self._edge(config, options))
-        self.sites.append(site)
-        return site
+        edge = self._edge(config, options)
+        return self._runs(edge, self._open.enter_context(edge))
 
     def close(self) -> None:
         """End all sites.
@@ -107,9 +110,7 @@ class AsyncEdges(_Factory[AsyncSite]):
         :raises ConfigErrors: the configuration makes no sense.
         """
         edge = self._edge(config, {**options, "memory": self._memory})
-        site = await self._open.enter_async_context(edge.serving_in(self._nursery))
-        self.sites.append(site)
-        return site
+        return self._runs(edge, await self._open.enter_async_context(edge.serving_in(self._nursery)))
 
     async def close(self) -> None:
         """End all sites.

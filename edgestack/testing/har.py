@@ -72,10 +72,9 @@ def _entries(turn: Turn, running: Running) -> Iterator[dict[str, Any]]:
         replies.feed(b"")
         for request in pairs:
             reply = replies.next()
-            if reply is None:
-                return
+            assert reply is not None
             yield _entry(request, reply, turn, running)
-    except h11.RemoteProtocolError:
+    except (h11.RemoteProtocolError, ConnectionError):
         return  # what was refused as no request, or broken off, cannot be sent again as one
 
 

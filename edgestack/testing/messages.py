@@ -16,6 +16,9 @@ from typing import Any
 
 import h11
 
+MOST_SHOWN = 200
+"""Bytes of what came that an error shows."""
+
 __all__ = ["Fields", "Replies", "Reply", "Requests", "SeenRequest", "request_bytes"]
 
 Fields = tuple[tuple[str, str], ...]
@@ -177,12 +180,17 @@ class Replies(_Reader):
     def next(self) -> Reply | None:
         """The next one, when all of it is here.
 
-        :raises h11.RemoteProtocolError: what came is no answer.
+        :raises ConnectionError: what came is no answer, or broke off before its end.
         """
         if not self._methods:
             return None
         connection = self._connection = self._connection or _asking(self._methods[0])
-        raw = self._whole(connection)
+        try:
+            raw = self._whole(connection)
+        except h11.RemoteProtocolError as error:
+            raise ConnectionError(f"{error}, after {self.buffer[:MOST_SHOWN]!r}") from error
+        if raw is None and self.ended:
+            raise ConnectionError(f"the server closed before its answer was whole: {self.buffer[:MOST_SHOWN]!r}")
         if raw is None or self._head is None:
             return None
         head, body, interim = self._head, bytes(self._body), self._interim

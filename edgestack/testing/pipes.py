@@ -47,12 +47,10 @@ class Pipe(trio.abc.HalfCloseableStream):
 
         :raises trio.BrokenResourceError: the other end was reset.
         """
-        try:
-            return bytes(await self._receiving.receive_some(max_bytes))
-        except trio.ClosedResourceError:
-            if self._broken:
-                raise trio.BrokenResourceError("connection reset") from None
-            raise
+        data = bytes(await self._receiving.receive_some(max_bytes))
+        if not data and self._broken:
+            raise trio.BrokenResourceError("connection reset")
+        return data
 
     async def send_eof(self) -> None:
         """Send no more."""
@@ -73,10 +71,9 @@ class Pipe(trio.abc.HalfCloseableStream):
         self._sending.close()
 
     def reset(self) -> None:
-        """Break it: the other side sees a reset, in both directions."""
+        """Break it: the other side reads what is under way, as it does on Linux, and then sees a reset."""
         assert self._other is not None
         self._other._broken = True
-        self._other._receiving.close()
         self.close()
 
 

@@ -64,6 +64,8 @@ class Running:
         self._number = 0
         self.layout = self._laid_out(wanted)
         self.sockets = Sockets()
+        self._ports: list[int] = []
+        """Of the sockets; known when they are closed, too."""
         self.over = False
 
     # -- what is served ------------------------------------------------------------------------------------------------
@@ -111,7 +113,7 @@ class Running:
         """
         layout, memory = self.layout, self.wanted.memory
         if not memory:
-            self.sockets = Sockets.bind(layout.config.listeners)
+            self._bound(Sockets.bind(layout.config.listeners))
         try:
             async with trio.open_nursery() as self._nursery:
                 self._dialed = Dialed(layout.upstreams, self._nursery, memory=memory)
@@ -142,7 +144,12 @@ class Running:
             raise
         self.sockets.left(sockets)
         self._dialed.upstreams = {**self._dialed.upstreams, **layout.upstreams}
-        self.wanted, self.layout, self.sockets = wanted, layout, sockets
+        self.wanted, self.layout = wanted, layout
+        self._bound(sockets)
+
+    def _bound(self, sockets: Sockets) -> None:
+        self.sockets = sockets
+        self._ports = [sock.getsockname()[1] for _, sock in sockets.pairs]
 
     def finish(self) -> None:
         """After `run`, on any thread: what the guards find at the end."""
@@ -198,7 +205,7 @@ class Running:
         listener, at = wanted[0]
         if self.wanted.memory:
             return listener, 443 if listener.tls else 80
-        return listener, int(self.sockets.pairs[at][1].getsockname()[1])
+        return listener, self._ports[at]
 
     def place(self, url: str) -> tuple[str, str, int, bool, str]:
         """A path or URL taken apart: host as in Host, host name, port, whether TLS is spoken, request-target."""

@@ -120,6 +120,8 @@ class ScriptedUpstream:
         """The next request; None when there is none any more."""
         while (request := reader.next()) is None:
             if not reader.buffer:
+                if self.requests and _wants_a_new_connection(self._acts[0]):
+                    return None  # the script was changed while an answer was being sent
                 self._idle.add(end)
             try:
                 data = await end.receive_some(RECEIVE)

@@ -248,7 +248,7 @@ class WithUnittest(unittest.TestCase):
     def test_it(self) -> None:
         """As its user would."""
         site = self.enterContext(Edge(app=PATHS))
-        self.assertEqual(site.get("/x").text, "GET /x HTTP/1.1")
+        assert site.get("/x").text == "GET /x HTTP/1.1"
 
 
 SCRIPT = """
