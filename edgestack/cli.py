@@ -8,6 +8,7 @@
     edgestack cache           see and purge what a running server has stored      -> process/cache_command.py
     edgestack reload          have a running server read its file again           -> process/reload_command.py
     edgestack precompress     coded neighbours of files                           -> process/precompress_command.py
+    edgestack replay          recorded exchanges sent again, and compared         -> process/replay_command.py
     edgestack hash-password   a line for a password file                          -> process/password_command.py
     edgestack certs           the development certificates                        -> certs/commands.py
     edgestack completion      the script that completes all this in a shell
@@ -91,6 +92,7 @@ No edgestack.toml is read. `edgestack serve --proxy` does the same beside files,
         "hash-password": "edgestack.process.password_command:hash_password",
         "precompress": "edgestack.process.precompress_command:precompress",
         "reload": "edgestack.process.reload_command:reload",
+        "replay": "edgestack.process.replay_command:replay",
     },
     context_settings=HELP,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,9 +32,11 @@ __all__ = ["Recorded", "Recording", "read_har"]
 class Recording:
     """A cassette that is being recorded. Its file is written at the end of the block, or of the site."""
 
-    def __init__(self, path: Path, running: Running) -> None:
+    def __init__(self, path: Path, running: Running, rest: Callable[[], None]) -> None:
+        """:param rest: waits until what was answered is noted."""
         self.path = path
         self._running = running
+        self._rest = rest
         self._turns, self._stop = running.tap.recording()
         self._over = False
 
@@ -52,6 +54,7 @@ class Recording:
         if self._over:
             return
         self._over = True
+        self._rest()
         self._stop()
         entries = [entry for turn in self._turns for entry in _entries(turn, self._running)]
         creator = {"name": "edgestack", "version": __version__}

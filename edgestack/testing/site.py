@@ -102,7 +102,7 @@ class CommonSite:
 
         :param path: the file.
         """
-        return self._recordings.enter_context(Recording(Path(path), self._running))
+        return self._recordings.enter_context(Recording(Path(path), self._running, self._rest))
 
     def _rest(self) -> None:
         raise NotImplementedError
@@ -179,7 +179,9 @@ class Site(CommonSite):
         except ImportError:
             return self.plain_client()
         verify: Any = self.ssl_context
-        return self._clients.enter_context(httpx2.Client(base_url=self.url(""), verify=verify, trust_env=False))
+        made = httpx2.Client(base_url=self.url(""), verify=verify, trust_env=False)
+        self._clients.callback(made.close)
+        return made
 
     def plain_client(self) -> http.client.HTTPConnection:
         """A connection of the standard library; closed when the site ends."""

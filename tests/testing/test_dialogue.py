@@ -88,7 +88,8 @@ def test_what_it_wishes() -> None:
     """Lines that follow each other are one; escapes are bytes."""
     wishes = held(">> GET /\n>| \\x00\\r\\n\n== 2.5\n<-\n<< ok\n>!\n<!", b"", b"ok\r\n", b"")
     assert wishes == [
-        ("send", b"GET /\r\n\x00\r\n"), ("pass", 2.5), ("silent", None), ("receive", None), ("eof", None), ("receive", None),
+        ("send", b"GET /\r\n\x00\r\n"), ("pass", 2.5), ("silent", None), ("receive", None), ("eof", None),
+        ("receive", None),
     ]  # fmt: skip
 
 

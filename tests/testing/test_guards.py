@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgestack.testing import GUARDS, Edge, GuardError, ScriptedUpstream, guarded
+from edgestack.testing import GUARDS, Edge, GuardError, ScriptedUpstream, Site, guarded
 
 Application = Callable[..., Any]
 PLAIN = ("Content-Type", "text/plain")
@@ -127,11 +127,17 @@ LYING = {
 
 @pytest.mark.parametrize("app", LYING.values(), ids=LYING)
 def test_a_length_that_lies(app: Application) -> None:
-    with pytest.raises(GuardError, match=r"\[content-length\] GET /x: Content-Length said \d bytes, and 2 came"):
-        with Edge(app=app) as site, site.connect() as sock:
-            sock.sendall(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            while sock.recv(1000):
-                pass
+    words = r"\[content-length\] GET /x: Content-Length said \d bytes, and 2 came"
+    with pytest.raises(GuardError, match=words), Edge(app=app) as site:
+        read_on(site)
+
+
+def read_on(site: Site) -> None:
+    """Ask, and take what comes, whole or not."""
+    with site.connect() as sock:
+        sock.sendall(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        while sock.recv(1000):
+            pass
 
 
 def test_head_has_a_length_and_no_body() -> None:
@@ -152,9 +158,9 @@ class Forgetful:
 def test_an_unclosed_iterable() -> None:
     """Inside a middleware, by `guarded`: the edge itself closes what it gets."""
     inner = guarded(streams(b"first", b"second"))
-    with pytest.raises(GuardError, match=r"\[unclosed\] GET /x: close\(\) of the iterable was never called"):
-        with Edge(app=Forgetful(inner)) as site:
-            assert site.get("/x").text == "first"
+    words = r"\[unclosed\] GET /x: close\(\) of the iterable was never called"
+    with pytest.raises(GuardError, match=words), Edge(app=Forgetful(inner)) as site:
+        assert site.get("/x").text == "first"
 
 
 def test_guarded_raises_where_it_is() -> None:
@@ -176,9 +182,9 @@ proxy = "http://api"
 def test_a_cookie_from_the_cache() -> None:
     """The cache keeps no cookie, but a rule for fields may set one on every answer, those from the cache too."""
     api = ScriptedUpstream("api").replies(200, body="x", fields={"Cache-Control": "max-age=60"})
-    with pytest.raises(GuardError, match=r"\[set-cookie\] GET /: Set-Cookie on an answer from the cache \(HIT\)"):
-        with Edge(text=CACHED, upstreams=[api]) as site:
-            assert [site.get("/")["Set-Cookie"] for _ in range(2)] == ["id=1", "id=1"]
+    words = r"\[set-cookie\] GET /: Set-Cookie on an answer from the cache \(HIT\)"
+    with pytest.raises(GuardError, match=words), Edge(text=CACHED, upstreams=[api]) as site:
+        assert [site.get("/")["Set-Cookie"] for _ in range(2)] == ["id=1", "id=1"]
 
 
 @pytest.mark.parametrize("control", ["public, max-age=60", "s-maxage=60", "max-age=1, PUBLIC"])
@@ -218,8 +224,7 @@ def test_a_thread_that_ends() -> None:
 
 def test_an_error_of_the_test_comes_first() -> None:
     with pytest.raises(ZeroDivisionError), Edge(app=says("text")) as site:
-        site.get("/")
-        raise ZeroDivisionError
+        assert site.get("/").status // 0
 
 
 def test_no_such_guard() -> None:

@@ -140,7 +140,7 @@ def test_modules():
     assert mine == ["edgestack", "edgestack.pytest_plugin"]
     assert not {"trio", "h11", "trustme", "cryptography", "click"} & sys.modules.keys()
 """,
-        "-p", "no:trio", "-p", "no:hypothesispytest", "-p", "no:anyio", "-o", "trio_mode=", "-W", "ignore::pytest.PytestConfigWarning",
+        "-p", "no:trio", "-p", "no:hypothesispytest", "-p", "no:anyio", "-W", "ignore::pytest.PytestConfigWarning",
     )  # fmt: skip
     result.assert_outcomes(passed=1)
 
