@@ -17,7 +17,7 @@ __all__ = ["replay"]
 
 
 @click.command(name="replay")
-@click.argument("cassette", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("cassette", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("url")
 @click.option(
     "--ignore", "ignored", multiple=True, metavar="FIELD", help="A field of answers that is not compared. Repeatable."
@@ -42,7 +42,12 @@ def replay(
 
     try:
         entries = read_har(cassette)
-        wrong = 0
+    except OSError as error:
+        raise ConfigError(f"{cassette} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    wrong = 0
+    try:
         for compared in sent_again(entries, url, _trust(cacert, insecure), {name.lower() for name in ignored}):
             mark = click.style("differs", fg="red") if compared.differences else click.style("as before", fg="green")
             click.echo(f"{compared.what}: {mark}")

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("flask")
 
 SHOP = Path(__file__).parent.parent / "examples" / "shop"
-TESTS = 21
+TESTS = 33
 SHUFFLED = """
 import random
 
@@ -22,8 +22,7 @@ def pytest_collection_modifyitems(items):
 """
 RUNS = {
     "as it is": [],
-    "several processes": ["-p", "xdist", "-n", "2"],
-    "in random order": ["-p", "shuffled"],
+    "in random order, in two processes": ["-p", "shuffled", "-p", "xdist", "-n", "2"],
 }
 
 
