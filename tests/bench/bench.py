@@ -11,7 +11,7 @@
     gil.py          files beside computing threads                     client.py    requests, and checking answers
     crowded.py      a fast client beside slow ones                     slow.py      the slow ones
     startup.py      from the command to the first answer               latency.py   timing one client
-    routing.py      500 routes, by routing_probe.py
+    routing.py      500 routes, by routing_probe.py                    fixture.py   edges in tests, by its probe
     report.py       table and JSON        chart.py  SVG                cpu.py       processor time and memory
 
 Standard library only. Ends with status 1 when a must is missed or edgestack gives no figure.
@@ -27,13 +27,25 @@ from pathlib import Path
 from typing import Any
 
 import crowded
+import fixture
 import gil
 import idle
 import routing
 import startup
 import throughput
 import tunnels
-from cases import CASES, Case, CpuCase, CrowdCase, GilCase, IdleCase, RoutingCase, StartCase, TunnelCase
+from cases import (
+    CASES,
+    Case,
+    CpuCase,
+    CrowdCase,
+    FixtureCase,
+    GilCase,
+    IdleCase,
+    RoutingCase,
+    StartCase,
+    TunnelCase,
+)
 from chart import draw
 from cpu import clock_name, split_cores
 from report import as_json, broken, table, write_json
@@ -48,6 +60,7 @@ RUNNERS: dict[type, Callable[[Workshop, Any], None]] = {
     CrowdCase: crowded.run,
     StartCase: startup.run,
     RoutingCase: routing.run,
+    FixtureCase: fixture.run,
 }
 SITE_CHART = ROOT / "site" / "bench.svg"
 

@@ -32,6 +32,7 @@ __all__ = [
     "Case",
     "CpuCase",
     "CrowdCase",
+    "FixtureCase",
     "GilCase",
     "IdleCase",
     "Ratio",
@@ -130,7 +131,17 @@ class RoutingCase:
     """The probe's kinds of paths, titles, and the microseconds that they may cost more than with one route."""
 
 
-Case = CpuCase | TunnelCase | IdleCase | GilCase | CrowdCase | StartCase | RoutingCase
+@dataclass(frozen=True)
+class FixtureCase:
+    """A hundred edges inside tests, each with one request."""
+
+    name: str
+    title: str
+    figures: tuple[tuple[str, str, float], ...]
+    """The probe's kinds, titles, and the seconds that all of them may take together."""
+
+
+Case = CpuCase | TunnelCase | IdleCase | GilCase | CrowdCase | StartCase | RoutingCase | FixtureCase
 
 STATIC_1K = Load("/1k.html", "1k.html")
 STATIC_100K = Load("/100k.jpg", "100k.jpg", large=True, tries=10)
@@ -255,6 +266,14 @@ CASES: tuple[Case, ...] = (
             ("exact", "500 routes, an exact path, more than one route", 2.0),
             ("known", "500 routes, any known path, more than one route", 2.0),
             ("first", "500 routes, first fall through 50 regexes", 12.0),
+        ),
+    ),
+    FixtureCase(
+        "fixture",
+        "100 edges in tests, one after the other",
+        (
+            ("sockets", "100 edges in tests, one HTTPS request each", 3.0),
+            ("memory", "100 edges in memory, one request each", 1.0),
         ),
     ),
 )
