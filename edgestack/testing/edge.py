@@ -38,6 +38,7 @@ class Edge:
         upstreams: Iterable[ScriptedUpstream] = (),
         guards: bool | Iterable[str] = True,
         memory: bool = False,
+        portable: bool | None = None,
         **options: Any,
     ) -> None:
         """
@@ -51,6 +52,7 @@ class Edge:
             host that a route proxies to.
         :param guards: True for all, False for none, or the names of some of `GUARDS`.
         :param memory: no sockets; for `async with` only.
+        :param portable: True for the driver that serves where there is no epoll, here too; in memory it always does.
         :param options: those of `edgestack serve`, with underscores: `app` (a callable, or "module:name"), `static`,
             `listing`, `proxy` (a URL, a `ScriptedUpstream`, or a dict of those by prefix), `threads`, `max_body`, …
         :raises ValueError: there is no such guard; `config` and `text` are both given.
@@ -61,7 +63,7 @@ class Edge:
         for standing in _standing(options.get("proxy")):
             named.setdefault(standing.name, standing)
         file = Path(config) if config is not None else None
-        self._wanted = Wanted(file, text, options, dict(replace or {}), named, memory)
+        self._wanted = Wanted(file, text, options, dict(replace or {}), named, memory, portable)
         self._guards = chosen(guards)
         self._around: Callable[[Any], Any] | None = None
         self._exit: ExitStack

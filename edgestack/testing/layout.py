@@ -54,6 +54,8 @@ class Wanted:
     """By name."""
     memory: bool = False
     """No name is looked up, and nobody but scripted upstreams is asked."""
+    portable: bool | None = None
+    """Whether the portable driver serves; without a word, where the system has no epoll."""
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class Running:
                 self._dialed = Dialed(layout.upstreams, self._nursery, memory=memory)
                 records: Any = self.records
                 self._stack = Stack(
-                    layout.plan, self._applications(layout), records, portable=memory or None, dialer=self._dialed,
+                    layout.plan, self._applications(layout), records, portable=memory or self.wanted.portable, dialer=self._dialed,
                     certificates=the_authority().certificates(layout.config.tls), admitted=None if memory else self.tap,
                 )  # fmt: skip
                 await self._nursery.start(self._stack.serve, self.sockets.pairs)
