@@ -118,9 +118,10 @@ class Running:
             async with trio.open_nursery() as self._nursery:
                 self._dialed = Dialed(layout.upstreams, self._nursery, memory=memory)
                 records: Any = self.records
+                certificates = the_authority().certificates(layout.config.tls)
                 self._stack = Stack(
-                    layout.plan, self._applications(layout), records, portable=memory or self.wanted.portable, dialer=self._dialed,
-                    certificates=the_authority().certificates(layout.config.tls), admitted=None if memory else self.tap,
+                    layout.plan, self._applications(layout), records, portable=memory or self.wanted.portable,
+                    dialer=self._dialed, certificates=certificates, admitted=None if memory else self.tap,
                 )  # fmt: skip
                 await self._nursery.start(self._stack.serve, self.sockets.pairs)
                 task_status.started()
