@@ -131,7 +131,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """The last exchanges stand in the report of a test that failed."""
     report = yield
-    made = item.stash.get(MADE, ())
+    made = item.stash.get(MADE, [])
     if made and report.failed:
         report.sections += [(SECTION, text) for edges in made if (text := edges.exchanges())]
+    if made and call.when == "teardown":
+        made.clear()  # items live as long as the session
     return report

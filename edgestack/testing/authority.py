@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import shutil
 import ssl
 import tempfile
@@ -45,7 +46,7 @@ class Authority:
         self._valid = (now - HOUR, now + DAYS)
         self._pair = make_authority("tests", *self._valid)
         self._folder = Path(tempfile.mkdtemp(prefix="edgestack-tests-"))
-        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        atexit.register(_remove, self._folder, os.getpid())
         self._issued: dict[tuple[str, ...], tuple[Path, Path]] = {}
         self._loaded: dict[Tls, Certificates] = {}
 
@@ -108,6 +109,12 @@ class Authority:
         key = x509.load_der_x509_certificate(read_certificate(cert.read_bytes()).der).public_key()
         raw = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return b64encode(hashlib.sha256(raw).digest()).decode()
+
+
+def _remove(folder: Path, pid: int) -> None:
+    """At the end of the process that made it; a forked child ends, too."""
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 _made: list[Authority] = []

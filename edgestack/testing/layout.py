@@ -1,6 +1,6 @@
 """From what a test asks for to what is served: production's configuration, and what stands in the way replaced.
 
-    Wanted(file, options, replaced, upstreams)  ->  laid_out(wanted)  ->  Layout(config, plan, applications, …)
+    laid_out(Wanted(file, options, replaced, upstreams), places)  ->  Layout(config, plan, applications, …)
 
 What is production's stays: sites, routes, rules, limits, timeouts, caches. What belongs to its machine goes: addresses
 to listen on become free ports of the loopback, certificates become the test authority's (for the same names), log, pid
@@ -11,7 +11,7 @@ those of `edgestack check`. Pure but for reading files and importing application
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,7 +26,7 @@ from edgestack.errors import ConfigError
 from edgestack.testing.authority import the_authority
 from edgestack.testing.scripted import ScriptedUpstream
 
-__all__ = ["Layout", "Wanted", "laid_out"]
+__all__ = ["Layout", "Places", "Wanted", "laid_out"]
 
 Application: TypeAlias = "Callable[..., Any]"
 Standing: TypeAlias = "ScriptedUpstream | str"
@@ -46,11 +46,11 @@ class Wanted:
     file: Path | None = None
     text: str = ""
     """A configuration that stands in the test; relative paths begin in the current folder."""
-    options: Mapping[str, Any] = ()  # type: ignore[assignment]
+    options: Mapping[str, Any] = field(default_factory=dict)
     """As on the command line of `edgestack serve`, with underscores."""
-    replaced: Mapping[str, Any] = ()  # type: ignore[assignment]
+    replaced: Mapping[str, Any] = field(default_factory=dict)
     """See `Edge`."""
-    upstreams: Mapping[str, ScriptedUpstream] = ()  # type: ignore[assignment]
+    upstreams: Mapping[str, ScriptedUpstream] = field(default_factory=dict)
     """By name."""
     memory: bool = False
     """No name is looked up, and nobody but scripted upstreams is asked."""
@@ -68,6 +68,24 @@ class Layout:
     upstreams: dict[PeerAddress, ScriptedUpstream]
     hosts: tuple[str, ...]
     """Names of sites, without wildcards."""
+
+
+class Places:
+    """Addresses for scripted upstreams and names for applications: the same ones whenever the edge is laid out."""
+
+    def __init__(self) -> None:
+        self._servers: dict[ScriptedUpstream, PeerAddress] = {}
+        self._targets: dict[int, tuple[str, Application]] = {}
+
+    def address(self, upstream: ScriptedUpstream) -> PeerAddress:
+        """The one that stands for it."""
+        number = len(self._servers) + 1
+        host = f"198.18.{number // 250}.{number % 250}"
+        return self._servers.setdefault(upstream, PeerAddress(host, 80))
+
+    def target(self, app: Application) -> str:
+        """A name for it."""
+        return self._targets.setdefault(id(app), (f"{SELF}:app_{len(self._targets) + 1}", app))[0]
 
 
 def laid_out(wanted: Wanted, places: Places) -> Layout:
@@ -95,24 +113,6 @@ def laid_out(wanted: Wanted, places: Places) -> Layout:
     plan = compose(config)
     applications = _applications(plan, {**given, **apps})
     return Layout(config, plan, applications, upstreams, _hosts(config))
-
-
-class Places:
-    """Addresses for scripted upstreams and names for applications: the same ones whenever the edge is laid out."""
-
-    def __init__(self) -> None:
-        self._servers: dict[ScriptedUpstream, PeerAddress] = {}
-        self._targets: dict[int, tuple[str, Application]] = {}
-
-    def address(self, upstream: ScriptedUpstream) -> PeerAddress:
-        """The one that stands for it."""
-        number = len(self._servers) + 1
-        host = f"198.18.{number // 250}.{number % 250}"
-        return self._servers.setdefault(upstream, PeerAddress(host, 80))
-
-    def target(self, app: Application) -> str:
-        """A name for it."""
-        return self._targets.setdefault(id(app), (f"{SELF}:app_{len(self._targets) + 1}", app))[0]
 
 
 def _is_group(name: str) -> bool:

@@ -195,6 +195,16 @@ class Running:
         usual = 443 if listener.tls else 80
         return f"{scheme}://{host}{'' if port == usual else f':{port}'}{path}"
 
+    def redirect_url(self, path: str, host: str) -> str:
+        """The same of the listener that redirects.
+
+        :raises ValueError: there is none.
+        """
+        at = next((at for at, one in enumerate(self.listeners) if one.redirect), None)
+        if at is None:
+            raise ValueError("no listener redirects: say redirect_http")
+        return f"http://{host}:{80 if self.wanted.memory else self._ports[at]}{path}"
+
     def _listener(self, scheme: str | None) -> tuple[Listener, int]:
         """The listener that a client of that scheme finds, and its port: in memory the usual one."""
         wanted = [

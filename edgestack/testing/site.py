@@ -59,6 +59,13 @@ class CommonSite:
         """
         return self._running.url(path, host)
 
+    def redirect_url(self, path: str = "/", *, host: str = "localhost") -> str:
+        """An absolute URL of the listener that redirects to https.
+
+        :raises ValueError: there is none.
+        """
+        return self._running.redirect_url(path, host)
+
     @property
     def port(self) -> int:
         """The port of the first listener that is no redirect."""

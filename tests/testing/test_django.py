@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("django")
+pytestmark = pytest.mark.timeout(120)
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import http.client
 import json
+import operator
 import os
 import subprocess
 import sys
 import unittest
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+import edgestack.testing.fixtures
 from edgestack.errors import ConfigError
 from edgestack.testing import Edge, ScriptedUpstream, Site
 
@@ -240,6 +242,30 @@ def test_browser_args(production: Path, tmp_path: Path) -> None:
         pinned, rules = site.browser_args()
         assert pinned.startswith("--ignore-certificate-errors-spki-list=")
         assert "MAP shop.example 127.0.0.1" in rules
+
+
+def test_where_redirects_are() -> None:
+    with Edge(app=PATHS, redirect_http=":80") as site:
+        assert site.get(site.redirect_url("/x"))["Location"] == site.url("/x")
+    with Edge(app=PATHS) as site, pytest.raises(ValueError, match="redirect_http"):
+        site.redirect_url()
+
+
+def public_names() -> Iterator[tuple[str, Any]]:
+    """Everything that a user of `edgestack.testing` may name."""
+    for name in (*edgestack.testing.__all__, "fixtures.Edges", "fixtures.AsyncEdges"):
+        found = operator.attrgetter(name)(edgestack.testing)
+        yield name, found
+        if isinstance(found, type):
+            for part, value in vars(found).items():
+                if not part.startswith("_") and (callable(value) or isinstance(value, property)):
+                    yield f"{name}.{part}", value
+
+
+@pytest.mark.parametrize(("name", "found"), list(public_names()), ids=[name for name, _ in public_names()])
+def test_every_public_name_is_documented(name: str, found: Any) -> None:
+    """In its docstring; of a set of words, below it."""
+    assert name == "GUARDS" or (found.__doc__ or "").strip()
 
 
 class WithUnittest(unittest.TestCase):

@@ -10,6 +10,7 @@ import edgestack.certs.issuing
 import edgestack.testing.fixtures  # noqa: F401 # pytester forgets what is first imported within: cryptography is, once
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(240)  # several interpreters start, beside whatever else this machine does
 
 Run = Callable[..., pytest.RunResult]
 
