@@ -67,7 +67,7 @@ class Layout:
     applications: dict[App, Application]
     upstreams: dict[PeerAddress, ScriptedUpstream]
     hosts: tuple[str, ...]
-    """Names of sites, without wildcards."""
+    """Names of sites, wildcards too."""
 
 
 class Places:
@@ -170,7 +170,9 @@ def _with_listeners(config: Config, options: Mapping[str, Any]) -> Config:
         replace(one, host="127.0.0.1", port=0, path="", fd=-1, proxy_protocol=()) for one in found
     )  # fmt: skip
     names = (*_hosts(config), *(host for site in config.all_sites() for host, _ in site.moved))
-    pair = the_authority().files(tuple(name for name in names if name))
+    pair = the_authority().files(
+        tuple(name.strip("[]") for name in names if "_" not in name)
+    )  # no certificate may: IDNA
     tls = Tls((pair,), config.tls.minimum, config.tls.client_ca)
     return replace(config, listeners=places, tls=tls)
 

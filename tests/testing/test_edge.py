@@ -244,6 +244,15 @@ def test_browser_args(production: Path, tmp_path: Path) -> None:
         assert "MAP shop.example 127.0.0.1" in rules
 
 
+def test_hosts_of_every_kind() -> None:
+    """Addresses, names that no certificate can bear, names beyond ASCII."""
+    text = '[[site]]\nhosts = ["[::1]", "a_b.example", "köln.example", "*.example"]\n[[site.route]]\nrespond = "$host"'
+    with Edge(text=text) as site:
+        assert site.get(site.url("/", host="xn--kln-sna.example")).text == "xn--kln-sna.example"
+        assert site.get("/", fields={"Host": "a_b.example"}).text == "a_b.example"
+        assert site.get(site.url("/", host="any.example")).status == 200
+
+
 def test_where_redirects_are() -> None:
     with Edge(app=PATHS, redirect_http=":80") as site:
         assert site.get(site.redirect_url("/x"))["Location"] == site.url("/x")
