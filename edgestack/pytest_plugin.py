@@ -30,9 +30,9 @@ SECTION = "edgestack: last exchanges"
 @pytest.fixture(scope="session")
 def _edge_session() -> Iterator[None]:
     """One thread for all sites of a session, from the first on."""
-    from edgestack.testing.fixtures import hold_the_loop
+    from edgestack.testing.loop_thread import the_loop
 
-    with hold_the_loop():
+    with the_loop():
         yield
 
 

@@ -45,7 +45,7 @@ class Authority:
         self._lock = threading.Lock()
         self._valid = (now - HOUR, now + DAYS)
         self._pair = make_authority("tests", *self._valid)
-        self._folder = Path(tempfile.mkdtemp(prefix="edgestack-tests-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"edgestack-tests-{os.getpid()}-"))
         atexit.register(_remove, self._folder, os.getpid())
         self._issued: dict[tuple[str, ...], tuple[Path, Path]] = {}
         self._loaded: dict[Tls, Certificates] = {}

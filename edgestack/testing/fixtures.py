@@ -17,16 +17,13 @@ import trio
 
 from edgestack.testing.async_site import AsyncSite
 from edgestack.testing.edge import Edge
-from edgestack.testing.loop_thread import the_loop
 from edgestack.testing.records import Attempted
 from edgestack.testing.scripted import ScriptedUpstream
 from edgestack.testing.site import CommonSite, Site
 
-__all__ = ["AsyncEdges", "Edges", "hold_the_loop"]
+__all__ = ["AsyncEdges", "Edges"]
 
 S = TypeVar("S", bound=CommonSite)
-hold_the_loop = the_loop
-"""Keeps the thread of all sites for a whole session."""
 
 
 class _Factory(Generic[S]):

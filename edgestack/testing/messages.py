@@ -16,11 +16,10 @@ from typing import Any
 
 import h11
 
-MOST_SHOWN = 200
-"""Bytes of what came that an error shows."""
-
 __all__ = ["Fields", "Replies", "Reply", "Requests", "SeenRequest", "request_bytes"]
 
+MOST_SHOWN = 200
+"""Bytes of what came that an error shows."""
 Fields = tuple[tuple[str, str], ...]
 """Field names as they were written, and values, in order."""
 

@@ -17,6 +17,7 @@ import trio
 from trio.testing import MockClock
 
 from edgestack.testing import Edge, ScriptedUpstream
+from edgestack.testing.authority import the_authority
 from edgestack.testing.fixtures import Edges
 
 FIRST, FURTHER = 0.015, 0.005
@@ -34,7 +35,10 @@ def descriptors() -> int:
 
 
 def files() -> set[str]:
-    return {path.name for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith("edgestack-tests-")}
+    """Those of this process; its authority has a folder until the end."""
+    the_authority()
+    own = f"edgestack-tests-{os.getpid()}-"
+    return {path.name for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith(own)}
 
 
 def busy_edge(**options: Any) -> None:
@@ -59,6 +63,7 @@ def test_nothing_is_left() -> None:
     for _ in range(3):
         busy_edge()
     assert (set(threading.enumerate()), descriptors(), files()) == before
+    assert len(files()) == 1
 
 
 def test_nothing_is_left_in_a_loop() -> None:
