@@ -20,6 +20,8 @@ __all__ = ["Fields", "Replies", "Reply", "Requests", "SeenRequest", "request_byt
 
 MOST_SHOWN = 200
 """Bytes of what came that an error shows."""
+LARGEST = 1 << 20
+"""Bytes of a head that are taken: more than any limit of the edge that a test may want to see kept."""
 Fields = tuple[tuple[str, str], ...]
 """Field names as they were written, and values, in order."""
 
@@ -95,8 +97,6 @@ class Reply(_Message):
 class _Reader:
     """Bytes in, messages out."""
 
-    role: type[h11.CLIENT] | type[h11.SERVER]
-
     def __init__(self) -> None:
         self.buffer = b""
         """What was fed and belongs to no message yet."""
@@ -155,7 +155,7 @@ class Requests(_Reader):
         """
         if not self.buffer:
             return None
-        connection = self._connection = self._connection or h11.Connection(h11.SERVER)
+        connection = self._connection = self._connection or h11.Connection(h11.SERVER, LARGEST)
         raw = self._whole(connection)
         if raw is None or self._head is None:
             return None
@@ -201,7 +201,7 @@ class Replies(_Reader):
 
 def _asking(method: str) -> h11.Connection:
     """A connection of h11's on which such a request was sent."""
-    connection = h11.Connection(h11.CLIENT)
+    connection = h11.Connection(h11.CLIENT, LARGEST)
     fields = [("Host", "a")]
     if method == "UPGRADE":
         method = "GET"
