@@ -5,6 +5,7 @@ this table as data and fails when an import climbs.
 
     8  process/  cli.py  certs/        who starts it      signals, logs, the development CA (click, trustme)
        hosting/                        who hosts it       an application in a process of its own, on the server it needs
+       testing/  pytest_plugin.py      the edge in a test Edge, scripted upstreams, guards (pytest)
     7  stack.py  explaining.py         what runs          the nursery, listeners, adopt, drain | [[test]] in memory
     6  compose/                        Config -> Plan     pure; the only room that sees all wings; `explain`
     5  routing/  caching/              which chain        the spine: site, match, checks, content, errors | the cache
@@ -31,7 +32,8 @@ The life of a request, and where to read it:
     wire/sending.py      what does not leave at once is left to a Sender, and
     phases/access_log.py the ends of the exchange write its line.
 
-`compose(config)` makes a Plan, `Stack(plan).serve()` runs it; the command line and the tests enter there alone.
+`compose(config)` makes a Plan, `Stack(plan).serve()` runs it; the command line, `testing/` and the tests enter there
+alone.
 
 Walls that stand elsewhere than the first drawing had them, and why:
 
@@ -47,6 +49,8 @@ Walls that stand elsewhere than the first drawing had them, and why:
 - `neighbours.py` stands by itself on floor 5: what a stack must know of other processes is made of pieces of two wings.
 - A supervisor (`process/supervisor.py`) stands beside the line from `run.py` to `stack.py`: it never comes to a stack;
   its workers do, by the same `process/serving.py` as a process that serves alone.
+- `pytest_plugin.py` stands beside `testing/` and not in it: every pytest of an environment imports it, and must not
+  import the rest.
 - `wire/held_clock.py` holds an autojumping test clock while threads work: a test's need, kept out of both drivers. Its
   `on_thread` is the only way to a thread of trio's.
 """

@@ -11,6 +11,7 @@
     edgestack ctl             status, scale, stop of a running server             -> process/ctl_command.py
     edgestack systemd         a unit for the server that options mean             -> process/systemd_command.py
     edgestack precompress     coded neighbours of files                           -> process/precompress_command.py
+    edgestack replay          recorded exchanges sent again, and compared         -> process/replay_command.py
     edgestack hash-password   a line for a password file                          -> process/password_command.py
     edgestack certs           the development certificates                        -> certs/commands.py
     edgestack completion      the script that completes all this in a shell
@@ -90,6 +91,7 @@ No edgestack.toml is read. `edgestack serve --proxy` does the same beside files,
         "hash-password": "edgestack.process.password_command:hash_password",
         "precompress": "edgestack.process.precompress_command:precompress",
         "reload": "edgestack.process.reload_command:reload",
+        "replay": "edgestack.process.replay_command:replay",
         "run": "edgestack.process.run_command:run",
         "systemd": "edgestack.process.systemd_command:systemd",
     },

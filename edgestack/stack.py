@@ -86,6 +86,7 @@ class Stack:
         dialer: Dialer | None = None,
         neighbours: Neighbours | None = None,
         certificates: Certificates | None = None,
+        admitted: Callable[[Any], None] | None = None,
     ) -> None:
         """
         :param applications: loaded already, by section; what is missing is loaded by name.
@@ -95,12 +96,14 @@ class Stack:
         :param dialer: makes the connections to upstreams; without one, over the system's sockets.
         :param neighbours: other processes that serve the same; None for none.
         :param certificates: those of the plan, loaded already.
+        :param admitted: told of each connection, before its first byte: for tests that look at what passes.
         :raises ConfigError: an application cannot be loaded, a certificate cannot be used.
         """
         self._plan = plan
         self._access_log = access_log
         self._unknown_host = unknown_host
         self._portable = not hasattr(select, "epoll") if portable is None else portable
+        self._admitted = admitted
         self._driver: Lot | Portable | None = None
         self._held: HeldThreads | None = None
         self._neighbours = neighbours or Neighbours()
@@ -201,6 +204,7 @@ class Stack:
             nursery.start_soon(lot.run)
             nursery.start_soon(lot.deadlines.run)
         self._driver = driver
+        driver.admitted = self._admitted
         self.lives.bind(nursery)
         driver.most, driver.spent = self._neighbours.requests or math.inf, self._neighbours.spent
         self._services.bind(nursery, driver if isinstance(driver, Lot) else None, self._resources.upstreams)

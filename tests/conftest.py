@@ -11,3 +11,6 @@ from hypothesis import settings
 
 settings.register_profile("edgestack", derandomize=not os.environ.get("EDGESTACK_LONG"), database=None, deadline=None)
 settings.load_profile("edgestack")
+
+collect_ignore = ["examples"]
+"""A project of its own: tests/testing/test_examples.py runs it as its user would."""

@@ -34,6 +34,8 @@ FLOORS = {
     "hosting": 8,
     "cli": 8,
     "certs": 8,
+    "testing": 8,
+    "pytest_plugin": 8,
     "__main__": 9,
     "__init__": 9,
 }
@@ -62,6 +64,8 @@ LIBRARIES = {
     "hosting": {"trio", "gevent", "eventlet", "tornado"},
     "cli": {"click"},
     "certs": {"click", "trustme", "cryptography"},
+    "testing": {"trio", "h11", "cryptography", "httpx2", "django"},
+    "pytest_plugin": {"trio", "pytest"},
     "__main__": set(),
     "__init__": set(),
 }

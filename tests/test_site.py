@@ -269,6 +269,17 @@ def test_every_piece_of_configuration_shown_holds(block: str, tmp_path: Path, mo
     assert load("edgestack.toml").warnings == ()
 
 
+def test_python_that_is_shown_stands_in_tests_that_run() -> None:
+    """The tests of the example project: whoever copies a block has what was run."""
+    sources = [path.read_text("utf-8") for path in (SITE.parent / "tests" / "examples" / "shop").glob("*.py")]
+    page = (SITE / "guide" / "testing.html").read_text("utf-8")
+    blocks = [unescape(block) for block in re.findall(r'<pre class="python"><code>(.*?)</code></pre>', page, re.DOTALL)]
+    pieces = [piece for block in blocks for piece in re.split(r"\n\n(?=@|def |async def |class )", block)]
+    assert len(pieces) > 15
+    for piece in pieces:
+        assert any(f"{piece}\n" in source for source in sources), piece
+
+
 EXPLAINED = {"proxying.html": -1, "balancing.html": 0}
 """Pages that show what `edgestack explain` says, and which of their configurations it says it of."""
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
-from edgestack.compose import compose
-from edgestack.config.load import load
-from edgestack.config.overrides import from_flags
-from edgestack.stack import Stack
+from edgestack.testing import GUARDS, Site
+from edgestack.testing.fixtures import Edges
 
 FILE = """
 [server]
@@ -90,44 +88,21 @@ def late() -> Iterable[bytes]:
     raise LookupError("a bug")
 
 
-class Served:
-    """An edge, and a client of it."""
-
-    def __init__(self, address: str) -> None:
-        self.port = int(address.rpartition(":")[2])
-
-    async def ask(self, target: str, method: str = "GET", body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
-        """Status, fields in lower case, and body."""
-        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
-        async with stream:
-            length = f"Content-Length: {len(body)}\r\n" if body else ""
-            head = f"{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{length}\r\n"
-            await stream.send_all(head.encode() + body)
-            said = b""
-            while piece := await stream.receive_some():
-                said += piece
-        top, _, rest = said.partition(b"\r\n\r\n")
-        line, *fields = top.decode().split("\r\n")
-        return (
-            int(line.split()[1]),
-            {name.lower(): value for name, _, value in (f.partition(": ") for f in fields)},
-            rest,
-        )
+Serve = Callable[..., Site]
 
 
-async def with_served(folder: Path, portable: bool, check: Callable[[Served], Any], **flags: Any) -> None:
-    (folder / "pages").mkdir()
-    (folder / "pages/sorry.html").write_text("a file")
-    (folder / "pages/large.html").write_bytes(LARGE)
-    (folder / "main.py").write_text("app = None")
-    (folder / "edgestack.toml").write_text(FILE)
-    config = load(folder / "edgestack.toml", from_flags(flags)).config
-    stack = Stack(compose(config), dict.fromkeys(compose(config).applications, app), portable=portable)
-    async with trio.open_nursery() as nursery:
-        addresses = await nursery.start(stack.serve)
-        await check(Served(addresses[0]))
-        nursery.cancel_scope.cancel()
-    assert stack.threads.stop(10.0)
+@pytest.fixture(params=[False, True], ids=["lot", "portable"])
+def serve(request: pytest.FixtureRequest, tmp_path: Path, edge: Edges) -> Serve:
+    """`serve(**options)`: the edge of FILE, before an application that fails."""
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/sorry.html").write_text("a file")
+    (tmp_path / "pages/large.html").write_bytes(LARGE)
+    (tmp_path / "main.py").write_text("app = None")
+    (tmp_path / "edgestack.toml").write_text(FILE)
+    replaced = {"app.main:app": app}
+    return partial(
+        edge, tmp_path / "edgestack.toml", replace=replaced, portable=request.param, guards=GUARDS - {"pep3333"}
+    )
 
 
 PAGES: list[tuple[str, int, dict[str, str], bytes]] = [
@@ -140,74 +115,52 @@ PAGES: list[tuple[str, int, dict[str, str], bytes]] = [
 ]
 
 
-@pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
 @pytest.mark.parametrize(("target", "status", "fields", "body"), PAGES, ids=[page[0] for page in PAGES])
-async def test_a_page_of_the_user_s_own(
-    tmp_path: Path, portable: bool, target: str, status: int, fields: dict[str, str], body: bytes
-) -> None:
+def test_a_page_of_the_user_s_own(serve: Serve, target: str, status: int, fields: dict[str, str], body: bytes) -> None:
     """nginx: error_page. What the application itself answers is its own, whatever its status (no intercept_errors)."""
-
-    async def check(served: Served) -> None:
-        for method in ("GET", "HEAD"):
-            came, named, rest = await served.ask(target, method)
-            assert came == status
-            assert fields.items() <= named.items()
-            assert rest == (b"" if method == "HEAD" else body)
-        assert (await served.ask("/sorry/app"))[0] == 200
-
-    await with_served(tmp_path, portable, check)
+    site = serve()
+    for method in ("GET", "HEAD"):
+        answer = site.request(method, target)
+        assert answer.status == status
+        assert {name: answer[name] for name in fields} == fields
+        assert answer.body == (b"" if method == "HEAD" else body)
+    assert site.get("/sorry/app").status == 200
 
 
-@pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
-async def test_of_an_upload_nothing_is_left(tmp_path: Path, portable: bool) -> None:
-    async def check(served: Served) -> None:
-        status, _, body = await served.ask("/up", "POST", b"x" * 100_000)
-        assert (status, body) == (500, b"/sorry/app from=/up ('GET', 'none', b'')")
-
-    await with_served(tmp_path, portable, check)
+def test_of_an_upload_nothing_is_left(serve: Serve) -> None:
+    answer = serve().post("/up", body=b"x" * 100_000)
+    assert (answer.status, answer.body) == (500, b"/sorry/app from=/up ('GET', 'none', b'')")
 
 
-@pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
-async def test_where_there_is_no_such_page(tmp_path: Path, portable: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_where_there_is_no_such_page(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     """It fails itself, it is none, it is a listing, or the answer has begun; the log has one record each."""
-
-    async def check(served: Served) -> None:
-        for target in ("/again", "/plain/x"):
-            caplog.clear()
-            status, fields, body = await served.ask(target)
-            assert (status, fields["content-type"]) == (500, "text/plain; charset=utf-8")
-            assert b"Request id" in body
-            assert [record.levelno for record in caplog.records] == [logging.ERROR] * (2 if target == "/again" else 1)
-        assert (await served.ask("/folder/x"))[0] == 500
-        assert b"begun" in (await served.ask("/late"))[2]
-
-    await with_served(tmp_path, portable, check)
+    site = serve()
+    for target in ("/again", "/plain/x"):
+        caplog.clear()
+        answer = site.get(target)
+        assert (answer.status, answer["Content-Type"]) == (500, "text/plain; charset=utf-8")
+        assert "Request id" in answer.text
+        assert [record.levelno for record in caplog.records] == [logging.ERROR] * (2 if target == "/again" else 1)
+    assert site.get("/folder/x").status == 500
+    with pytest.raises(ConnectionError, match="begun"):
+        site.get("/late")
 
 
-@pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
-@pytest.mark.parametrize(("threads", "body"), [(2, b"asked"), (1, b"Request id")])
-async def test_a_page_that_needs_a_thread_where_all_wait_for_pages(
-    tmp_path: Path, portable: bool, monkeypatch: pytest.MonkeyPatch, threads: int, body: bytes
+@pytest.mark.parametrize(("threads", "words"), [(2, "asked"), (1, "Request id")])
+def test_a_page_that_needs_a_thread_where_all_wait_for_pages(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, threads: int, words: str
 ) -> None:
     """The wait is bounded: the built-in page is sent, and the thread is free again."""
     if threads == 1:
         monkeypatch.setattr("edgestack.phases.subrequest.PAGE_LIMIT", 0.05)
-
-    async def check(served: Served) -> None:
-        for _ in range(2):
-            status, _, came = await served.ask("/stuck/x")
-            assert (status, body in came) == (500, True)
-        assert (await served.ask("/sorry/app"))[0] == 200
-
-    await with_served(tmp_path, portable, check, threads=threads)
+    site = serve(threads=threads)
+    for _ in range(2):
+        answer = site.get("/stuck/x")
+        assert (answer.status, words in answer.text) == (500, True)
+    assert site.get("/sorry/app").status == 200
 
 
-@pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
-async def test_in_development_the_traceback_is_shown(tmp_path: Path, portable: bool) -> None:
+def test_in_development_the_traceback_is_shown(serve: Serve) -> None:
     """F11."""
-
-    async def check(served: Served) -> None:
-        status, _, body = await served.ask("/x")
-        assert (status, b"LookupError" in body) == (500, True)
-
-    await with_served(tmp_path, portable, check, dev=True)
+    answer = serve(dev=True).get("/x")
+    assert (answer.status, "LookupError" in answer.text) == (500, True)

@@ -1,6 +1,7 @@
 """Files into one document: read, parsed, their places indexed, and their includes put in.
 
     read_documents(path) -> Document(values, mark, files, warnings)
+    read_text(text, folder)                                           the same for what stands in no file
 
 What comes together: tables, key by key; arrays of tables, one after the other; anything else may be said once, and
 saying it twice is an error that names both places. Includes are read after the file that names them, in its order; a
@@ -21,7 +22,7 @@ from edgestack.config.positions import Mark, Source, index_document
 from edgestack.config.problems import ConfigErrors, Problem, told
 from edgestack.errors import ConfigError
 
-__all__ = ["Document", "merge", "read_documents", "shown_path"]
+__all__ = ["Document", "merge", "read_documents", "read_text", "shown_path"]
 
 
 @dataclass(slots=True)
@@ -42,11 +43,18 @@ def read_documents(path: Path) -> Document:
     :raises ConfigErrors: one is missing, unreadable, no TOML, or says what another one said.
     """
     reader = _Reader()
-    document = reader.read(path, [])
-    if reader.problems:
-        raise ConfigErrors(reader.problems)
-    assert document is not None
-    return Document(document[0], document[1], reader.files, reader.warnings)
+    return reader.document(reader.read(path, []))
+
+
+def read_text(text: str, folder: Path, name: str) -> Document:
+    """Read a configuration that is at hand, and all that it includes.
+
+    :param folder: where its relative paths begin.
+    :param name: what its errors call it.
+    :raises ConfigErrors: as above.
+    """
+    reader = _Reader()
+    return reader.document(reader.parse(Source(name, text, folder), []))
 
 
 def shown_path(path: Path) -> str:
@@ -63,18 +71,33 @@ class _Reader:
         self.problems: list[ConfigError] = []
         self.warnings: list[Problem] = []
 
+    def document(self, found: tuple[dict[str, Any], Mark] | None) -> Document:
+        """All that was read.
+
+        :raises ConfigErrors: not all could be.
+        """
+        if self.problems:
+            raise ConfigErrors(self.problems)
+        assert found is not None
+        return Document(*found, self.files, self.warnings)
+
     def read(self, path: Path, above: list[Path]) -> tuple[dict[str, Any], Mark] | None:
         """A file with its includes; None, and the problem kept, where that does not work.
 
         :param above: the files that led here, the outermost first.
         """
+        source = self._source(path)
+        return self.parse(source, above, path) if source is not None else None
+
+    def parse(self, source: Source, above: list[Path], path: Path | None = None) -> tuple[dict[str, Any], Mark] | None:
+        """A text with its includes.
+
+        :param path: of the file that it stands in, where it does in one.
+        """
         import tomllib  # not for those who have no file, nor is what explains its errors
 
         from edgestack.config.syntax import deepest, explain_syntax, longest_number
 
-        source = self._source(path)
-        if source is None:
-            return None
         try:
             values = tomllib.loads(source.text)
             mark = index_document(source)
@@ -87,10 +110,11 @@ class _Reader:
         except ValueError:  # more digits than int() takes (sys.set_int_max_str_digits)
             self.problems.append(Problem("this number is too large", source, longest_number(source.text)))
             return None
-        self.files.append(path)
+        here = [path] if path is not None else []
+        self.files += here
         for pattern, spot in _includes(values, mark):
             for inner in self._matches(pattern, spot):
-                self._include(inner, spot, (values, mark), [*above, path])
+                self._include(inner, spot, (values, mark), [*above, *here])
         return values, mark
 
     def _include(self, path: Path, spot: Mark, into: tuple[dict[str, Any], Mark], above: list[Path]) -> None:

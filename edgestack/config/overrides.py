@@ -3,6 +3,7 @@
     from_flags({"threads": 4, "static": "site"})            each as `--threads`, `--static`
     from_environment({"EDGESTACK_THREADS": "4"})            each as the variable
     apply(overrides, document)                              later ones win: environment first, then flags
+    put(document, "cache.pages.path", "…", origin)          any key, in the place of what the file says: for tests
 
 Every key marked as a flag has both names, made from its own: `max_body`, `--max-body`, EDGESTACK_MAX_BODY. Besides
 there are `--static`, `--app` and `--listing`, which say the content of the route "/", `--proxy`, which says that of
@@ -26,7 +27,7 @@ from edgestack.config.problems import Problem
 from edgestack.config.proxy_targets import parse_place
 from edgestack.errors import ConfigError
 
-__all__ = ["FLAGS", "FORM", "SHORTHAND", "Flag", "Override", "apply", "from_environment", "from_flags"]
+__all__ = ["FLAGS", "FORM", "SHORTHAND", "Flag", "Override", "apply", "from_environment", "from_flags", "put"]
 
 
 class Flag(NamedTuple):
@@ -141,6 +142,20 @@ def apply(overrides: Iterable[Override], document: Document) -> list[ConfigError
     proxied = short.pop("proxy", None)
     wrong = _shorthand(short, document) if short else []
     return wrong + (_proxied(proxied, short, document) if proxied is not None else [])
+
+
+def put(document: Document, path: str, value: Any, origin: str) -> None:
+    """Say one key, whatever the file says of it.
+
+    :param path: the tables and the key, with dots; a table that is not there is made.
+    :param value: as TOML has it.
+    :param origin: by which errors call it.
+    """
+    *tables, name = path.split(".")
+    values, mark, said = document.values, document.mark, Override(name, value, origin)
+    for table in tables:
+        values, mark = _table(values, mark, table, said)
+    _put(values, mark, name, value, said)
 
 
 def _said(names: Collection[str], latest: Mapping[str, Override], document: Document) -> bool:

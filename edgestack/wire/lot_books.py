@@ -60,6 +60,8 @@ class Books:
         """Sockets in their handshakes: they count as connections, and a forked child closes them too."""
         self.deserted: Callable[[], None] | None = None
         """Called when the last connection is gone; the drain waits for it."""
+        self.admitted: Callable[[Connection], None] | None = None
+        """Told of each connection before its first byte."""
         self.statistics = Statistics()
         self.deadlines = Deadlines(expire, clock)
         self._poller = select.epoll()
@@ -126,6 +128,8 @@ class Books:
         self.table[connection.fd] = connection
         door.held += 1
         self.statistics.accepted += 1
+        if self.admitted is not None:
+            self.admitted(connection)
         self.deadlines.watch(connection, self.now + (self.timeouts.keepalive or self.timeouts.head))
         return connection
 

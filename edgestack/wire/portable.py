@@ -57,6 +57,8 @@ class Portable:
         """Whether a connection may go on after an answer: neither draining, nor without keep-alive."""
         self.deserted: Callable[[], None] | None = None
         """Called when the last connection is gone; the drain waits for it."""
+        self.admitted: Callable[[PortableStream], None] | None = None
+        """Told of each connection before its first byte."""
         self.statistics = Statistics()
         self.spools = Budget(limits.spools)
         self.table: set[PortableStream] = set()
@@ -81,6 +83,8 @@ class Portable:
         connection = PortableStream(self, stream, transport or stream, facts, door)
         self.table.add(connection)
         door.held += 1
+        if self.admitted is not None:
+            self.admitted(connection)
         return connection
 
     async def see_through(self, connection: PortableStream, refusal: EdgeError | None = None) -> None:

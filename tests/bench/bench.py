@@ -11,7 +11,7 @@
     gil.py          files beside computing threads                     client.py    requests, and checking answers
     crowded.py      a fast client beside slow ones                     slow.py      the slow ones
     startup.py      from the command to the first answer               latency.py   timing one client
-    workers.py      two workers beside one
+    workers.py      two workers beside one                             fixture.py   edges in tests, by its probe
     routing.py      500 routes, by routing_probe.py
     report.py       table and JSON        chart.py  SVG                cpu.py       processor time and memory
 
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import crowded
+import fixture
 import gil
 import idle
 import routing
@@ -35,7 +36,19 @@ import startup
 import throughput
 import tunnels
 import workers
-from cases import CASES, Case, CpuCase, CrowdCase, GilCase, IdleCase, RoutingCase, StartCase, TunnelCase, WorkersCase
+from cases import (
+    CASES,
+    Case,
+    CpuCase,
+    CrowdCase,
+    FixtureCase,
+    GilCase,
+    IdleCase,
+    RoutingCase,
+    StartCase,
+    TunnelCase,
+    WorkersCase,
+)
 from chart import draw
 from cpu import clock_name, split_cores
 from report import as_json, broken, table, write_json
@@ -51,6 +64,7 @@ RUNNERS: dict[type, Callable[[Workshop, Any], None]] = {
     StartCase: startup.run,
     RoutingCase: routing.run,
     WorkersCase: workers.run,
+    FixtureCase: fixture.run,
 }
 SITE_CHART = ROOT / "site" / "bench.svg"
 

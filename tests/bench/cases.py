@@ -33,6 +33,7 @@ __all__ = [
     "Case",
     "CpuCase",
     "CrowdCase",
+    "FixtureCase",
     "GilCase",
     "IdleCase",
     "Ratio",
@@ -145,7 +146,17 @@ class WorkersCase:
     aim: float
 
 
-Case = WorkersCase | CpuCase | TunnelCase | IdleCase | GilCase | CrowdCase | StartCase | RoutingCase
+@dataclass(frozen=True)
+class FixtureCase:
+    """A hundred edges inside tests, each with one request."""
+
+    name: str
+    title: str
+    figures: tuple[tuple[str, str, float], ...]
+    """The probe's kinds, titles, and the seconds that all of them may take together."""
+
+
+Case = WorkersCase | CpuCase | TunnelCase | IdleCase | GilCase | CrowdCase | StartCase | RoutingCase | FixtureCase
 
 STATIC_1K = Load("/1k.html", "1k.html")
 STATIC_100K = Load("/100k.jpg", "100k.jpg", large=True, tries=10)
@@ -277,6 +288,14 @@ CASES: tuple[Case, ...] = (
             ("exact", "500 routes, an exact path, more than one route", 2.0),
             ("known", "500 routes, any known path, more than one route", 2.0),
             ("first", "500 routes, first fall through 50 regexes", 12.0),
+        ),
+    ),
+    FixtureCase(
+        "fixture",
+        "100 edges in tests, one after the other",
+        (
+            ("sockets", "100 edges in tests, one HTTPS request each", 3.0),
+            ("memory", "100 edges in memory, one request each", 1.0),
         ),
     ),
 )

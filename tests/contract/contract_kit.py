@@ -1,7 +1,7 @@
 """One running edge, on any driver, in the test's own loop, and clients that hold dialogues with it.
 
     async with serving(app=hello) as edge:
-        client = await edge.talk(dialogue)        see contract_dialogue.py
+        client = await edge.talk(dialogue)        see edgestack/testing/dialogue.py
 
 Time is virtual: it passes when the dialogue says so, and then everything that is due happens before the next line. A
 silence in real time, where an answer is expected, fails the test. Afterwards nothing may be left: no connection, no
@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from contract_dialogue import shown, steps
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from edgestack.compose import Plan, Resources, compose
@@ -33,6 +32,7 @@ from edgestack.http.messages import Exchange, Facts
 from edgestack.http.variables import VARIABLES
 from edgestack.routing import Chain, spine
 from edgestack.stack import Stack
+from edgestack.testing.dialogue import shown, steps
 from edgestack.wire.connection import Door
 from edgestack.wire.listening import bind
 

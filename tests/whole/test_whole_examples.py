@@ -1,32 +1,28 @@
 """The files in site/examples/, each checked and run: what its own tests promise in memory holds on the wire too.
 
-Each is copied beside the files and modules that it names, checked by `edgestack check`, and served by a real process on
-port 0; then each request of its `[[test]]`s is made over a real connection. What it proxies to is a real server, one
-for each address that the example names, which answers what the test says. (issue 3, "Done when")
+Each is copied beside the files and modules that it names, checked by `edgestack check`, and served over HTTPS by the
+fixture `edge`; then each request of its `[[test]]`s is made over a real connection. What it proxies to is a scripted
+upstream for each address that the example names, which answers what the test says.
 """
 
 from __future__ import annotations
 
-import http.client
 import re
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import trustme
-from server_kit import PATIENCE, ROOT, Reply, Server, environment, exchange, running
+from server_kit import PATIENCE, ROOT, environment
 
-from edgestack.config.load import Loaded, load
+from edgestack.config.load import load
 from edgestack.config.matching import Condition
 from edgestack.config.model import Test as Promise
 from edgestack.config.sites import Answered
+from edgestack.testing import Reply, Site
+from edgestack.testing.fixtures import Edges
 
 EXAMPLES = sorted((ROOT / "site" / "examples").glob("*.toml"))
 USER = "alice:{SHA}tiY7sUhYKUwI5L3866kDY+ENcrQ="  # wonderland
@@ -72,8 +68,8 @@ every_example = pytest.mark.parametrize("name", [path.name for path in EXAMPLES]
 
 
 @pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Upstream]]:
-    """A folder with all that the examples name, and the servers that they proxy to."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the examples name."""
     folder = tmp_path_factory.mktemp("project")
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -87,68 +83,9 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, U
         issued.private_key_pem.write_to_path(str(folder / "certs" / key))
         for pem in issued.cert_chain_pems:
             pem.write_to_path(str(folder / "certs" / chain), append=True)
-    with ExitStack() as standing:
-        upstream = Upstream(standing)
-        for example in EXAMPLES:
-            (folder / example.name).write_text(SERVER.sub(upstream.address, example.read_text("utf-8")), "utf-8")
-        yield folder, upstream
-
-
-class Upstream:
-    """Servers behind the examples."""
-
-    def __init__(self, standing: ExitStack) -> None:
-        self.answer: Answered | None = None
-        """What all of them answer."""
-        self._standing = standing
-        self._servers: dict[str, ThreadingHTTPServer] = {}
-
-    def address(self, written: re.Match[str]) -> str:
-        """Where the server is that an example names; it stands from now on."""
-        if written[0] not in self._servers:
-            handler = type("Handler", (Answering,), {"upstream": self})
-            self._servers[written[0]] = server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-            thread = threading.Thread(target=server.serve_forever, daemon=True)
-            thread.start()
-            for end in (server.server_close, thread.join, server.shutdown):
-                self._standing.callback(end)
-        return f"127.0.0.1:{self._servers[written[0]].server_address[1]}"
-
-
-class Answering(BaseHTTPRequestHandler):
-    """Answers what is said; health checks are passed."""
-
-    upstream: Upstream
-    protocol_version = "HTTP/1.1"
-    timeout = PATIENCE
-
-    def do_GET(self) -> None:
-        said = self.upstream.answer if self.path != "/health" else Answered()
-        if said is None:
-            self.send_error(500, "nobody said what to answer")
-            return
-        body = said.body.encode()
-        self.send_response(said.status)
-        for name, value in said.header:
-            self.send_header(name, SERVER.sub(self.upstream.address, value))
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nobody reads it."""
-
-
-@pytest.fixture
-def project(standing: tuple[Path, Upstream]) -> Path:
-    """The folder."""
-    return standing[0]
-
-
-@pytest.fixture
-def upstream(standing: tuple[Path, Upstream]) -> Upstream:
-    """The servers."""
-    return standing[1]
+    for example in EXAMPLES:
+        (folder / example.name).write_text(example.read_text("utf-8"), "utf-8")
+    return folder
 
 
 @every_example
@@ -166,51 +103,37 @@ def test_it_is_good(project: Path, name: str) -> None:
 
 @every_example
 def test_what_it_promises_holds_on_the_wire(
-    project: Path, upstream: Upstream, name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, edge: Edges, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Servers are called by names here, which the scripted ones have."""
     monkeypatch.chdir(project)
-    loaded = load(name)
-    with serving(loaded, name, data, tmp_path) as server:
-        for test in loaded.config.tests:
-            if test.from_ == "127.0.0.1":
-                upstream.answer = test.upstream
-                check(test, ask(server, test))
+    written = (project / name).read_text("utf-8")
+    servers = [edge.upstream(host) for host in sorted({called(found) for found in SERVER.finditer(written)})]
+    site = edge(text=SERVER.sub(called, written))
+    config = load(name).config
+    hosts = {host for one in config.all_sites() for host in one.hosts}
+    for test in config.tests:
+        if test.from_ == "127.0.0.1":
+            for server in servers:
+                answer = test.upstream or Answered(500)
+                header = {name: SERVER.sub(called, value) for name, value in answer.header}
+                server.replies(answer.status, body=answer.body, fields=header)
+            check(test, ask(site, test, hosts))
 
 
-@contextmanager
-def serving(loaded: Loaded, name: str, data: Path, folder: Path) -> Iterator[Server]:
-    """The example as it is, but on free ports."""
-    words = ["-c", name]
-    if loaded.says("tls", "redirect_http"):
-        words += ["--redirect-http", "127.0.0.1:0"]
-    with running(folder, *words, data=data, cwd=Path.cwd()) as server:
-        assert f"configuration  {name}" in "\n".join(server.err.lines)
-        server.ca = Path("ca.pem" if loaded.says("tls", "cert") else "certs/edgestack-ca.pem")
-        yield server
+def called(found: re.Match[str]) -> str:
+    """The name of a server that an example calls by its address."""
+    return f"server-{found[0].rpartition(':')[2]}"
 
 
-def ask(server: Server, test: Promise) -> Reply:
-    """The request of a test, to the host that it names."""
+def ask(site: Site, test: Promise, hosts: set[str]) -> Reply:
+    """The request of a test, to the host that it names; by another name, where the certificate bears no such one."""
     method, url = test.request
     parts = urlsplit(url)
-    host = parts.hostname or "localhost"
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    with closing(connection(server, host)) as client:
-        return exchange(client, method, target, b"" if method == "POST" else None, {"Host": host, **fields(test)})
-
-
-def fields(test: Promise) -> Mapping[str, str]:
-    return dict(test.header)
-
-
-def connection(server: Server, host: str) -> http.client.HTTPConnection:
-    """A client of `host` as DNS would lead to this server; whose certificate it has matters elsewhere."""
-    tls = server.tls()
-    tls.check_hostname = False
-    raw = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
-    client = http.client.HTTPSConnection(host, server.port, timeout=PATIENCE, context=tls)
-    client.sock = tls.wrap_socket(raw, server_hostname=host)
-    return client
+    address = site.url(target, host=parts.hostname if parts.hostname in hosts else "localhost")
+    fields = {"Host": parts.hostname or "localhost", **dict(test.header)}
+    return site.request(method, address, fields=fields, body=b"" if method == "POST" else None)
 
 
 def check(test: Promise, reply: Reply) -> None:

@@ -1,0 +1,124 @@
+"""What edges leave behind, which is nothing; and what they cost, which is little."""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from edgestack.testing import Edge, ScriptedUpstream
+from edgestack.testing.authority import the_authority
+from edgestack.testing.fixtures import Edges
+
+FIRST, FURTHER = 0.015, 0.005
+"""Seconds that an edge may cost, imports excluded."""
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+def descriptors() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+def files() -> set[str]:
+    """Those of this process; its authority has a folder until the end."""
+    the_authority()
+    own = f"edgestack-tests-{os.getpid()}-"
+    return {path.name for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith(own)}
+
+
+def busy_edge(**options: Any) -> None:
+    """Requests, a failing upstream, one that hangs, a client that stays connected, a reload, a recording."""
+    api = ScriptedUpstream("api").sequence(200, 503)
+    hanging = ScriptedUpstream("hanging").hangs()
+    with Edge(app=app, proxy={"/api/": api, "/hanging/": hanging}, **options) as site:
+        for path in ("/", "/api/x", "/api/y"):
+            site.get(path)
+        kept, waits = site.connect(), site.connect()
+        kept.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert kept.recv(1000)
+        waits.sendall(b"GET /hanging/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        site.reload(app=app)
+        site.get("/")
+
+
+def test_nothing_is_left() -> None:
+    """No thread, no descriptor, no temporary file beyond the authority's own folder."""
+    busy_edge()
+    before = (set(threading.enumerate()), descriptors(), files())
+    for _ in range(3):
+        busy_edge()
+    assert (set(threading.enumerate()), descriptors(), files()) == before
+    assert len(files()) == 1
+
+
+def test_nothing_is_left_in_a_loop() -> None:
+    """The same without a thread; and no task."""
+
+    async def run(memory: bool) -> None:
+        api = ScriptedUpstream("api").hangs()
+        async with Edge(app=app, proxy={"/api/": api}, memory=memory) as site:
+            await site.get("/")
+            connection = await site.connect()
+            await connection.send(b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n")
+            await site.settle()
+        assert trio.lowlevel.current_statistics().tasks_living == tasks
+
+    async def both() -> None:
+        nonlocal tasks
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        await run(memory=True)
+        await run(memory=False)
+
+    tasks = 0
+    trio.run(both, clock=MockClock())
+    before = (set(threading.enumerate()), descriptors(), files())
+    trio.run(both, clock=MockClock())
+    assert (set(threading.enumerate()), descriptors(), files()) == before
+
+
+def test_a_start_that_fails_leaves_nothing() -> None:
+    before = (set(threading.enumerate()), descriptors(), files())
+    for _ in range(3):
+        with pytest.raises(Exception, match="sever"), Edge(text="[sever]"):
+            raise AssertionError("it must not start")
+    assert (set(threading.enumerate()), descriptors(), files()) == before
+
+
+def test_costs(edge: Edges) -> None:
+    """Processor time, the least of several: what else runs on this machine is not what is asked about."""
+    edge(app=app)  # keys, contexts, modules, the loop
+    spent = []
+    for _ in range(30):
+        began = time.process_time()
+        with Edge(app=app):
+            pass
+        spent.append(time.process_time() - began)
+    assert min(spent) < FURTHER, (min(spent), statistics.median(spent))
+
+
+def test_the_first_one() -> None:
+    """With a loop and a thread of its own."""
+    with Edge(app=app):
+        pass
+    spent = []
+    for _ in range(10):
+        began = time.process_time()
+        with Edge(app=app):
+            pass
+        spent.append(time.process_time() - began)
+    assert min(spent) < FIRST, (min(spent), statistics.median(spent))

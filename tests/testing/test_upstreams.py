@@ -1,0 +1,263 @@
+"""Scripted upstreams, on every kind of site: what they do, what the edge makes of it, and what they remember."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+from websockets.sync.client import connect as connect_websocket
+
+from edgestack.testing import AsyncSite, Edge, ScriptedUpstream, drips, hangs, refuses, replies, resets, says
+from edgestack.testing.fixtures import AsyncEdges, Edges
+
+TWO = """
+[upstream.backend]
+servers = ["a", "b"]
+[[route]]
+match = "/"
+[route.proxy]
+to = "http://backend"
+next_upstream = ["error", "timeout", "invalid_header", "http_503"]
+connect_timeout = "2s"
+read_timeout = "2s"
+"""
+ONE = """
+[[route]]
+match = "/"
+proxy = { to = "http://a", connect_timeout = "2s", read_timeout = "2s" }
+"""
+
+Serve = Callable[..., Awaitable[AsyncSite]]
+
+
+@pytest.fixture(params=["sockets", "memory"])
+async def serve(request: pytest.FixtureRequest) -> AsyncIterator[Serve]:
+    """`await serve(text=…)`; the tests ask for a clock that jumps by itself."""
+    async with trio.open_nursery() as nursery:
+        edges = AsyncEdges(nursery, memory=request.param == "memory")
+        yield edges
+        await edges.close()
+        nursery.cancel_scope.cancel()
+
+
+FAILING: dict[str, tuple[Any, int, float]] = {
+    "refuses": (refuses(), 502, 0),
+    "resets when connected": (resets(after="connect"), 502, 0),
+    "resets when asked": (resets(after="request"), 502, 0),
+    "hangs when connected": (hangs(after="connect"), 504, 2),
+    "hangs when asked": (hangs(), 504, 2),
+    "says nonsense": (says("what?\r\n\r\n", close=True), 502, 0),
+    "closes": (says(b"", close=True), 502, 0),
+    "answers 503": (503, 503, 0),
+    "answers too late": (replies(200, after=5), 504, 2),
+}
+
+
+@pytest.mark.parametrize(("act", "status", "seconds"), FAILING.values(), ids=FAILING)
+async def test_failures(serve: Serve, autojump_clock: MockClock, act: Any, status: int, seconds: float) -> None:
+    """Each kind has its status and its time; the upstream after it is asked, and answers."""
+    a, b = ScriptedUpstream("a").sequence(act), ScriptedUpstream("b").replies(200, body="from b")
+    site = await serve(text=ONE, upstreams=[a])
+    before = trio.current_time()
+    answer = await site.get("/x")
+    assert answer.status == status
+    assert trio.current_time() - before == pytest.approx(seconds, abs=0.3)
+    assert site.attempts == [("a", status)]
+    both = await serve(text=TWO, upstreams=[a, b])
+    assert (await both.get("/x")).text == "from b"
+    assert both.attempts == [("a", status), ("b", 200)]
+
+
+@pytest.mark.parametrize("after", ["headers", "body"])
+@pytest.mark.parametrize("act", [resets, hangs])
+async def test_an_answer_that_breaks_off(serve: Serve, autojump_clock: MockClock, act: Any, after: str) -> None:
+    """The client sees that it is not whole."""
+    site = await serve(text=ONE, upstreams=[ScriptedUpstream("a").sequence(act(after=after))])
+    with pytest.raises(ConnectionError):
+        await site.get("/x")
+    assert site.attempts == [("a", 200)]
+
+
+async def test_a_sequence(serve: Serve, autojump_clock: MockClock) -> None:
+    """One act for each request; the last again and again; and what only a new connection shows closes the old one."""
+    a = ScriptedUpstream("a").sequence(200, refuses(), replies(201, body="again"))
+    site = await serve(text=ONE, upstreams=[a])
+    assert [(await site.get("/")).status for _ in range(4)] == [200, 502, 201, 201]
+    assert site.attempts == [("a", 200), ("a", 502), ("a", 201), ("a", 201)]
+    assert a.connections == 3
+
+
+async def test_another_script_meanwhile(serve: Serve, autojump_clock: MockClock) -> None:
+    a = ScriptedUpstream("a").replies(200, body="up")
+    site = await serve(text=ONE, upstreams=[a])
+    assert (await site.get("/")).text == "up"
+    await site.settle()
+    a.refuses()
+    await site.settle()
+    assert (await site.get("/")).status == 502
+    a.replies(200, body="up again")
+    assert (await site.get("/")).text == "up again"
+    assert site.attempts == [("a", 200), ("a", 502), ("a", 200)]
+
+
+async def test_what_it_remembers(serve: Serve, autojump_clock: MockClock) -> None:
+    """Requests as messages, and as bytes."""
+    a = ScriptedUpstream("a").replies(200, body=["one", "two"], fields={"X-Kind": "chunks"})
+    site = await serve(text=ONE, upstreams=[a])
+    answer = await site.post("/form?x=1", body="a=1&b=2", fields={"Content-Type": "application/x-www-form-urlencoded"})
+    assert (answer.text, answer["X-Kind"]) == ("onetwo", "chunks")
+    (request,) = a.requests
+    assert (request.method, request.target, request.text) == ("POST", "/form?x=1", "a=1&b=2")
+    assert request["Host"] == "a"
+    assert request.raw.startswith(b"POST /form?x=1 HTTP/1.1\r\nHost: a\r\n")
+    assert request.raw.endswith(b"\r\n\r\na=1&b=2")
+    assert (await site.request("HEAD", "/")).body == b""
+
+
+async def test_it_drips(serve: Serve, autojump_clock: MockClock) -> None:
+    a = ScriptedUpstream("a").drips("slowly", every=0.5)
+    site = await serve(text=ONE, upstreams=[a])
+    before = trio.current_time()
+    assert (await site.get("/")).text == "slowly"
+    assert trio.current_time() - before == pytest.approx(3, abs=0.3)
+
+
+async def test_it_thinks(serve: Serve, autojump_clock: MockClock) -> None:
+    a = ScriptedUpstream("a").replies(200, body="at last", after=1.5)
+    site = await serve(text=ONE, upstreams=[a])
+    before = trio.current_time()
+    assert (await site.get("/")).text == "at last"
+    assert trio.current_time() - before == pytest.approx(1.5, abs=0.3)
+
+
+async def test_in_the_place_of_a_group(serve: Serve, autojump_clock: MockClock) -> None:
+    """`replace`: one, or several; what the configuration says of the first holds for the first."""
+    text = (
+        '[upstream.backend]\nservers = [{ to = "10.0.0.1:80", weight = 3 }, "10.0.0.2:80", "10.0.0.3:80"]\n'
+        '[[route]]\nmatch = "/"\nproxy = "http://backend"'
+    )
+    names = ["a", "b"]
+    a, b = (ScriptedUpstream(name).replies(200, body=name) for name in names)
+    site = await serve(text=text, replace={"upstream.backend": [a, b]})
+    assert "".join([(await site.get("/")).text for _ in range(8)]) == "aabaaaba"
+    alone = await serve(text=text, replace={"upstream.backend": b})
+    assert {(await alone.get("/")).text for _ in range(4)} == {"b"}
+
+
+async def test_by_the_name_of_a_group(serve: Serve, autojump_clock: MockClock) -> None:
+    text = '[upstream.api]\nservers = ["10.0.0.1:80"]\n[[route]]\nmatch = "/"\nproxy = "http://api/v2/"'
+    api = ScriptedUpstream("api")
+    site = await serve(text=text, upstreams=[api])
+    await site.get("/users")
+    assert [request.target for request in api.requests] == ["/v2/users"]
+
+
+async def test_as_an_option(serve: Serve, autojump_clock: MockClock) -> None:
+    """Routes without a file: by prefix."""
+    a, b = ScriptedUpstream("a"), ScriptedUpstream("b")
+    site = await serve(proxy={"/a/": a, "/b/": b})
+    await site.get("/a/1")
+    await site.get("/b/2")
+    assert site.attempts == [("a", 200), ("b", 200)]
+
+
+async def test_https_upstreams_speak_plainly_here(serve: Serve, autojump_clock: MockClock) -> None:
+    a = ScriptedUpstream("a").replies(200, body="ok")
+    text = '[upstream.backend]\nservers = ["https://a:8443"]\n[[route]]\nmatch = "/"\nproxy = "https://backend"'
+    site = await serve(text=text, upstreams=[a])
+    assert (await site.get("/")).text == "ok"
+
+
+async def test_the_proxy_protocol(serve: Serve, autojump_clock: MockClock) -> None:
+    a = ScriptedUpstream("a")
+    text = '[[route]]\nmatch = "/"\nproxy = { to = "http://a", proxy_protocol = "v1" }'
+    site = await serve(text=text, upstreams=[a])
+    await site.get("/")
+    assert a.prefaces[0].startswith(b"PROXY TCP4 127.0.0.1 ")
+
+
+async def test_nobody_else_is_asked_in_memory(edge_memory: AsyncEdges, caplog: pytest.LogCaptureFixture) -> None:
+    """No name is looked up, and the log says what to do."""
+    site = await edge_memory(text='[[route]]\nmatch = "/"\nproxy = "http://127.0.0.1:1"')
+    assert (await site.get("/")).status == 502
+    assert "is not scripted" in caplog.text
+
+
+def test_what_makes_no_sense() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        ScriptedUpstream("a").sequence()
+    with pytest.raises(ValueError, match="connect, request, headers, body"):
+        resets(after="lunch")  # type: ignore[arg-type]
+
+
+# -- in a thread -------------------------------------------------------------------------------------------------------
+
+
+def test_from_another_thread(edge: Edges) -> None:
+    """The script is changed while the edge serves; kept connections notice at once."""
+    api = edge.upstream("api")
+    site = edge(proxy=api)
+    for _ in range(5):
+        api.replies(200, body="up")
+        assert site.get("/").text == "up"
+        api.refuses()
+        assert site.get("/").status == 502
+    assert edge.attempts == [("api", 200), ("api", 502)] * 5
+    assert edge.upstream("api") is api
+
+
+def test_failover(edge: Edges) -> None:
+    edge.upstream("a").replies(503)
+    edge.upstream("b").replies(200)
+    site = edge(text=TWO)
+    assert site.get("/").status == 200
+    assert edge.attempts == [("a", 503), ("b", 200)]
+    peers = site.statistics()["upstreams"]["backend"]
+    assert (peers["a"].failures, peers["b"].out) == (1, "")
+    assert peers["a"].out
+
+
+def test_a_server_that_runs(edge: Edges) -> None:
+    """`replace` takes an address too: another edge's, for instance."""
+    behind = edge(text='[[route]]\nmatch = "/"\nrespond = "from behind"', tls=False)
+    site = edge(text=TWO, replace={"upstream.backend": f"127.0.0.1:{behind.port}"})
+    assert site.get("/").text == "from behind"
+    assert edge.attempts == [(f"127.0.0.1:{behind.port}", 200)]
+
+
+def test_websocket(edge: Edges) -> None:
+    """A client of its own, TLS, and a tunnel."""
+    api = edge.upstream("api").websocket("welcome")
+    site = edge(proxy=api)
+    url = site.url("/chat").replace("https", "wss")
+    with connect_websocket(url, ssl=site.ssl_context, proxy=None) as client:
+        assert client.recv() == "welcome"
+        for message in ("hello", b"\x00" * 300, "ü" * 70_000):
+            client.send(message)
+            assert client.recv() == message
+    assert api.messages == ["hello", b"\x00" * 300, "ü" * 70_000]
+    assert api.requests[0]["Upgrade"].lower() == "websocket"
+    assert edge.attempts == [("api", 101)]
+
+
+def test_websocket_without_upgrade(edge: Edges) -> None:
+    edge.upstream("api").websocket()
+    assert edge(proxy=edge.upstream("api")).get("/chat").status == 426
+
+
+def test_an_upstream_drips_in_a_thread(edge: Edges) -> None:
+    api = edge.upstream("api").sequence(drips("ab", every=0.01))
+    assert edge(proxy=api).get("/").text == "ab"
+
+
+async def test_one_upstream_behind_two_edges() -> None:
+    shared = ScriptedUpstream("a")
+    serve = partial(Edge, proxy=shared, memory=True)
+    async with serve() as one, serve() as two:
+        await one.get("/1")
+        await two.get("/2")
+    assert [request.target for request in shared.requests] == ["/1", "/2"]
