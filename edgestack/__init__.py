@@ -43,6 +43,8 @@ Walls that stand elsewhere than the first drawing had them, and why:
 - `neighbours.py` stands by itself on floor 5: what a stack must know of other processes is made of pieces of two wings.
 - A supervisor (`process/supervisor.py`) stands beside the line from `run.py` to `stack.py`: it never comes to a stack;
   its workers do, by the same `process/serving.py` as a process that serves alone.
+- `process/gunicorn/` is a room inside a room: what gunicorn's users bring ends there in the same document and overrides
+  that a file and flags give, and behind it nobody asks whose language was spoken.
 - `wire/held_clock.py` holds an autojumping test clock while threads work: a test's need, kept out of both drivers. Its
   `on_thread` is the only way to a thread of trio's.
 """
