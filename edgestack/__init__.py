@@ -51,6 +51,8 @@ Walls that stand elsewhere than the first drawing had them, and why:
   its workers do, by the same `process/serving.py` as a process that serves alone.
 - `pytest_plugin.py` stands beside `testing/` and not in it: every pytest of an environment imports it, and must not
   import the rest.
+- `process/gunicorn/` is a room inside a room: what gunicorn's users bring ends there in the same document and overrides
+  that a file and flags give, and behind it nobody asks whose language was spoken.
 - `wire/held_clock.py` holds an autojumping test clock while threads work: a test's need, kept out of both drivers. Its
   `on_thread` is the only way to a thread of trio's.
 """

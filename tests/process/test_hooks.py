@@ -1,4 +1,7 @@
-"""Hooks by name: called with what gunicorn says, logged or fatal when they raise, and nothing where there is none."""
+"""Hooks by name: logged or fatal when they raise, and nothing where there is none.
+
+Those around a request are in test_gunicorn_hooks.py.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,6 @@ import pytest
 
 from edgestack.process.hooks import FATAL, HOOKS, Hooks, Worker, hooks_of
 from edgestack.process.options import Options
-
-ENVIRON = {
-    "REQUEST_METHOD": "GET", "PATH_INFO": "/a", "QUERY_STRING": "b=c", "RAW_URI": "/a?b=c",
-    "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_X_NAME": "value",
-}  # fmt: skip
 
 
 def test_without_a_configuration_of_gunicorns_there_are_none() -> None:
@@ -46,35 +44,3 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 def test_an_application_without_hooks_is_itself() -> None:
     assert Hooks({"when_ready": print}).around(application, Worker(1)) is application
-
-
-def test_around_a_request() -> None:
-    """post_request comes when the answer is closed, with what was asked and answered."""
-    said: list[Any] = []
-    worker = Worker(7)
-
-    def before(one: Worker, request: Any) -> None:
-        said.append((one.age, request.method, request.path, request.query, request.uri, request.version))
-        said.append(request.headers)
-
-    def after(one: Worker, request: Any, environ: dict[str, Any], response: Any) -> None:
-        said.append((request.path, environ["PATH_INFO"], response.status, response.headers))
-
-    hooked = Hooks({"pre_request": before, "post_request": after}).around(application, worker)
-    result = hooked(ENVIRON, lambda status, headers, exc_info=None: said.append(status))
-    assert list(result) == [b"made"]
-    assert said == [(7, "GET", "/a", "b=c", "/a?b=c", (1, 1)), [("X-NAME", "value")], "201 Created"]
-    result.close()  # type: ignore[attr-defined]
-    assert said[-1] == ("/a", "/a", "201 Created", [("X-Thing", "1")])
-
-
-def test_an_application_that_raises_has_ended_too() -> None:
-    ended: list[object] = []
-
-    def broken(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        raise ZeroDivisionError
-
-    hooked = Hooks({"post_request": lambda *things: ended.append(things)}).around(broken, Worker(1))
-    with pytest.raises(ZeroDivisionError):
-        hooked(ENVIRON, None)
-    assert len(ended) == 1

@@ -14,6 +14,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -462,13 +463,20 @@ def test_where_lines_go_may_be_loggings_own_business(kind: str, tmp_path: Path) 
 # --- users, sockets, certificates -------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that others may read, as pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(os.path.realpath(name))
+        folder.chmod(0o755)
+        yield folder
+
+
 @AS_ROOT
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_workers_become_another_user(workers: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_workers_become_another_user(workers: str, open_folder: Path) -> None:
     """Keys that only root may read are read before; logs and sockets belong to that user after."""
-    folder = Path(os.path.realpath(tmp_path_factory.mktemp("nobody")))
-    for one in (folder, *list(folder.parents)[:2]):
-        one.chmod(one.stat().st_mode | 0o055)
+    folder = open_folder
     project(folder, "", TELLING)
     authority = trustme.CA()
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
