@@ -87,6 +87,7 @@ def begin(
     :param importing: entered while applications are imported; what it raises is raised here.
     :raises ConfigError: what the user wrote cannot be served; nothing has changed.
     """
+    backlog = config.server.processes.backlog
     with ExitStack() as undo:
         if handed is not None:
             passed = handed[1]
@@ -94,11 +95,11 @@ def begin(
             undo.callback(sockets.close)
         elif before is None:
             passed = tuple(inherited(os.environ, os.getpid(), any(one.tls for one in config.listeners)))
-            sockets = Sockets.bind(wanted(config, options, passed))
+            sockets = Sockets.bind(wanted(config, options, passed), backlog)
             undo.callback(sockets.close)
         else:
             passed = before.passed
-            sockets = before.sockets.changed(wanted(config, options, passed))
+            sockets = before.sockets.changed(wanted(config, options, passed), backlog)
             undo.callback(sockets.abandoned, before.sockets)
         access_log = _access_log(config, before)
         if access_log is not None and (before is None or access_log is not before.access_log):

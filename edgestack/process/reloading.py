@@ -80,7 +80,8 @@ class Reloading:
             config, options, loaded = configure(before.file, before.overrides, found=before.found)
             try:
                 check(config, options)
-                sockets = supervisor.sockets.changed(wanted(config, options, supervisor.passed))
+                places, backlog = wanted(config, options, supervisor.passed), config.server.processes.backlog
+                sockets = supervisor.sockets.changed(places, backlog)
             except ConfigError as error:
                 raise placed(error, loaded) from error
         except ConfigError as error:

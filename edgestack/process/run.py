@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from functools import partial
@@ -113,8 +114,8 @@ class Alone(Serving):
         at_exit.callback(self._end_hosts)
         self.systemd = Systemd.of(os.environ)
         self.ready_file: Marker | None = None
-        self._scope = trio.CancelScope()
         self._told: trio.MemorySendChannel[int]
+        """Takes orders that are no signals."""
         verbs = {
             "reload": self._reload, "status": self._status, "cache": self.cache, "stop": self._stop,
             "scale": self._scale,
@@ -145,7 +146,7 @@ class Alone(Serving):
         if self.systemd.watchdog:
             nursery.start_soon(self._feed_watchdog)
         self.hooks.call("when_ready", self.server)
-        self._told, orders = trio.open_memory_channel[int](1)
+        self._told, orders = trio.open_memory_channel[int](16)
         nursery.start_soon(_forward, signals, self._told)
         return orders
 
@@ -207,8 +208,6 @@ class Alone(Serving):
 
     async def _stop(self, request: Message) -> Message:
         """As SIGTERM; with "now" as SIGQUIT."""
-        import signal
-
         self._told.send_nowait(signal.SIGQUIT if request.get("now") else signal.SIGTERM)
         return {}
 

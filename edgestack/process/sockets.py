@@ -24,7 +24,7 @@ from edgestack.config.model import Config, Listener
 from edgestack.errors import ConfigError
 from edgestack.process.holders import Holder, holder_of_path, holder_of_port
 from edgestack.process.options import Options
-from edgestack.wire.listening import bind, resolve
+from edgestack.wire.listening import BACKLOG, bind, resolve
 
 __all__ = ["Handed", "Sockets", "explained", "inherited", "wanted"]
 
@@ -50,12 +50,13 @@ class Sockets:
         self._files: dict[str, tuple[int, int]] = {}
 
     @classmethod
-    def bind(cls, listeners: Iterable[Listener]) -> Sockets:
+    def bind(cls, listeners: Iterable[Listener], backlog: int = BACKLOG) -> Sockets:
         """Bind all of them, or none.
 
+        :param backlog: connections that may wait to be accepted, on each.
         :raises ConfigError: one cannot be bound; says why, and who holds it.
         """
-        return cls().changed(listeners)
+        return cls().changed(listeners, backlog)
 
     def handed(self) -> Handed:
         """In plain words, for a process that inherits the descriptors."""
@@ -80,7 +81,7 @@ class Sockets:
                 sockets._files[path] = _identity(path)
         return sockets
 
-    def changed(self, listeners: Iterable[Listener]) -> Sockets:
+    def changed(self, listeners: Iterable[Listener], backlog: int = BACKLOG) -> Sockets:
         """The sockets for these listeners: of addresses that are here already the same ones, the rest bound now.
 
         What is here stays as it is; then either the one is `left` for the other, or the other one `abandoned`.
@@ -93,7 +94,7 @@ class Sockets:
             for listener in listeners:
                 found = next((group for group in here if _address(group[0]) == _address(listener)), None)
                 if found is None:
-                    sockets._add(listener, self)
+                    sockets._add(listener, self, backlog)
                 else:
                     here.remove(found)
                     sockets._take(listener, found[1], self._files)
@@ -113,7 +114,7 @@ class Sockets:
         if listener.path in files:
             self._files[listener.path] = files[listener.path]
 
-    def _add(self, listener: Listener, before: Sockets) -> None:
+    def _add(self, listener: Listener, before: Sockets, backlog: int) -> None:
         """One listener: a socket for each address of its name, all on the same port."""
         first = None
         pairs: list[tuple[Listener, socket.socket]] = []
@@ -121,7 +122,7 @@ class Sockets:
         for one in _resolved(listener):
             wanted = one if first is None else replace(one, port=_port(first))
             try:
-                sock = bind(wanted)
+                sock = bind(wanted, backlog)
             except OSError as error:
                 if first is not None and error.errno in ABSENT:
                     continue  # localhost is ::1 as well, but this machine has no IPv6

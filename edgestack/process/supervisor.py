@@ -98,7 +98,8 @@ class Supervisor:
             inherited(os.environ, self.pid, any(one.tls for one in config.listeners))
         )
         standing = Sockets.taken(self.upgrade.sockets, own=True)
-        self.sockets = standing.changed(wanted(config, options, self.passed))
+        backlog = config.server.processes.backlog
+        self.sockets = standing.changed(wanted(config, options, self.passed), backlog)
         at_exit.callback(self._close_sockets)
         self.development: Development | None = development_certificate() if options.development_certificate else None
         self.board = Board()

@@ -73,7 +73,8 @@ async def test_neither_tls_nor_http(serving: Serving, hello: bytes) -> None:
         await client.send(hello)
         await edge.settle()
         await client.end()
-        assert edge.stack.statistics() == {"accepted": 0, "refused": 0, "failures": 0, "connections": 0}
+        counted = edge.stack.statistics()
+        assert counted == {"accepted": 0, "refused": 0, "failures": 0, "connections": 0, "requests": 0}
         await edge.talk("""
             >> GET / HTTP/1.1
             >> Host: a

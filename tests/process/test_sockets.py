@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,3 +182,31 @@ def test_sockets_that_systemd_passed(environ: dict[str, str], expected: list[Lis
     """sd_listen_fds(3); the variables are not for our children."""
     assert inherited(environ, 7, True) == expected
     assert environ == {}
+
+
+def test_what_is_handed_to_another_process(opened: list[Sockets], tmp_path: Path) -> None:
+    """It has the same sockets for the same addresses; the file of a unix socket stays its first owner's."""
+    path = str(tmp_path / "a.sock")
+    first = bind(opened, LOOPBACK, Listener(path=path))
+    words = [
+        (asked, [(host, port, os.dup(fd)) for host, port, fd in pairs]) for asked, pairs in first.handed()
+    ]  # as a child inherits them
+    taken = Sockets.taken(words, own=False)
+    there = taken.changed([Listener("127.0.0.1", 0, tls=True), Listener(path=path)])
+    opened += [taken, there]
+    assert ports(there) == ports(first)
+    assert there.urls() == [f"https://127.0.0.1:{ports(first)[0]}", f"unix:{path}"]
+    assert not any(sock.get_inheritable() for _, sock in there.pairs)
+    there.close()
+    assert os.path.exists(path)
+    first.close()
+    assert not os.path.exists(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tcp(7): TCP_INFO")
+def test_the_backlog_is_as_was_asked(opened: list[Sockets]) -> None:
+    """For a listening socket, TCP_INFO's fifth number, which counts SACKs elsewhere, is its backlog."""
+    sockets = Sockets.bind([LOOPBACK], 7)
+    opened.append(sockets)
+    told = sockets.pairs[0][1].getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    assert struct.unpack_from("I", told, 28) == (7,)

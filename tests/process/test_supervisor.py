@@ -106,6 +106,17 @@ def test_a_worker_that_gives_no_sign_of_life_is_replaced(tmp_path: Path) -> None
         server.until_serving(2, but=victim)
 
 
+def test_a_worker_that_is_aborted_tells_where_it_stands(tmp_path: Path) -> None:
+    """SIGABRT, which the supervisor sends to one that gives no sign of life, has all stacks written."""
+    with Supervised(tmp_path, "workers = 2").ready() as server:
+        victim = server.workers()[0]
+        os.kill(victim, signal.SIGABRT)
+        server.until("Fatal Python error: Aborted")
+        server.until(f"(pid {victim}) ended with status 1")
+        server.until_serving(2, but=victim)
+        assert "serving.py" in "".join(server.said)
+
+
 def test_hanging_requests_get_504_and_their_worker_is_replaced(tmp_path: Path) -> None:
     """Each hanging thread is told with its stack, its slot is another's; two of two, and the process is recycled."""
     with Supervised(tmp_path, 'workers = 1\nmax_requests = 100000\nthreads = 2\ntimeout = "1s"').ready() as server:
