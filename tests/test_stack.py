@@ -157,7 +157,7 @@ async def test_an_unchanged_application_is_not_loaded_again(monkeypatch: pytest.
         loaded.append(target)
         return saying(target.encode())
 
-    monkeypatch.setattr("edgestack.stack.load", load)
+    monkeypatch.setattr("edgestack.applications.load", load)
     stack = Stack(plan(ONE))
     async with serving(stack):
         stack.adopt(plan(ONE))
