@@ -14,20 +14,23 @@ from edgestack.config.processes import Processes
 from edgestack.content.loading import load
 from edgestack.upstream.hosted import Hosted
 
-__all__ = ["Applications", "chosen", "loaded"]
+__all__ = ["Applications", "loaded"]
 
 Applications: TypeAlias = "Mapping[App, Found | Hosted]"
 
 
-def chosen(offered: Applications, here: Applications) -> Applications:
+def _chosen(offered: Applications, here: Applications) -> Applications:
     """Those that are here, before those that are offered; but for hosted ones, which come with fresh processes."""
     fresh = {app: new for app, new in offered.items() if isinstance(new, Hosted) or isinstance(here.get(app), Hosted)}
     return {**offered, **here, **fresh}
 
 
-def loaded(apps: Iterable[App], processes: Processes, here: Applications) -> Applications:
-    """Those that are here, and the rest loaded now; ASGI ones with a life of their own.
+def loaded(
+    apps: Iterable[App], processes: Processes, offered: Applications | None, here: Applications | None = None
+) -> Applications:
+    """Those that are here or offered, and the rest loaded now; ASGI ones with a life of their own.
 
     :raises ConfigError: one cannot be loaded.
     """
-    return {app: given(app, here[app] if app in here else load(app.target, app.folder), processes) for app in apps}
+    found = _chosen(offered or {}, here or {})
+    return {app: given(app, found[app] if app in found else load(app.target, app.folder), processes) for app in apps}

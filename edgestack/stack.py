@@ -36,7 +36,7 @@ from typing import Any
 
 import trio
 
-from edgestack.applications import Applications, chosen, loaded
+from edgestack.applications import Applications, loaded
 from edgestack.asgi.lives import Lives
 from edgestack.caching.zone import Zones
 from edgestack.compose import Plan, Resources
@@ -118,13 +118,11 @@ class Stack:
         """The caches, for whoever asks what is in them."""
         server = plan.config.server
         self.threads = self._pool(server)
-        self.lives = Lives()
-        """The ASGI applications."""
         self._earlier: list[AppThreads] = []
         """Threads of earlier plans that may still be at work."""
         self.certificates = certificates or Certificates.of(plan.config.tls, unknown_host)
-        self._applications = loaded(plan.applications, server.processes, applications or {})
-        self.lives.adopt(self._applications.values())
+        self._applications = loaded(plan.applications, server.processes, applications)
+        self.lives = Lives(self._applications.values())
         self._logs = AccessLogs([access_log] if access_log is not None else [])
         with self._kept.next() as keep:
             self._resources = self._gather(plan, self._applications, access_log, keep)
@@ -258,8 +256,7 @@ class Stack:
 
         :raises ConfigError: one cannot be loaded, or says that it cannot start.
         """
-        here = chosen(applications, self._applications)
-        ready = loaded(plan.applications, plan.config.server.processes, here)
+        ready = loaded(plan.applications, plan.config.server.processes, applications, self._applications)
         await self.lives.begin(ready.values())
         return ready
 
@@ -285,8 +282,7 @@ class Stack:
         assert driver is not None
         log = self._access_log if access_log is SAME else access_log
         unknown = self._unknown_host if unknown_host is SAME else unknown_host
-        here = chosen(applications or {}, self._applications)
-        ready = loaded(plan.applications, plan.config.server.processes, here)
+        ready = loaded(plan.applications, plan.config.server.processes, applications, self._applications)
         same = plan.config.tls == before.tls
         adjust = self.certificates.adjust if self.certificates is not None else None
         certificates = self.certificates if same else Certificates.of(plan.config.tls, unknown, adjust)

@@ -44,9 +44,10 @@ def given(app: App, found: T, processes: Processes) -> T | AsgiApplication:
 class Lives:
     """See the top of this file."""
 
-    def __init__(self) -> None:
+    def __init__(self, found: Iterable[object] = ()) -> None:
+        """:param found: those that are served from the start."""
         self._nursery: trio.Nursery | None = None
-        self._serving: tuple[AsgiApplication, ...] = ()
+        self._serving = _alive(found)
 
     def bind(self, nursery: trio.Nursery) -> None:
         """From now on there is a loop; its tasks are cancelled when the server stops."""
@@ -70,9 +71,8 @@ class Lives:
 
     def adopt(self, found: Iterable[object]) -> None:
         """These are served from now on."""
+        assert self._nursery is not None
         earlier, self._serving = self._serving, _alive(found)
-        if self._nursery is None:
-            return
         for application in earlier:
             if application not in self._serving:
                 self._nursery.start_soon(application.retire)
