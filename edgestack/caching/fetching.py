@@ -14,6 +14,7 @@ ends once, by whichever comes first. RFC 9111 §3, §4.3; RFC 5861.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -179,7 +180,7 @@ class Fetch:
             self._take(verdict, body)
         if instead and isinstance(body, AsyncIterable):
             wanted = verdict.head is not None and not verdict.validated
-            if not (wanted and self.zone.start_soon(partial(_drain, body), client)):
+            if not (wanted and self.zone.start_soon(partial(self._rest, body), client)):
                 _close(body)
         return shown
 
@@ -218,10 +219,20 @@ class Fetch:
         self.zone.end(self._key, self._fill, error, stored=stored)
 
     async def taken(self, response: Response) -> None:
-        """Take an answer in the background: all of it."""
+        """Take an answer in the background: all of it that is wanted."""
         self.took(response)
         if isinstance(response.body, AsyncIterable):
-            await _drain(response.body)
+            await self._rest(response.body)
+
+    async def _rest(self, body: Any) -> None:
+        """For the store alone: no further than it goes there, so that nobody has a server send what is too large."""
+        if self._fill.over.is_set():
+            _close(body)
+            return
+        async with aclosing(body.__aiter__()) as pieces:
+            async for _ in pieces:
+                if self._fill.over.is_set():
+                    break
 
 
 class Copy:
@@ -232,6 +243,11 @@ class Copy:
     def __init__(self, fetch: Fetch, draft: Draft) -> None:
         self._fetch = fetch
         self._draft: Draft | None = draft
+
+    @property
+    def taking(self) -> bool:
+        """Whether more of it is wanted."""
+        return self._draft is not None
 
     def piece(self, data: bytes) -> None:
         """One more."""
@@ -268,11 +284,6 @@ class Copy:
         else:
             draft.drop()
             self._fetch.left()
-
-
-async def _drain(body: AsyncIterable[bytes]) -> None:
-    async for _ in body:
-        pass
 
 
 def _close(body: Any) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from edgestack.caching.zone import Zone
-from edgestack.errors import EdgeError
+from edgestack.errors import Disconnected, EdgeError
 from edgestack.http.bodies import FileSegment, Outlet
 from edgestack.http.messages import AppCall, Exchange, Response
 
@@ -120,10 +120,15 @@ class Tee:
             outlet.finish()
 
     def piece(self, data: bytes) -> None:
-        """A piece of the body."""
+        """A piece of the body.
+
+        :raises Disconnected: neither a client nor the store wants more.
+        """
         self._take(data)
         if self._shown and self._outlet is not None:
             self._outlet.piece(data)
+        elif self._copy is None or not (self._copy.taking or self._announced == 0):
+            raise Disconnected(detail="nobody wants the rest of the answer")
 
     def _take(self, data: bytes) -> None:
         if self._copy is not None and data:

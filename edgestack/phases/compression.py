@@ -213,8 +213,11 @@ class Apart:
 
 
 def _told_again(exchange: Exchange, response: Response) -> Response:
-    """A 304 does not say its type: where its 200 says Vary, it must too (RFC 9110 §15.4.5), and so each does."""
-    fields = with_vary(retagged(response.fields, exchange.request.fields))
+    """A 304 does not say its type: where its 200 says Vary, it must too (RFC 9110 §15.4.5), and so each does that names
+    a representation by its tag."""
+    fields = retagged(response.fields, exchange.request.fields)
+    if response.field("etag") is not None:
+        fields = with_vary(fields)
     return response if fields is response.fields else response.with_(fields=fields)
 
 

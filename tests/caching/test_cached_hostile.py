@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -243,6 +245,55 @@ async def test_what_is_too_large_is_not_said_to_be_stored(portable: bool, tmp_pa
             assert not zone.fills
             assert not any(zone.is_worth_waiting(key) for key in zone._unworthy)
             assert zone.store.statistics().entries == 0
+
+
+async def test_a_range_of_what_is_too_large_does_not_have_all_of_it_sent(portable: bool, tmp_path: Path) -> None:
+    """One byte for the client, and the whole behind his back is given up when it is seen not to be for the store."""
+    sent, ended = [0], trio.Event()
+
+    async def long(wire: Wire) -> None:
+        request = await wire.request()
+        if b"\r\nRange:" in request:
+            await wire.send(whole(206, b"x", "Content-Range: bytes 0-0/50000000"))
+            await wire.request()
+            return
+        try:
+            await wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n")
+            for _ in range(500):
+                await wire.send(b"186a0\r\n" + b"y" * 100_000 + b"\r\n")
+                sent[0] += 100_000
+        finally:
+            ended.set()
+
+    text = '[cache.main]\nmemory = "1MB"\n' + PROXIED.replace("SET", "").replace("CACHE", "{}")
+    async with edge(tmp_path, text, {"one": [long]}, portable=portable) as running:
+        part = await running.get("/x", "Range: bytes=0-0")
+        assert (part.status, part.body) == (206, b"x")
+        await ended.wait()
+        assert sent[0] < 40_000_000  # what buffers on the way hold, and no more
+
+
+async def test_an_application_is_stopped_when_nobody_wants_the_rest(portable: bool, tmp_path: Path) -> None:
+    """It is asked in the background, and what it answers is too large for the store."""
+    given, closed = [0], threading.Event()
+
+    def endless(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("Cache-Control", "max-age=60"), ("Content-Type", "text/plain")])
+        if "HTTP_RANGE" in environ:
+            yield b"part"
+            return
+        try:
+            while True:
+                given[0] += 1
+                yield b"y" * 50_000
+        finally:
+            closed.set()
+
+    app.instead = endless
+    async with application(tmp_path, portable, before='[cache.main]\nmemory = "1MB"\n') as running:
+        assert (await running.get("/x", "Range: bytes=0-0")).body == b"part"
+        assert await trio.to_thread.run_sync(closed.wait, 20)
+        assert given[0] < 10
 
 
 # --- files before an application --------------------------------------------------------------------------------------

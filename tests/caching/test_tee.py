@@ -21,6 +21,10 @@ class Kept:
         self.order = order
         self.body: bytes | None = b""
 
+    @property
+    def taking(self) -> bool:
+        return self.body is not None
+
     def piece(self, data: bytes) -> None:
         if self.body is not None:
             self.body += data
