@@ -37,7 +37,9 @@ def processes(text: str) -> str:
 
     :raises ConfigError: it is neither.
     """
-    return text if text == "auto" else str(count(text))
+    if text != "auto" and not (DIGITS.fullmatch(text) and int(text)):
+        raise ConfigError(f"{text!r} is neither a whole number from 1 on nor auto")
+    return text
 
 
 def whole(text: str) -> int:
