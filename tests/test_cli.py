@@ -186,7 +186,7 @@ def test_words_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 BAD: list[tuple[str, str]] = [
     ("serv", "no such command: serv (did you mean serve?)"),
-    ("zzz", "no such command: zzz (there are cache, certs, check, completion, config, explain, hash-password"),
+    ("zzz", "no such command: zzz (there are cache, certs, check, completion, config, ctl, explain, hash-password"),
     ("serve --statik a", "--static"),
     ("serve --proxy 9000", "'--proxy': '9000' is no URL (did you mean \"http://127.0.0.1:9000\"?)"),
     ("serve --proxy localhost:9000", 'did you mean "http://localhost:9000"?'),
@@ -286,7 +286,7 @@ def test_completion_scripts(shell: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        ("edgestack s", "plain,serve"),
+        ("edgestack s", "plain,serve\nplain,systemd"),
         ("edgestack config in", "plain,init"),
         ("edgestack serve --redirect-h", "plain,--redirect-http"),
     ],
