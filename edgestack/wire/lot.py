@@ -75,6 +75,8 @@ class Lot(Books):
     ) -> None:
         super().__init__(limits, timeouts, clock, self._expire)
         self.draining = False
+        self._grace_over = False
+        """A drain has waited for idle connections long enough; until then, who was promised more may ask once more."""
         self.lasting = timeouts.keepalive > 0
         """Whether a connection may go on after an answer: neither draining, nor without keep-alive."""
         self.spools = Budget(limits.spools)
@@ -382,7 +384,7 @@ class Lot(Books):
         else:
             self.deadlines.watch(connection, connection.deadline)
             self._serve(connection)
-            if self.draining and connection.holder is None and not connection.h1.buffer:
+            if self._grace_over and connection.holder is None and not connection.h1.buffer:
                 self.close(connection)
 
     def go_on(self, connection: Connection) -> None:
@@ -423,6 +425,7 @@ class Lot(Books):
 
     def close_idle(self) -> None:
         """Close the connections that wait for a next request; one that is here already is still answered."""
+        self._grace_over = True
         self.now = self.clock()
         for connection in list(self.table.values()):
             if connection.holder is None and not connection.h1.buffer:

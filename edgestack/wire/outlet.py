@@ -344,9 +344,10 @@ class LotOutlet(ThreadOutlet):
         if not self._framed.keep:
             self._post(lambda: lot.give_back(connection, keep=False))
             return
-        connection.deadline = lot.clock() + lot.timeouts.keepalive
+        connection.deadline = deadline = lot.clock() + lot.timeouts.keepalive
         connection.holder = None
-        if connection.pending or lot.draining or not connection.bucket:
+        in_time = 0 < connection.bucket <= deadline + 1  # else the loop must look earlier than for this call
+        if connection.pending or lot.draining or not in_time:
             self._post(lambda: lot.resume(connection))
 
     def _break(self) -> None:
