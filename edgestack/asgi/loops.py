@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
@@ -141,21 +140,22 @@ class AsyncioLoop:
         async def run() -> None:
             came: BaseException | None = None
             try:
-                await application(scope, carried_receive, carried_send)
+                await application(scope, received.next, carried_send)
             except asyncio.CancelledError:
                 came = TimeoutError("the call was given up")
             except BaseException as error:  # SystemExit would end the loop, and every other call with it
                 came = error
             self._post(ended, came)
 
-        missed: deque[dict[str, Any]] = deque()
-
-        async def carried_receive() -> dict[str, Any]:
-            message: dict[str, Any] = missed.popleft() if missed else await self._carried(missed.append, receive)
-            return message
+        received = _Received(lambda: self._carry(receive)[0])
 
         async def carried_send(message: dict[str, Any]) -> None:
-            await self._carried(_forget, send, message)
+            future, scope = self._carry(send, message)
+            try:
+                await future
+            except asyncio.CancelledError:
+                self._post(scope.cancel)
+                raise
 
         call.task = task = self._loop.create_task(run())
         self._calls.add(task)
@@ -163,11 +163,8 @@ class AsyncioLoop:
         if call.cancelled:
             task.cancel()
 
-    async def _carried(self, late: Callable[[Any], None], function: Callable[..., Awaitable[Any]], *of: Any) -> Any:
-        """Await it on trio's loop.
-
-        :param late: gets the result where whoever asked for it was cancelled meanwhile.
-        """
+    def _carry(self, function: Callable[..., Awaitable[Any]], *of: Any) -> tuple[asyncio.Future[Any], trio.CancelScope]:
+        """Have it awaited on trio's loop: what gets its result, and what gives it up."""
         future: asyncio.Future[Any] = self._loop.create_future()
         scope = trio.CancelScope()
 
@@ -175,16 +172,12 @@ class AsyncioLoop:
             try:
                 with scope:
                     await trio.lowlevel.checkpoint_if_cancelled()
-                    self._back(_give, future, await function(*of), late)
+                    self._back(_give, future, await function(*of))
             except Exception as error:
                 self._back(_raise, future, error)
 
         self._post(self._start, there)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self._post(scope.cancel)
-            raise
+        return future, scope
 
     def _start(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -218,15 +211,31 @@ class _Call:
             self.task.cancel()
 
 
-def _give(future: asyncio.Future[Any], value: Any, late: Callable[[Any], None]) -> None:
-    if future.done():
-        late(value)
-    else:
+class _Received:
+    """What a call hears, one message after the other. Touched on asyncio's thread alone.
+
+    Whoever asks may give up: the question stands, and the next who asks gets its answer. So nothing is lost, and
+    nothing comes out of turn.
+    """
+
+    def __init__(self, ask: Callable[[], asyncio.Future[Any]]) -> None:
+        self._ask = ask
+        self._asked: asyncio.Future[Any] | None = None
+        self._turn = asyncio.Lock()
+
+    async def next(self) -> dict[str, Any]:
+        """See `Receive`."""
+        async with self._turn:
+            asked = self._asked = self._asked or self._ask()
+            await asyncio.wait([asked])
+            self._asked = None
+            message: dict[str, Any] = asked.result()
+            return message
+
+
+def _give(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
         future.set_result(value)
-
-
-def _forget(value: Any) -> None:
-    """Nobody wants to know."""
 
 
 def _raise(future: asyncio.Future[Any], error: Exception) -> None:
