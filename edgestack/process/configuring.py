@@ -207,7 +207,7 @@ def _options(loaded: Loaded) -> Options:
 
 
 def _one_at_a_time(config: Config) -> Config:
-    """The worker class `sync` is one application thread a process, whatever `threads` says."""
+    """The worker class `sync`, where nobody said `threads`, is one application thread a process."""
     server = config.server
     return replace(config, server=replace(server, threads=1)) if server.processes.worker_class == "sync" else config
 

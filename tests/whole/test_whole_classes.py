@@ -315,8 +315,8 @@ def test_a_process_that_ends_while_it_loads(data: Path, tmp_path: Path) -> None:
 
 
 def test_sync_is_one_at_a_time(data: Path, tmp_path: Path) -> None:
-    """However many ask at once, and whatever `threads` says; the environ tells the truth."""
-    with running(tmp_path, *configured(tmp_path, "sync", more="threads = 8"), data=data, env=PATHS) as server:
+    """However many ask at once; the environ tells the truth. (With `threads` it is `gthread`, as in gunicorn.)"""
+    with running(tmp_path, *configured(tmp_path, "sync"), data=data, env=PATHS) as server:
         answers: list[str] = []
         asking = [threading.Thread(target=lambda: answers.append(server.get("/alone").text)) for _ in range(8)]
         for one in asking:
