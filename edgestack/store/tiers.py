@@ -168,11 +168,12 @@ class Store:
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """What is stored, by the beginning of its URL. On any thread."""
-        here = {name_of(one.key, one.head.variant): one for one in self.memory.all() if one.url.startswith(prefix)}
         files = {}
         if self._disk is not None:
+            self._disk.catch_up()
             with self._disk.lock:
                 files = {name: one for name, one in self._disk.index.files.items() if one.url.startswith(prefix)}
+        here = {name_of(one.key, one.head.variant): one for one in self.memory.all() if one.url.startswith(prefix)}
         for name, one in here.items():
             yield Listed(one.url, one.tags, one.size, "both" if name in files else "memory")
         for name, known in files.items():

@@ -319,9 +319,9 @@ def test_another_file_brings_other_workers_variables_and_hooks(tmp_path: Path) -
         (tmp_path / "gunicorn.conf.py").write_text(conf.format("new", "new"))
         server.signal(signal.SIGHUP)
         server.err.wait_for("reloaded: 2 new workers serve")
-        assert server.get("/").text == "new"
-        server.err.wait_for("new has seen 1 go")
         server.err.wait_for("new has seen 2 go")
+        server.err.wait_for("new has seen 1 go")
+        assert server.get("/").text == "new"
 
 
 def test_what_applications_log_is_heard(tmp_path: Path) -> None:
