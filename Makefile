@@ -5,11 +5,13 @@
 #
 #     make run ARGS="--listing --bind :9443"      options for the server
 #     make test PYTEST_ARGS="-x tests/http"       options for pytest
+#     make test TESTERS=0                         in one process, as for a debugger
 #     make run PYTHON=/opt/python3.13/bin/python  an interpreter of your choice
 
 PYTHON ?=
 ARGS ?=
 PYTEST_ARGS ?=
+TESTERS ?= 2
 
 VENV := .venv
 BENCH_VENV := .venv-bench
@@ -43,7 +45,7 @@ run: $(VENV)/.run ## serve site/ and the sample application at https://localhost
 	$(VENV)/bin/edgestack serve --static site/ --app src.main:app $(ARGS)
 
 test: $(VENV)/.test ## the whole test suite
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses $(TESTERS) $(PYTEST_ARGS)
 
 check: $(VENV)/.test $(VENV)/.quality ## style, types, and who may import whom
 	$(VENV)/bin/ruff check .
