@@ -13,6 +13,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -44,7 +45,7 @@ Fields = Mapping[str, str] | Iterable[tuple[str, str]]
 Body = bytes | str | None
 
 
-class CommonSite:
+class CommonSite(ABC):
     """What every running edge has."""
 
     def __init__(self, running: Running) -> None:
@@ -117,8 +118,9 @@ class CommonSite:
         """
         return self._recordings.enter_context(Recording(Path(path), self._running, self._rest))
 
+    @abstractmethod
     def _rest(self) -> None:
-        raise NotImplementedError
+        """Wait until what has passed is written down."""
 
     def _end_recordings(self) -> None:
         self._recordings.close()
