@@ -28,10 +28,14 @@ TITLES = {
     "static-100k-tls": "A file of 100 KiB over TLS",
     "static-10m": "A file of 10 MiB",
     "static-10m-tls": "A file of 10 MiB over TLS",
+    "static-gzip": "60 KB of text, compressed",
     "wsgi-hello": "A WSGI application that says hello",
     "proxy-1k": "A proxied answer of 1 KiB",
     "proxy-10m": "A proxied answer of 10 MiB",
     "websocket": "A WebSocket message there and back",
+    "cache-1k": "A stored answer of 1 KiB",
+    "cache-hello": "An application that says hello, stored",
+    "cache-computing": "A page that takes 1 ms to make, stored",
 }
 
 STYLE = """\
