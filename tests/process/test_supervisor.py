@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -169,14 +169,18 @@ def test_logs_are_reopened_everywhere(tmp_path: Path) -> None:
     """SIGUSR1, after logrotate has moved them away."""
     keys = 'workers = 2\nerror_log = "error.log"'
     with Supervised(tmp_path, keys).ready() as server:
-        (tmp_path / "error.log").rename(tmp_path / "error.log.1")
+        log = tmp_path / "error.log"
+        log.rename(tmp_path / "error.log.1")
         server.send(signal.SIGUSR1)
-        server.until_serving(2)
+        deadline = time.monotonic() + PATIENCE
+        while not log.exists() or log.read_text().count("logs reopened") < 3:  # the supervisor and both workers tell it
+            assert time.monotonic() < deadline
+            server.until_serving(2)  # a round trip
         victim = server.workers()[0]
         os.kill(victim, signal.SIGTERM)  # a worker that ends by itself is missed
         server.until_serving(2, but=victim)
-        assert "ended with status 0" in (tmp_path / "error.log").read_text()
-        assert (tmp_path / "error.log").read_text().count("logs reopened") == 3
+        assert "ended with status 0" in log.read_text()
+        assert log.read_text().count("logs reopened") == 3
 
 
 def test_a_worker_without_its_supervisor_ends(tmp_path: Path) -> None:
@@ -184,10 +188,11 @@ def test_a_worker_without_its_supervisor_ends(tmp_path: Path) -> None:
         workers = server.workers()
         server.process.kill()
         server.until("the supervisor has gone", 2)
-        waits = [os.pidfd_open(pid) for pid in workers if Path(f"/proc/{pid}").exists()]
-        for fd in waits:
-            assert select.select([fd], [], [], PATIENCE)[0]
-            os.close(fd)
+        for pid in workers:
+            with suppress(ProcessLookupError):  # it has ended already
+                fd = os.pidfd_open(pid)
+                assert select.select([fd], [], [], PATIENCE)[0]
+                os.close(fd)
 
 
 def test_a_burst_is_shared(tmp_path: Path) -> None:
@@ -215,12 +220,17 @@ def test_a_burst_is_shared(tmp_path: Path) -> None:
 
 
 ORPHANS = """
-import os, subprocess
+import contextlib, os, subprocess
+
+def state_of(name):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{name}/stat") as stat:
+        return stat.read()
+    return ""   # reaped since it was listed, which is what this is about
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/leave":
         subprocess.run(["sh", "-c", "sh -c 'exit 3' &"])     # its parent ends at once
-    dead = [name for name in os.listdir("/proc") if name.isdigit() and ") Z 1 " in open(f"/proc/{name}/stat").read()]
+    dead = [name for name in os.listdir("/proc") if name.isdigit() and ") Z 1 " in state_of(name)]
     body = f"{os.getppid()} {len(dead)}".encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
