@@ -37,13 +37,17 @@ log = logging.getLogger("edgestack.error")
 class AsgiApplication:
     """See the top of this file."""
 
-    def __init__(self, application: Application, name: str = "the application", loop: str = "auto") -> None:
+    def __init__(
+        self, application: Application, name: str = "the application", loop: str = "auto", *, deflates: bool = True
+    ) -> None:
         """
         :param name: as the user wrote it, for messages.
         :param loop: "trio", "asyncio", or "auto".
+        :param deflates: compress messages of WebSockets for who offers it.
         """
         self.application = application
         self.name = name
+        self.deflates = deflates
         self.state: dict[str, Any] | None = None
         """What its lifespan made for all requests; None without a lifespan."""
         self.on_drain: set[Callable[[], None]] = set()

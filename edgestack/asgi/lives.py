@@ -38,7 +38,7 @@ def given(app: App, found: T, processes: Processes) -> T | AsgiApplication:
         or not is_asgi(found, said=processes.worker_class == "asgi")
     ):
         return found
-    return AsgiApplication(found, app.target, processes.asgi_loop)
+    return AsgiApplication(found, app.target, processes.asgi_loop, deflates=processes.websocket_compression)
 
 
 class Lives:

@@ -29,6 +29,7 @@ class Order:
     asgi: bool = False
     """The user said that it is ASGI."""
     asgi_loop: str = "auto"
+    websocket_compression: bool = True
     multiprocess: bool = False
     """Other processes host the same application."""
     dev: bool = False

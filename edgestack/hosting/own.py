@@ -74,7 +74,10 @@ def _config(order: Order, app: App) -> Config:
         threads=order.threads, queue=order.queue, dev=order.dev, limits=LIMITS,
         timeouts=Timeouts(graceful=order.graceful, **TIMES),
         log=Log(access="off", error=order.error_log, format=order.log_format),
-        processes=Processes(worker_class=worker_class, asgi_loop=order.asgi_loop, timeout=order.timeout),
+        processes=Processes(
+            worker_class=worker_class, asgi_loop=order.asgi_loop, timeout=order.timeout,
+            websocket_compression=order.websocket_compression,
+        ),
     )  # fmt: skip
     return Config(server=server, routes=(Route(app=app),), listeners=(Listener(path=f"hosting {order.target}"),))
 
