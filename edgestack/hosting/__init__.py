@@ -5,6 +5,8 @@
     channel             its line to the edge: what it tells; where that ends, so does the process
     own                 the server of this house: WSGI on threads, ASGI (worker class `process`, and `reload`)
     gevent_server, eventlet_server, tornado_server       those libraries' own servers
+    bounded             on green threads: a call that does not begin its answer is ended
+    on_threads          on threads beside tornado: one that hangs loses its slot
     restored            a WSGI application that sees what it would see at the edge, on another library's server
 
 Started and watched by `process/hosts.py`. Nobody else may import another library's server.

@@ -3,6 +3,7 @@
     {"ready": true, "files": […]}                              it accepts
     {"failed": {"why": …, "hint": …, "traceback": …}, "files": […]}   it cannot: it is about to leave
     {"files": […]}                                             more was imported since (with `reload`)
+    {}                                                         the loop, or hub, turns: a sign of life
 
 The edge says nothing; its end of the line closes when it has died, however it died. Then this process leaves too, at
 once: a thread of the system's own waits for that, which no library's patches reach. `files` are of modules that are
@@ -54,6 +55,10 @@ class Channel:
         """It cannot be loaded."""
         failure = {"why": error.why, "hint": error.hint, "traceback": error.traceback_text}
         self._tell({"failed": failure, "files": own_files()})
+
+    def sign(self) -> None:
+        """Whoever calls this is not stuck."""
+        self._tell({})
 
     def _files(self) -> list[str]:
         self._told = len(sys.modules)

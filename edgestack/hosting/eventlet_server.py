@@ -25,8 +25,10 @@ from typing import Any  # noqa: E402
 from eventlet import hubs, wsgi  # noqa: E402
 from eventlet.support.greenlets import GreenletExit  # noqa: E402
 
+from edgestack.hosting.bounded import bounded  # noqa: E402
 from edgestack.hosting.channel import Channel  # noqa: E402
 from edgestack.hosting.order import Order  # noqa: E402
+from edgestack.hosting.records import opened  # noqa: E402
 from edgestack.hosting.restored import Restored  # noqa: E402
 
 __all__ = ["serve"]
@@ -35,20 +37,25 @@ LONGEST_TARGET = 1 << 20
 """Bytes: the edge has a limit of its own."""
 
 
-def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> None:
-    """Load, serve, and return when told to stop.
+def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> bool:
+    """Load, serve, and return True when told to stop.
 
     :raises ConfigError: the application cannot be loaded.
     """
-    application = Restored(load(), order.request_ids, multiprocess=order.multiprocess)
+    error_log = opened(order)
+    found = bounded(load(), order, eventlet.Timeout)
+    application = Restored(found, order.request_ids, multiprocess=order.multiprocess)
     told, tell = os.pipe()
     signal.signal(signal.SIGTERM, lambda *_: _write(tell, b"."))  # only a descriptor wakes the hub
+    signal.signal(signal.SIGUSR1, lambda *_: error_log.reopen())
     pool = eventlet.GreenPool(10_000)
     server = eventlet.spawn(
         wsgi.server, socket.socket(fileno=listener), application, custom_pool=pool, log_output=False, debug=order.dev,
-        url_length_limit=LONGEST_TARGET,
+        url_length_limit=LONGEST_TARGET, minimum_chunk_size=1,  # each piece leaves when it is given (PEP 3333)
     )  # fmt: skip
     channel.ready()
+    if order.timeout:
+        eventlet.spawn(_sign, channel, order.sign_every)
     hubs.trampoline(told, read=True)
     server.kill()
     with eventlet.Timeout(order.graceful, False):
@@ -56,3 +63,10 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
             server.wait()
         except GreenletExit:
             pool.waitall()
+    return True
+
+
+def _sign(channel: Channel, seconds: float) -> None:
+    while True:
+        eventlet.sleep(seconds)
+        channel.sign()

@@ -14,8 +14,10 @@ from typing import Any  # noqa: E402
 import gevent  # noqa: E402
 from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: E402
 
+from edgestack.hosting.bounded import bounded  # noqa: E402
 from edgestack.hosting.channel import Channel  # noqa: E402
 from edgestack.hosting.order import Order  # noqa: E402
+from edgestack.hosting.records import opened  # noqa: E402
 from edgestack.hosting.restored import Restored  # noqa: E402
 
 __all__ = ["serve"]
@@ -30,14 +32,26 @@ class Handler(WSGIHandler):  # type: ignore[misc] # gevent has no types
         return environ | {"RAW_URI": self.path}
 
 
-def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> None:
-    """Load, serve, and return when told to stop.
+def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> bool:
+    """Load, serve, and return True when told to stop.
 
     :raises ConfigError: the application cannot be loaded.
     """
-    application = Restored(load(), order.request_ids, multiprocess=order.multiprocess)
+    error_log = opened(order)
+    found = bounded(load(), order, gevent.Timeout.start_new)
+    application = Restored(found, order.request_ids, multiprocess=order.multiprocess)
     server = WSGIServer(socket.socket(fileno=listener), application, log=None, handler_class=Handler)
     gevent.signal_handler(signal.SIGTERM, server.stop, order.graceful)
+    gevent.signal_handler(signal.SIGUSR1, error_log.reopen)
     server.start()
     channel.ready()
+    if order.timeout:
+        gevent.spawn(_sign, channel, order.sign_every)
     server.serve_forever()
+    return True
+
+
+def _sign(channel: Channel, seconds: float) -> None:
+    while True:
+        gevent.sleep(seconds)
+        channel.sign()

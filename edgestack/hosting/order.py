@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 
 __all__ = ["Order"]
+
+LATER = 2.0
+"""Seconds behind the edge: its deadlines are a second coarse, and its answer, with its own pages, comes first."""
+SHORTEST = 0.1
+"""Seconds: no more than ten signs of life in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,16 @@ class Order:
     log_format: str = "combined"
     reload: bool = False
     """Tell which files it was made of, again when there are more."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds until a call that has begun no answer is given up here, where the edge has answered it by then."""
+        return self.timeout + LATER if self.timeout else math.inf
+
+    @property
+    def sign_every(self) -> float:
+        """Seconds between two signs of life."""
+        return max(self.timeout / 4, SHORTEST) if self.timeout else math.inf
 
     def dump(self) -> str:
         """As text."""

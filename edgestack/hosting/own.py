@@ -22,16 +22,18 @@ import trio
 from edgestack.asgi import Asgi, AsgiApplication
 from edgestack.asgi.lives import refusal
 from edgestack.compose import Plan, Resources, compose
-from edgestack.config.model import App, Config, Limits, Listener, Log, Route, Server, Timeouts
+from edgestack.config.model import App, Config, Limits, Listener, Route, Server, Timeouts
 from edgestack.config.processes import Processes
 from edgestack.content.wsgi import Wsgi
 from edgestack.errors import ClientError
 from edgestack.hosting.channel import Channel
+from edgestack.hosting.crowd import Crowd
 from edgestack.hosting.order import Order
+from edgestack.hosting.records import log_of, opened
 from edgestack.http.hop import FACTS, TARGET, read
 from edgestack.http.messages import Answer, Exchange
+from edgestack.neighbours import Neighbours
 from edgestack.phases.error_pages import ErrorPages
-from edgestack.process.logs import open_error_log
 from edgestack.process.tuning import collected, tuned
 from edgestack.routing import Chain, run
 from edgestack.stack import Stack
@@ -48,24 +50,27 @@ TIMES = {"head": 3600.0, "body_gap": 3600.0, "send_gap": 86400.0, "keepalive": 7
 log = logging.getLogger("edgestack.error")
 
 
-def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> None:
-    """Load, serve, and return when told to stop.
+def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> bool:
+    """Load, serve, and return: True when told to stop, False when too many threads hang.
 
     :raises ConfigError: the application cannot be loaded, or says that it cannot start.
     """
     app = App(order.target, Path(order.folder) if order.folder else None)
     config = _config(order, app)
-    error_log = open_error_log(config.server.log)
+    error_log = opened(order)
     tuned()
     Exchange.prefix = order.request_ids
-    stack = Stack(HostPlan(config, compose(config).sites, order), {app: load()})
+    crowd = Crowd(order.graceful)
+    plan = HostPlan(config, compose(config).sites, order)
+    stack = Stack(plan, {app: load()}, neighbours=Neighbours(crowded=crowd))
     sock = socket.socket(fileno=listener)
     sock.setblocking(False)
     collected()
     try:
-        trio.run(_live, stack, (config.listeners[0], sock), order.graceful, channel, error_log.reopen)
+        trio.run(_live, stack, (config.listeners[0], sock), order, crowd, channel, error_log.reopen)
     except ExceptionGroup as error:
         raise refusal(error) or error from None
+    return not crowd.came
 
 
 def _config(order: Order, app: App) -> Config:
@@ -73,7 +78,7 @@ def _config(order: Order, app: App) -> Config:
     server = Server(
         threads=order.threads, queue=order.queue, dev=order.dev, limits=LIMITS,
         timeouts=Timeouts(graceful=order.graceful, **TIMES),
-        log=Log(access="off", error=order.error_log, format=order.log_format),
+        log=log_of(order),
         processes=Processes(
             worker_class=worker_class, asgi_loop=order.asgi_loop, timeout=order.timeout,
             websocket_compression=order.websocket_compression,
@@ -83,12 +88,14 @@ def _config(order: Order, app: App) -> Config:
 
 
 async def _live(
-    stack: Stack, place: tuple[Listener, socket.socket], grace: float, channel: Channel, reopen: Callable[[], None]
-) -> None:
+    stack: Stack, place: tuple[Listener, socket.socket], order: Order, crowd: Crowd, channel: Channel,
+    reopen: Callable[[], None],
+) -> None:  # fmt: skip
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(stack.serve, [place])
             channel.ready()
+            nursery.start_soon(_sign, channel, order.sign_every)
             async for number in signals:
                 if number == signal.SIGTERM:
                     break
@@ -96,9 +103,15 @@ async def _live(
                     reopen()
                 else:
                     stack.lives.drain()
-            for running in await stack.drain(grace):
+            for running in await stack.drain(crowd.grace):
                 log.warning("this application thread still ran and was left behind: %s", running)
             nursery.cancel_scope.cancel()
+
+
+async def _sign(channel: Channel, seconds: float) -> None:
+    while True:
+        await trio.sleep(seconds)
+        channel.sign()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
     HostProcess(order, path)     a listening socket at `path`, a line to it, and the process (hosting/__main__.py)
     .report()                    waits, blocking, until it accepts or says why it cannot
-    await .ended()               on the loop: until it is dead; what it says meanwhile is kept
+    await .ended()               on the loop: until it is dead; what it says meanwhile is kept, and when it said it last
     .stop(), .kill(), .reap()    its end
 
 The socket belongs to the edge and outlives the process: while a dead one is begun again, requests wait in its queue.
@@ -13,6 +13,8 @@ its line to the edge closes.
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
 import signal
 import socket
@@ -32,6 +34,12 @@ from edgestack.wire.listening import BACKLOG
 __all__ = ["HostProcess", "NotHosted"]
 
 READ = 1 << 16
+LAST_LOOK = 0.1
+"""Seconds: what it says at the last moment is heard."""
+STACKS_WITHIN = 1.0
+"""Seconds between SIGABRT and SIGKILL: some stacks are written in milliseconds."""
+
+log = logging.getLogger("edgestack.error")
 
 
 class NotHosted(ConfigError):
@@ -56,6 +64,8 @@ class HostProcess:
         """What its application was made of, as far as it has said."""
         self.ready = False
         """It accepts; signals have a meaning for it."""
+        self.heard = math.inf
+        """When it last said something, by the loop's clock; with a timeout it does so every now and then."""
         self._order = order
         self._environment = environment
         self._listener: socket.socket | None = None
@@ -140,9 +150,14 @@ class HostProcess:
         return ConfigError(f"the process for {self._order.target} {ended} before it was ready", key="app")
 
     async def ended(self) -> int:
-        """Until it is dead; its exit status, or the negative number of the signal. What it says meanwhile is kept."""
+        """Until it is dead; its exit status, or the negative number of the signal. What it says meanwhile is kept.
+
+        One that is stuck is ended.
+        """
+        self.heard = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen_to)
+            nursery.start_soon(self._end_if_stuck)
             await self._dead()
             nursery.cancel_scope.cancel()
         return self.process.wait()
@@ -170,7 +185,21 @@ class HostProcess:
             if not data:
                 self._line_closed.set()
                 return
+            self.heard = trio.current_time()
             self._messages(data)
+
+    async def _end_if_stuck(self) -> None:
+        """Where it gives no sign of life: its loop, or hub, is kept by code that never waits."""
+        longest = self._order.patience + 2 * self._order.sign_every
+        silent = 0.0
+        while silent < longest:
+            await trio.sleep_until(self.heard + longest + LAST_LOOK)
+            silent = trio.current_time() - self.heard
+        log.error("a process of %s (%d) has given no sign of life for %g s and is ended", self._order.target,
+                  self.process.pid, longest)  # fmt: skip
+        self.tell(signal.SIGABRT)
+        await trio.sleep(STACKS_WITHIN)
+        self.kill()
 
     def _messages(self, data: bytes) -> list[dict[str, Any]]:
         *lines, self._begun = (self._begun + data).split(b"\n")

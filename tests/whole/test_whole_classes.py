@@ -146,7 +146,9 @@ def test_a_crash_is_one_request_and_no_more(hosted: Server, worker_class: str) -
 
 def test_a_crash_in_native_code(data: Path, tmp_path: Path) -> None:
     with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:
+        server.crashes = True
         assert server.get("/crash").status == 502
+        server.err.wait_for("Fatal Python error: Segmentation fault")
         server.claimed += ["the server closed before it answered", "SIGSEGV"]
         server.logged(None, "was killed by SIGSEGV (it crashed)")
         assert server.get("/process").status == 200
@@ -200,6 +202,80 @@ def test_asgi_is_hosted_too(hosted: Server) -> None:
     with connect(f"wss://localhost:{hosted.port}/asgi/chat", ssl=hosted.tls(), proxy=None) as client:
         client.send("through two processes")
         assert client.recv() == "through two processes"
+
+
+# --- who takes too long -----------------------------------------------------------------------------------------------
+
+
+OWN = {"tornado": "tornado_app:app", "process": "asgi_bare:app"}
+"""Applications that run on the loop itself, where those of WSGI have threads."""
+
+
+@pytest.mark.parametrize("worker_class", CLASSES)
+def test_who_takes_too_long(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """504 in any class; then each ends what it can end, and a process that is of no more use is replaced."""
+    if worker_class != "process":
+        pytest.importorskip(worker_class)
+    places, stuck = {"/": "hosted:app"}, "/stuck"
+    if worker_class in OWN:
+        places["/own/"], stuck = OWN[worker_class], "/own/stuck"
+    more = 'timeout = "200ms"\nthreads = 2'
+    with running(tmp_path, *configured(tmp_path, worker_class, places, more=more), data=data, env=PATHS) as server:
+        server.claimed += ["gave no answer within", "504"]
+        if worker_class in ("gevent", "eventlet"):
+            green_threads_that_wait_are_ended(server)
+            what_has_begun_is_never_cut(server)
+        else:
+            threads_that_hang_are_replaced(server)
+        a_process_that_is_stuck_is_ended(server, stuck)
+
+
+def green_threads_that_wait_are_ended(server: Server) -> None:
+    """Where they wait: what they hold is let go of, and their process goes on."""
+    process = server.get("/process").text
+    for path in ("/sleepy", "/sleepy-stream"):
+        reply = server.get(path)
+        assert reply.status == 504
+        told = server.err.wait_for(f"{reply['X-Request-Id']}: GET {path}: the application gave no answer within 2.2 s")
+        assert told.endswith("and was ended:")
+    until(lambda: server.get("/ended").text == "sleepy sleepy-stream")
+    assert server.get("/process").text == process
+
+
+def what_has_begun_is_never_cut(server: Server) -> None:
+    came: list[str] = []
+    reading = threading.Thread(target=lambda: came.append(server.get("/slow-stream").text))
+    reading.start()
+    reply = server.get("/sleepy")
+    server.err.wait_for(f"{reply['X-Request-Id']}: GET /sleepy: the application gave no answer")  # so long it was
+    assert server.get("/release").text == "released"
+    reading.join(PATIENCE)
+    assert came == ["begun, ended"]
+
+
+def threads_that_hang_are_replaced(server: Server) -> None:
+    """The stack is told, and another thread takes the slot; with as many as there are slots, the process leaves."""
+    process = server.get("/process").text
+    assert server.get("/sleepy").status == 504
+    server.err.wait_for("in sleepy (")
+    assert server.get("/process").text == process
+    assert server.get("/sleepy").status == 504
+    server.err.wait_for("2 application threads hang: their process leaves, and another one is begun")
+    server.err.wait_for("ended with status 4; another one is begun")
+    until(lambda: server.get("/process").text != process)
+    server.claimed += ["threads hang", "ended with status 4", "left behind", "closed before it answered"]
+
+
+def a_process_that_is_stuck_is_ended(server: Server, stuck: str) -> None:
+    """Code that never waits keeps the hub, or the loop: no sign of life comes, and the stacks are written."""
+    server.crashes = True
+    server.claimed += ["no sign of life", "SIGABRT", "502", "closed before it answered"]
+    assert server.get(stuck).status == 504
+    server.err.wait_for("has given no sign of life for")
+    server.err.wait_for("Fatal Python error: Aborted")
+    server.err.wait_for("in stuck")
+    server.err.wait_for("was killed by SIGABRT (it crashed); another one is begun")
+    server.err.wait_for("is ready")
 
 
 def test_what_is_under_way_is_finished(data: Path, tmp_path: Path) -> None:

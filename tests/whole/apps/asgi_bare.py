@@ -123,9 +123,15 @@ async def never(scope: Message, receive: Receive, send: Send) -> None:
         SEEN.append("given up")
 
 
+async def stuck(scope: Message, receive: Receive, send: Send) -> None:
+    """Computes, and never waits."""
+    while True:
+        sum(range(1000))
+
+
 PAGES = {
     "show": show, "echo": echo, "large": large, "endless": endless, "seen": seen, "fail": fail, "half": half,
-    "silent": silent, "impatient": impatient, "never": never,
+    "stuck": stuck, "silent": silent, "impatient": impatient, "never": never,
 }  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 _busy = threading.Lock()
+_ended: list[str] = []
+_released = threading.Event()
 
 
 def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -29,6 +31,9 @@ def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[byte
         ctypes.string_at(0)
     if page == "fail":
         raise ValueError("as it was asked to")
+    if page.endswith("-stream"):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return streamed(page)
     body = b"".join(PAGES[page](environ))
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
@@ -65,4 +70,48 @@ def alone(environ: dict[str, Any]) -> Iterable[bytes]:
         _busy.release()
 
 
-PAGES = {"environ": environ_told, "echo": echoed, "process": process, "held": held, "alone": alone, "": process}
+def sleepy(environ: dict[str, Any]) -> Iterable[bytes]:
+    """Waits for what never comes; that it was ended is told to who asks for /ended."""
+    try:
+        threading.Event().wait()  # patched, it waits in the library's hub
+        yield b"awake"
+    finally:
+        _ended.append("sleepy")
+
+
+def ended(environ: dict[str, Any]) -> Iterable[bytes]:
+    yield " ".join(_ended).encode()
+
+
+def release(environ: dict[str, Any]) -> Iterable[bytes]:
+    """Have a slow stream go on."""
+    _released.set()
+    yield b"released"
+
+
+def stuck(environ: dict[str, Any]) -> Iterable[bytes]:
+    """Computes, and never waits."""
+    while True:
+        sum(range(1000))
+    yield b""
+
+
+def streamed(page: str) -> Iterable[bytes]:
+    """Two answers that are made piece by piece."""
+    try:
+        if page == "slow-stream":
+            yield b"begun, "
+            _released.wait()
+            yield b"ended"
+        else:
+            yield b""
+            threading.Event().wait()
+    except BaseException:
+        _ended.append(page)
+        raise
+
+
+PAGES = {
+    "environ": environ_told, "echo": echoed, "process": process, "held": held, "alone": alone, "": process,
+    "sleepy": sleepy, "ended": ended, "release": release, "stuck": stuck, "show": process,
+}  # fmt: skip

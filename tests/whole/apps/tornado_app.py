@@ -16,4 +16,16 @@ class Who(RequestHandler):
         self.write({"ip": request.remote_ip, "scheme": request.protocol, "host": request.host, "uri": request.uri})
 
 
-app = Application([("/who", Who)])
+class Stuck(RequestHandler):
+    """Computes, and never waits."""
+
+    def get(self) -> None:
+        stuck()
+
+
+def stuck() -> None:
+    while True:
+        sum(range(1000))
+
+
+app = Application([("/who", Who), ("/own/stuck", Stuck)])
