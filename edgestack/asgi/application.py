@@ -124,7 +124,8 @@ class AsgiApplication:
             error = ConfigError(f"the startup of {self.name} failed: {last}", hint=hint, key="app")
             error.traceback_text = text if "\n" in text else ""
             raise error
-        if lifespan.error is not None and lifespan.engaged:
+        told_to_stop = isinstance(lifespan.error, KeyboardInterrupt)
+        if lifespan.error is not None and lifespan.engaged and not told_to_stop:
             told = "".join(traceback.format_exception(lifespan.error)).rstrip()
             log.warning("%s has no lifespan: it raised when it was to start\n%s", self.name, told)
 

@@ -84,8 +84,12 @@ class HostGroup:
 
         :raises ConfigError: the application cannot be loaded.
         """
-        for process in self.processes:
-            process.report()
+        try:
+            for process in self.processes:
+                process.report()
+        except KeyboardInterrupt:
+            log.warning("told to stop while %s was starting: it is left as it is", self.app.target)
+            raise
 
     @property
     def files(self) -> frozenset[str]:

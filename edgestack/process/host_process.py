@@ -211,9 +211,9 @@ class HostProcess:
     # -- its end -------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Have it drain and leave."""
+        """Have it drain and leave; one that has begun nothing has nothing to drain."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGTERM if self.ready else signal.SIGKILL)
 
     def tell(self, number: signal.Signals) -> None:
         """A signal that has a meaning for it, once it is ready."""
