@@ -1,12 +1,13 @@
-"""A WSGI application on green threads, whose every call must begin its answer in time or is ended where it is.
+"""A WSGI application on another library's server, whose failures are told as in this house, and take no longer.
 
     Restored(bounded(application, order, begin))(environ, start_response)
 
-`begin(seconds)` is the library's own timeout, which is raised in the green thread that began it: that of gevent, and
-that of eventlet, is no `Exception`, so that an application which catches those does not swallow it. By then the edge
-has answered 504; what is said here goes to nobody. An answer has begun with its first piece that is not empty, and is
-never cut, as in the edge's own process. Code that never waits cannot be ended this way: the edge listens to signs of
-life.
+What it raises before its answer has begun goes into the error log under the request's id, and is marked, so that the
+edge answers with its own page for it. On green threads a call must begin its answer in time or is ended where it is:
+`begin(seconds)` is the library's own timeout, which is raised in the green thread that began it. It is no `Exception`,
+in gevent and in eventlet, so that an application which catches those does not swallow it. By then the edge has answered
+504; what is said here goes to nobody. An answer has begun with its first piece that is not empty, and is never cut, as
+in the edge's own process. Code that never waits cannot be ended this way: the edge listens to signs of life.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from edgestack.hosting.order import Order
+from edgestack.http.forwarding import is_loopback
+from edgestack.http.hop import FAILED
 
 __all__ = ["bounded"]
-
-STATUS = "504 Gateway Timeout"
 
 log = logging.getLogger("edgestack.error")
 
@@ -34,24 +35,34 @@ class Timer(Protocol):
 
 
 def bounded(
-    application: Callable[..., Iterable[bytes]], order: Order, begin: Callable[[float], Timer]
-) -> Callable[..., Iterable[bytes]]:
-    """The application within the time that the order gives it; as it is where that is for ever.
+    application: Callable[..., Iterable[bytes]], order: Order, begin: Callable[[float], Timer] | None = None
+) -> Bounded:
+    """The application within the time that the order gives it.
 
-    :param begin: starts a timer, which is raised in the green thread that calls this.
+    :param begin: starts a timer, which is raised in the green thread that calls this; None where there are none.
     """
-    return Bounded(application, order.patience, begin) if order.timeout else application
+    return Bounded(application, order, begin if begin and order.timeout else Endless)
+
+
+class Endless:
+    """No timer."""
+
+    def __init__(self, seconds: float) -> None:
+        """It does not begin."""
+
+    def cancel(self) -> None:
+        """It does not end."""
 
 
 class Bounded:
     """See the top of this file."""
 
     def __init__(
-        self, application: Callable[..., Iterable[bytes]], seconds: float, begin: Callable[[float], Timer]
+        self, application: Callable[..., Iterable[bytes]], order: Order, begin: Callable[[float], Timer]
     ) -> None:
-        """:param seconds: until the answer must have begun."""
         self._application = application
-        self._seconds = seconds
+        self._seconds = order.patience
+        self._dev = order.dev
         self._begin = begin
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -70,11 +81,20 @@ class Bounded:
 
         def given_up(error: BaseException) -> bytes:
             timer.cancel()
-            if error is not own:
+            if error is own:
+                status, why = "504 Gateway Timeout", f"gave no answer within {self._seconds:g} s and was ended:"
+            elif isinstance(error, Exception):
+                status, why = "500 Internal Server Error", f"raised {type(error).__name__}: {error}"
+            else:
                 raise error
-            _tell(environ, self._seconds, error)
-            start_response(STATUS, [("Content-Length", "0")], sys.exc_info())
-            return b""
+            text = _tell(environ, why, error)
+            shown = (
+                text.encode("utf-8", "backslashreplace") if self._dev and is_loopback(environ["REMOTE_ADDR"]) else b""
+            )
+            mark = [] if shown else [(FAILED, "1")]
+            fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(shown))), *mark]
+            start_response(status, fields, sys.exc_info())
+            return shown
 
         try:
             made = self._application(environ, started)
@@ -110,6 +130,10 @@ class _Pieces:
             if self._pieces is None:
                 self._pieces = iter(self._made)
             piece = next(self._pieces)
+        except StopIteration:
+            self._over = True
+            self._timer.cancel()
+            raise
         except BaseException as error:
             self._over = True
             return self._given_up(error)
@@ -126,9 +150,12 @@ class _Pieces:
             close()
 
 
-def _tell(environ: dict[str, Any], seconds: float, error: BaseException) -> None:
-    request_id = environ["edgestack.request_id"]
-    stack = "".join(traceback.format_tb(error.__traceback__)).rstrip()
-    log.error("%s: %s %s: the application gave no answer within %g s and was ended:\n%s", request_id,
-              environ["REQUEST_METHOD"], environ["REQUEST_URI"], seconds, stack,
-              extra={"request_id": request_id})  # fmt: skip
+def _tell(environ: dict[str, Any], why: str, error: BaseException) -> str:
+    """Have the log told, with the traceback: that."""
+    request_id, inner = environ["edgestack.request_id"], error.__traceback__
+    while inner is not None and inner.tb_next is not None and inner.tb_frame.f_code.co_filename == __file__:
+        inner = inner.tb_next
+    text = "".join(traceback.format_exception(type(error), error, inner)).rstrip()
+    log.error("%s: %s %s: the application %s\n%s", request_id, environ["REQUEST_METHOD"], environ["REQUEST_URI"], why,
+              text, extra={"request_id": request_id})  # fmt: skip
+    return text

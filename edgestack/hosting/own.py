@@ -25,13 +25,14 @@ from edgestack.compose import Plan, Resources, compose
 from edgestack.config.model import App, Config, Limits, Listener, Route, Server, Timeouts
 from edgestack.config.processes import Processes
 from edgestack.content.wsgi import Wsgi
-from edgestack.errors import ClientError
+from edgestack.errors import ClientError, EdgeError
 from edgestack.hosting.channel import Channel
 from edgestack.hosting.crowd import Crowd
 from edgestack.hosting.order import Order
 from edgestack.hosting.records import log_of, opened
-from edgestack.http.hop import FACTS, TARGET, read
-from edgestack.http.messages import Answer, Exchange
+from edgestack.http.forwarding import is_loopback
+from edgestack.http.hop import FACTS, FAILED, TARGET, read
+from edgestack.http.messages import Answer, Exchange, Response
 from edgestack.neighbours import Neighbours
 from edgestack.phases.error_pages import ErrorPages
 from edgestack.process.tuning import collected, tuned
@@ -135,7 +136,14 @@ class Mounted:
         self._server = plan.config.server
         self._order = plan.order
         self._chains: dict[str, Chain] = {}
-        self.errors = ErrorPages(None, dev=self._server.dev)
+        self._pages = ErrorPages(None, dev=self._server.dev)
+
+    def errors(self, exchange: Exchange, error: EdgeError) -> Response:
+        """The edge makes its own page of it; but for a traceback, which it does not have."""
+        page = self._pages(exchange, error)
+        if self._server.dev and is_loopback(exchange.facts.remote_addr):
+            return page
+        return page.with_(fields=(*page.fields, (FAILED, "1")))
 
     def handle(self, exchange: Exchange) -> Answer:
         """Who asks is who the edge says."""

@@ -20,6 +20,7 @@ from tornado.web import Application
 from tornado.wsgi import WSGIContainer
 
 from edgestack.content.threads import AppThreads
+from edgestack.hosting.bounded import bounded
 from edgestack.hosting.channel import Channel
 from edgestack.hosting.crowd import Crowd
 from edgestack.hosting.on_threads import OnThreads
@@ -107,7 +108,7 @@ async def _live(order: Order, load: Callable[[], Any], listener: int, channel: C
     loop.add_signal_handler(signal.SIGUSR1, error_log.reopen)
     found = load()
     if not isinstance(found, Application):
-        restored = Restored(found, order.request_ids, multiprocess=order.multiprocess)
+        restored = Restored(bounded(found, order), order.request_ids, multiprocess=order.multiprocess)
         found = Container(restored, AppThreads(order.threads, order.queue, crowded=crowd), order.patience)
     server = Server(found, xheaders=True, max_body_size=UNBOUNDED, max_buffer_size=UNBOUNDED)
     sock = socket.socket(fileno=listener)

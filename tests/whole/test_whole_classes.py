@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -185,12 +186,36 @@ def test_several_processes_share_the_work(data: Path, tmp_path: Path) -> None:
         assert [server.get("/process").status for _ in range(8)] == [200] * 8
 
 
-@pytest.mark.parametrize("worker_class", ["process"], indirect=True, scope="module")
-def test_errors_of_the_application(hosted: Server) -> None:
-    """A 500, its traceback in the log under the very id that the client has."""
-    reply = hosted.get("/fail")
+@pytest.mark.parametrize("path", ["/fail", "/late"])
+def test_errors_of_the_application(hosted: Server, path: str) -> None:
+    """A 500 with a page of this house, and one record: the traceback, under the very id that the client has."""
+    before = len(list(hosted.records()))
+    reply = hosted.get(path)
     assert reply.status == 500
-    assert reply["X-Request-Id"] in hosted.logged(reply, "ValueError: as it was asked to")
+    assert reply.text.endswith(f"Request id: {reply['X-Request-Id']}\n")
+    assert not reply.all("X-Edgestack-Failed")
+    hosted.claimed.append(reply["X-Request-Id"])
+    hosted.err.wait_for(lambda line: reply["X-Request-Id"] in line and "raised ValueError: as it was asked to" in line)
+    assert hosted.get("/process").status == 200
+    assert len(list(hosted.records())) == before + 1
+
+
+def test_pages_of_errors(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """`errors` has the page for an application that fails, wherever it runs; what it answers itself is its own."""
+    places = {"/": "hosted:app", "/asgi/": "asgi_bare:app"} if worker_class == "process" else {"/": "hosted:app"}
+    (tmp_path / "sorry").mkdir()
+    (tmp_path / "sorry" / "500.html").write_text("so sorry")
+    words = configured(tmp_path, worker_class, places)
+    file = tmp_path / "edgestack.toml"
+    pages = 'errors = { 5xx = "/sorry/500.html" }\n'
+    sorry = '[[route]]\nmatch = "/sorry/"\nstatic = "sorry"\n'
+    file.write_text(re.sub(r"(app = .*\n)", rf"\1{pages}", file.read_text()) + sorry)
+    with running(tmp_path, *words, data=data, env=PATHS) as server:
+        server.claimed += ["raised ValueError"]
+        assert (server.get("/fail").status, server.get("/fail").text) == (500, "so sorry")
+        assert (server.get("/own").status, server.get("/own").text) == (500, "the application's own")
+        if worker_class == "process":
+            assert server.get("/asgi/fail").text == "so sorry"
 
 
 @pytest.mark.parametrize("worker_class", ["process"], indirect=True, scope="module")

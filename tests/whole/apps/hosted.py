@@ -31,6 +31,9 @@ def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[byte
         ctypes.string_at(0)
     if page == "fail":
         raise ValueError("as it was asked to")
+    if page in ("own", "late"):
+        start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+        return [b"the application's own"] if page == "own" else failing()
     if page.endswith("-stream"):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return streamed(page)
@@ -94,6 +97,12 @@ def stuck(environ: dict[str, Any]) -> Iterable[bytes]:
     while True:
         sum(range(1000))
     yield b""
+
+
+def failing() -> Iterable[bytes]:
+    """Fails at the last moment at which nothing has left."""
+    yield b""
+    raise ValueError("as it was asked to")
 
 
 def streamed(page: str) -> Iterable[bytes]:
