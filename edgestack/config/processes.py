@@ -39,7 +39,7 @@ class Processes:
     asgi_loop: str = key(
         Choice("auto", "trio", "asyncio"), "Where ASGI applications run: on this server's own loop, or on one of "
         "asyncio's in a thread. `auto` is the first, and the second for an application whose startup asks for asyncio.",
-        default="auto", example='"asyncio"', lifted=True,
+        default="auto", example='"asyncio"', lifted=True, flag=True,
     )  # fmt: skip
     websocket_compression: bool = key(
         SWITCH, "Compress the messages of ASGI applications' WebSockets for clients that offer it (RFC 7692); messages "
