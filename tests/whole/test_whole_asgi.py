@@ -117,7 +117,7 @@ def test_a_large_answer_and_its_head(bare: Server) -> None:
     head = bare.request("HEAD", "/large")
     assert (head.status, head.body, head.all("Content-Length")) == (200, b"", [])
     small, head = bare.get("/seen"), bare.request("HEAD", "/seen")
-    assert head["Content-Length"] == small["Content-Length"]
+    assert head.all("Content-Length") == ([small["Content-Length"]] if small.body else [])
 
 
 def test_who_leaves_is_told(bare: Server) -> None:
