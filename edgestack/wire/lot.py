@@ -38,7 +38,8 @@ from edgestack.wire.lot_books import Books, nothing
 from edgestack.wire.outbox import Budget, Outbox
 from edgestack.wire.outlet import LotOutlet
 from edgestack.wire.receiving import LotSource, ReceivedBody
-from edgestack.wire.sending import Sender, begin, begin_file, begin_file_on_tls
+from edgestack.wire.sender import Sender
+from edgestack.wire.sending import begin, begin_file, begin_file_on_tls
 from edgestack.wire.waiting import Waiting
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from edgestack.wire.h1_answer import LAST_CHUNK, Framed, Tail, chunk, encode, fr
 from edgestack.wire.outbox import READ_BACK, Outbox
 from edgestack.wire.overdue import given_up, taken
 from edgestack.wire.pace import patience
-from edgestack.wire.sending import Sender, begin
+from edgestack.wire.sender import Sender
+from edgestack.wire.sending import begin
 
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot
