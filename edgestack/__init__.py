@@ -25,7 +25,7 @@ The life of a request, and where to read it:
     routing/             `handle(exchange)` finds the chain (locations.py) and runs it (road.py):
     content/static.py      a Response at once (most of the time), or
     content/wsgi.py        an AppCall, run by content/threads.py, which writes to
-    wire/outlet.py         an outlet: straight to the socket, or
+    wire/lot_outlet.py     an outlet: straight to the socket, or
     asgi/content.py        an Errand of its own, whose answer a task of the application makes, or
     wire/exchange_task.py  an awaitable, which gets a task (wire/receiving.py brings its request body), or
     wire/waiting.py        an Errand, begun by callbacks: another server answers (wire/pump.py, wire/tunnel.py);

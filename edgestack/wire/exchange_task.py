@@ -22,7 +22,7 @@ from edgestack.wire.carrying import carry
 from edgestack.wire.connection import CLOSING, GONE, READABLE, WOULD_BLOCK, Connection
 from edgestack.wire.conversation import Conversation, Line
 from edgestack.wire.h1_answer import Tail, frame
-from edgestack.wire.outlet import LotOutlet, PacedOutlet
+from edgestack.wire.lot_outlet import LotOutlet, PacedOutlet
 from edgestack.wire.pace import Pace, pace_of, send_gap
 from edgestack.wire.receiving import LotSource
 from edgestack.wire.sender import Sender

@@ -271,7 +271,7 @@ class Books:
         if self.mover is not None:
             self.mover.close()
         self._poller.close()
-        self.table.clear()  # what is left there is a thread's, which closes it (outlet.py)
+        self.table.clear()  # what is left there is a thread's, which closes it (lot_outlet.py)
         with self._gate:
             os.close(self._wake)
             self._wake = -1
