@@ -43,6 +43,7 @@ from edgestack.process.sockets import Sockets
 from edgestack.process.spec import Spec, read_spec
 from edgestack.process.starting import Orders, Stopped
 from edgestack.process.telling import told
+from edgestack.wire.statistics import Statistics
 
 __all__ = ["begun_generation", "failure", "live_as", "settled_signals"]
 
@@ -56,6 +57,9 @@ IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGWINCH)
 """What a terminal sends to everybody in it."""
 BOOT_FAILED = 3
 """The exit status of a worker that could not begin (gunicorn's WORKER_BOOT_ERROR)."""
+CONNECTIONS = 10**9
+"""Numbers of connections that each worker has to itself, from its pid times this on. With Linux's largest pid, 2^22, all
+of them are below 2^53, which JSON readers take without loss."""
 
 
 class Kept(Serving):
@@ -234,6 +238,7 @@ def live_as(
     status = 0
     settle(spec.config.server.processes)
     entitle("worker", spec.config)
+    Statistics.before = os.getpid() * CONNECTIONS
     server = Server(hooks.cfg, spec.processes, os.getppid())
     with ExitStack() as at_exit:
         try:

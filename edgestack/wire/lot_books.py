@@ -127,7 +127,7 @@ class Books:
         self.watch(connection, READABLE)
         self.table[connection.fd] = connection
         door.held += 1
-        self.statistics.accepted += 1
+        self.statistics.admit(facts)
         if self.admitted is not None:
             self.admitted(connection)
         self.deadlines.watch(connection, self.now + (self.timeouts.keepalive or self.timeouts.head))
@@ -232,8 +232,7 @@ class Books:
         holder = connection.holder
         self.close(connection, hard=True)
         if exchange is not None:
-            exchange.status = exchange.status or 500
-            exchange.finish()
+            exchange.break_off(500)
         elif holder is not None:
             self._abandoned(connection, holder)
 
