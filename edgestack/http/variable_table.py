@@ -250,8 +250,10 @@ VARIABLES: dict[str, Variable] = {
     "https": Variable("request", lambda x: "on" if x.facts.scheme == "https" else None, "`on` over TLS, else empty"),
     "server_addr": _sure(lambda x: x.facts.local_addr, "the address that was connected to"),
     "server_port": _sure(lambda x: str(x.facts.local_port), "the port that was connected to"),
-    "connection": _sure(lambda x: str(x.facts.connection), "the connection’s number, of one worker among several its pid in front"),
-    "connection_requests": _sure(lambda x: str(x.facts.requests), "requests over it so far, with this one"),
+    "connection": _sure(
+        lambda x: str(x.facts.connection), "the connection’s number; a worker among several puts its pid in front"
+    ),
+    "connection_requests": _sure(lambda x: str(x.facts.requests), "the requests that came over it, with this one"),
     "server_protocol": Variable("request", _part("version"), "`HTTP/1.1`, …"),
     "request": Variable("request", _request_line, "the request line"),
     "request_method": Variable("request", _part("method"), "`GET`, `POST`, …"),

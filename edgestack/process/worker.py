@@ -58,8 +58,8 @@ IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGWINCH)
 BOOT_FAILED = 3
 """The exit status of a worker that could not begin (gunicorn's WORKER_BOOT_ERROR)."""
 CONNECTIONS = 10**9
-"""Numbers of connections that each worker has to itself, from its pid times this on. With Linux's largest pid, 2^22, all
-of them are below 2^53, which JSON readers take without loss."""
+"""Numbers of connections that each worker has to itself, from its pid times this on. With Linux's largest pid, 2^22,
+all of them are below 2^53, which readers of JSON take without loss."""
 
 
 class Kept(Serving):

@@ -1,5 +1,5 @@
-"""nginx's $connection, $connection_requests and $request_completion: which connection, which of its requests, and whether
-the whole answer left (ngx_http_core_module).
+"""nginx's $connection, $connection_requests and $request_completion: which connection, which of its requests, and
+whether the whole answer left (ngx_http_core_module).
 
 Where answers are broken off in other ways, the tests of those ways look at `completion` too.
 """
