@@ -21,10 +21,12 @@ ELSEWHERE = {
     "root": "static", "alias": "static", "directory": "static", "files": "static",
     "location": "path match", "path": "match", "prefix": "path match", "wsgi": "app", "application": "app",
     "return": "redirect", "body": "respond", "text": "respond", "auth_basic": "basic_auth",
-    "log": "access_log", "accesslog": "access_log", "access_logfile": "access_log", "errorlog": "error_log", "error_logfile": "error_log",
+    "log": "access_log", "accesslog": "access_log", "access_logfile": "access_log",
+    "errorlog": "error_log", "error_logfile": "error_log",
     "pidfile": "pid", "certfile": "cert", "certificate": "cert", "keyfile": "key", "ssl": "tls", "https": "tls",
     "keep_alive": "keepalive", "forwarded_allow_ips": "trusted_proxies", "worker_connections": "max_connections",
-    "gzip": "compress", "brotli": "compress", "url": "to", "target": "to", "port": "at bind", "host": "at bind", "address": "at bind",
+    "gzip": "compress", "brotli": "compress",
+    "url": "to", "target": "to", "port": "at bind", "host": "at bind", "address": "at bind",
 }  # fmt: skip
 """Words of other programs, and the keys that mean the same here, in the order in which they are thought of."""
 
