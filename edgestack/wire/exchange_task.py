@@ -75,8 +75,7 @@ class ExchangeTask:
 
     def _end(self, status: int) -> None:
         """Nobody will get this answer, or no more of it. `status` is what the log says where none was sent."""
-        self._exchange.status = self._exchange.status or status
-        self._exchange.finish()
+        self._exchange.break_off(status)
         self._lot.close(self._connection, hard=True)
 
     async def _run(self) -> None:

@@ -131,7 +131,7 @@ class Books:
         self.watch(connection, READABLE)
         self.table[connection.fd] = connection
         door.held += 1
-        self.statistics.accepted += 1
+        self.statistics.admit(facts)
         if self.admitted is not None:
             self.admitted(connection)
         self.deadlines.watch(connection, self.now + (self.timeouts.keepalive or self.timeouts.head))
@@ -236,8 +236,7 @@ class Books:
         holder = connection.holder
         self.close(connection, hard=True)
         if exchange is not None:
-            exchange.status = exchange.status or 500
-            exchange.finish()
+            exchange.break_off(500)
         elif holder is not None:
             self._abandoned(connection, holder)
 

@@ -163,7 +163,7 @@ class LotOutlet(ThreadOutlet):
             self._sender.truncated = True
             self._outbox.close()
             return
-        self._exchange.finish()
+        self._exchange.break_off()
         lot, connection = self._lot, self.connection
         self._post(lambda: lot.close(connection, hard=True))
 
@@ -197,8 +197,7 @@ class LotOutlet(ThreadOutlet):
         self._gone = True
         if not taken(self._exchange):
             return self._over
-        self._exchange.status = 503
-        self._exchange.finish()
+        self._exchange.break_off(503)
         return True
 
     def refuse(self, error: EdgeError) -> None:

@@ -305,4 +305,4 @@ class Sender:
         self._owed = self._file = None
         self._outbox.abandon()
         self._exchange.bytes_out = max(0, self._exchange.bytes_out - unsent)
-        self._exchange.finish()
+        self._exchange.break_off()
