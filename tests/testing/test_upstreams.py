@@ -11,7 +11,19 @@ import trio
 from trio.testing import MockClock
 from websockets.sync.client import connect as connect_websocket
 
-from edgestack.testing import AsyncSite, Edge, ScriptedUpstream, drips, hangs, refuses, replies, resets, says
+from edgestack.testing import (
+    AsyncSite,
+    Edge,
+    ScriptedUpstream,
+    SeenRequest,
+    drips,
+    hangs,
+    refuses,
+    replies,
+    resets,
+    says,
+)
+from edgestack.testing.acts import Act
 from edgestack.testing.fixtures import AsyncEdges, Edges
 
 TWO = """
@@ -261,3 +273,65 @@ async def test_one_upstream_behind_two_edges() -> None:
         await one.get("/1")
         await two.get("/2")
     assert [request.target for request in shared.requests] == ["/1", "/2"]
+
+
+async def test_a_function_decides(serve: Serve, mock_clock: MockClock) -> None:
+    """It sees the request, gives an act or a status, or answers on the stream itself; the connection goes on."""
+
+    async def decides(request: SeenRequest, stream: trio.abc.Stream) -> Act | int | None:
+        if request.target == "/teapot":
+            return 418
+        if request.target == "/itself":
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nme")
+            return None
+        return replies(body=f"asked for {request.target}")
+
+    a = ScriptedUpstream("a").does(decides)
+    site = await serve(text=ONE, upstreams=[a])
+    connection = await site.connect()
+    answers = [await connection.request("GET", target) for target in ("/x", "/teapot", "/itself", "/y")]
+    assert [(one.status, one.text) for one in answers] == [
+        (200, "asked for /x"), (418, ""), (200, "me"), (200, "asked for /y"),
+    ]  # fmt: skip
+    assert (a.connections, a.open) == (1, 1)
+
+
+def test_a_function_cannot_refuse() -> None:
+    """It is called with a request, and who refuses gets none."""
+
+    async def refusing(request: SeenRequest, stream: trio.abc.Stream) -> Act:
+        return refuses()
+
+    async def run() -> None:
+        async with Edge(text=ONE, upstreams=[ScriptedUpstream("a").does(refusing)], memory=True) as site:
+            await site.get("/")
+
+    with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="is for who connects"), flatten_subgroups=True):
+        trio.run(run)
+
+
+async def test_connections_that_are_open(serve: Serve, mock_clock: MockClock) -> None:
+    """A kept one is; who hangs sees that the edge gives up; what broke is none."""
+    a = ScriptedUpstream("a").sequence(200, hangs(), resets(), 200)
+    site = await serve(text=ONE, upstreams=[a])
+    await site.get("/")
+    assert a.open == 1
+    waiting = await site.connect()
+    await waiting.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await site.jump(1)
+    assert a.open == 1
+    await site.jump(3)  # deadlines are looked at once a second
+    assert b" 504 " in await waiting.receive()
+    assert a.open == 0
+    assert (await site.get("/")).status == 502
+    assert a.open == 0
+
+
+async def test_the_log_is_whole_when_an_answer_is(serve: Serve, autojump_clock: MockClock) -> None:
+    """On sockets of either driver too, where trio gives way between the answer and the record."""
+    for portable in (False, True):
+        site = await serve(text=ONE, upstreams=[ScriptedUpstream("a")], portable=portable)
+        connection = await site.connect()
+        for number in range(1, 101):
+            await connection.request("GET", "/")
+            assert len(site.log) == number
