@@ -5,16 +5,15 @@ They answer in one write, so that no answer is cut: then no idempotent request m
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import trio
-from running import edge
-from scripted import OK, Wire
+from scripted import OK, Wire, stand
+
+from edgestack.testing.fixtures import AsyncEdges
 
 CONFIG = """
 [upstream.group]
-servers = ["{one}", "{two}", "127.0.0.1:PORT"]
+servers = SERVERS
 fail_timeout = "20ms"
 [[route]]
 match = "/"
@@ -52,24 +51,23 @@ async def mortal(listener: trio.SocketListener, lives: list[int]) -> None:
 
 
 @pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
-async def test_no_request_fails(tmp_path: Path, portable: bool) -> None:
+async def test_no_request_fails(edge_trio: AsyncEdges, nursery: trio.Nursery, portable: bool) -> None:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    config = CONFIG.replace("PORT", str(listener.socket.getsockname()[1]))
+    servers = [await stand(nursery, answers), await stand(nursery, answers)]
+    servers.append(f"127.0.0.1:{listener.socket.getsockname()[1]}")
     lives: list[int] = []
     found: list[tuple[int, bytes]] = []
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(mortal, listener, lives)
-        async with edge(tmp_path, config, {"one": [answers], "two": [answers]}, portable=portable) as running:
+    nursery.start_soon(mortal, listener, lives)
+    site = await edge_trio(text=CONFIG.replace("SERVERS", str(servers)), tls=False, portable=portable)
 
-            async def load() -> None:
-                client = await running.connect()
-                while len(found) < REQUESTS or len(lives) < 5:
-                    answer = await client.ask("/")
-                    found.append((answer.status, answer.body))
+    async def load() -> None:
+        client = await site.connect()
+        while len(found) < REQUESTS or len(lives) < 5:
+            answer = await client.request("GET", "/")
+            found.append((answer.status, answer.body))
 
-            async with trio.open_nursery() as clients:
-                for _ in range(CLIENTS):
-                    clients.start_soon(load)
-            assert set(found) == {(200, b"ok")}
-            assert [peer.active for peer in running.stack.upstreams()[0].peers] == [0, 0, 0]
-        nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as clients:
+        for _ in range(CLIENTS):
+            clients.start_soon(load)
+    assert set(found) == {(200, b"ok")}
+    assert [peer.active for peer in site.statistics()["upstreams"]["group"].values()] == [0, 0, 0]
