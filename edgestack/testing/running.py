@@ -223,12 +223,12 @@ class Running:
         whole = url if "://" in url else self.url(url if url.startswith(("/", "*")) else f"/{url}", "localhost")
         parts = urlsplit(whole)
         listener, port = self._listener(parts.scheme)
-        target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-        if url == "*":
-            target = "*"
         name = parts.hostname or "localhost"
         authority = parts.netloc.rpartition("@")[2] or name
-        return authority, name, port, listener.tls, target
+        target = whole.partition("#")[0].partition("://")[2].removeprefix(parts.netloc)  # as given: "/x?" has its "?"
+        if not target.startswith("/"):
+            target = f"/{target}"
+        return authority, name, port, listener.tls, "*" if url == "*" else target
 
     # -- in memory -----------------------------------------------------------------------------------------------------
 
