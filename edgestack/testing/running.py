@@ -76,7 +76,7 @@ class Running:
 
     def _laid_out(self, wanted: Wanted) -> Layout:
         layout = laid_out(wanted, self._places)
-        self.records.names = {**self.records.names, **layout.upstreams}
+        self.records.names = layout.names
         return layout
 
     def _applications(self, layout: Layout) -> dict[App, Any]:
@@ -116,7 +116,7 @@ class Running:
             self._bound(Sockets.bind(layout.config.listeners))
         try:
             async with trio.open_nursery() as self._nursery:
-                self._dialed = Dialed(layout.upstreams, self._nursery, memory=memory)
+                self._dialed = Dialed(layout.upstreams, self.records, self._nursery, memory=memory)
                 records: Any = self.records
                 certificates = the_authority().certificates(layout.config.tls)
                 self._stack = Stack(
@@ -179,7 +179,7 @@ class Running:
 
     def statistics(self) -> dict[str, Any]:
         """Counters and levels; `upstreams` has a state for each peer, by its name."""
-        names = {str(address): one.name for address, one in self.records.names.items()}
+        names = {str(address): name for address, name in self.records.names.items()}
         upstreams = {
             group.name: {names.get(peer.address, peer.address): peer for peer in group.peers}
             for group in self.stack.upstreams()

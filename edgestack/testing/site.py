@@ -41,6 +41,9 @@ LARGE = 64 * 1024
 """Bytes of a request from which on its head is sent first."""
 HESITATION = 0.02
 """Seconds that a server gets to refuse a large body by its head; on the loopback it needs one or two thousandths."""
+STRANGE_NAME = (
+    "the certificate of a test edge is for localhost, 127.0.0.1, ::1 and the names of the configuration's sites"
+)
 LISTENING = ("bind", "redirect_http", "tls")
 """Options that a reload keeps: a test that serves in clear text goes on doing so."""
 Fields = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -184,8 +187,10 @@ class Site(CommonSite):
             return sock
         try:
             return self.ssl_context.wrap_socket(sock, server_hostname=name)
-        except BaseException:
+        except BaseException as error:
             sock.close()
+            if isinstance(error, ssl.SSLCertVerificationError):
+                error.add_note(STRANGE_NAME)
             raise
 
     def client(self) -> Any:

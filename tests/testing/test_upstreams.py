@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -199,6 +200,18 @@ async def test_nobody_else_is_asked_in_memory(edge_memory: AsyncEdges, caplog: p
     assert "is not scripted" in caplog.text
 
 
+async def test_who_is_not_scripted_is_told_by_name(edge_memory: AsyncEdges, caplog: pytest.LogCaptureFixture) -> None:
+    """As the configuration has it, in two groups too."""
+    groups = '[upstream.a]\nservers = ["one.internal:80"]\n[upstream.b]\nservers = ["two.internal:80"]\n'
+    routes = '[[route]]\nmatch = "/"\nproxy = "http://a"\n[[route]]\nmatch = "/b"\nproxy = "http://b"\n'
+    site = await edge_memory(text=groups + routes)
+    await site.get("/")
+    await site.get("/b")
+    assert site.attempts == [("one.internal:80", 0), ("two.internal:80", 0)]
+    assert list(site.statistics()["upstreams"]["b"]) == ["two.internal:80"]
+    assert "two.internal:80 is not scripted" in caplog.text
+
+
 def test_what_makes_no_sense() -> None:
     with pytest.raises(ValueError, match="at least one"):
         ScriptedUpstream("a").sequence()
@@ -253,6 +266,8 @@ def test_websocket(edge: Edges) -> None:
             assert client.recv() == message
     assert api.messages == ["hello", b"\x00" * 300, "ü" * 70_000]
     assert api.requests[0]["Upgrade"].lower() == "websocket"
+    while not edge.attempts:
+        threading.Event().wait(0.01)  # a tunnel ends, and has its record, when the edge has seen both sides leave
     assert edge.attempts == [("api", 101)]
 
 
