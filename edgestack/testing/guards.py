@@ -57,6 +57,7 @@ class Findings:
 
         :raises GuardError: something was.
         """
+        __tracebackhide__ = True
         found, self._found = self._found, []
         if found:
             raise GuardError("\n".join(found))
