@@ -35,10 +35,11 @@ from edgestack.wire.held_clock import Threads
 from edgestack.wire.linger import Linger
 from edgestack.wire.link import Link
 from edgestack.wire.lot_books import Books, nothing
+from edgestack.wire.lot_outlet import LotOutlet
 from edgestack.wire.outbox import Budget, Outbox
-from edgestack.wire.outlet import LotOutlet
 from edgestack.wire.receiving import LotSource, ReceivedBody
-from edgestack.wire.sending import Sender, begin, begin_file, begin_file_on_tls
+from edgestack.wire.sender import Sender
+from edgestack.wire.sending import begin, begin_file, begin_file_on_tls
 from edgestack.wire.waiting import Waiting
 
 if TYPE_CHECKING:
