@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
+from as_asgi import AsAsgi
+
 PATIENCE = 20.0
 
 
@@ -48,3 +51,15 @@ class App:
 
 
 app = App()
+asgi = AsAsgi(app)
+
+KINDS = pytest.mark.parametrize("kind", ["wsgi", "asgi", "asyncio"])
+"""How the application is served: on threads, as ASGI on the loop, and on one of asyncio's."""
+
+
+def as_kind(kind: str, text: str) -> str:
+    """A configuration in which "cached_apps:app" is served so."""
+    if kind == "wsgi":
+        return text
+    loop = f'asgi_loop = "{"trio" if kind == "asgi" else kind}"\n'
+    return loop + text.replace("cached_apps:app", "cached_apps:asgi")
