@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cached_apps import app
+from cached_apps import app, halves
 
 for room in ("upstream", "http"):
     sys.path.append(str(Path(__file__).parent.parent / room))
@@ -19,5 +19,6 @@ for room in ("upstream", "http"):
 @pytest.fixture(autouse=True)
 def _fresh_app() -> Iterator[None]:
     app.reset()
+    halves.reset()
     yield
     app.gate.set()
