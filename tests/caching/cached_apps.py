@@ -99,8 +99,8 @@ KINDS = pytest.mark.parametrize("kind", ["wsgi", "asgi", "asyncio"])
 
 
 def as_kind(kind: str, text: str) -> str:
-    """A configuration in which "cached_apps:app" is served so."""
-    if kind == "wsgi":
+    """A configuration in which "cached_apps:app", if it has it, is served so."""
+    if kind not in ("asgi", "asyncio"):
         return text
     loop = f'asgi_loop = "{"trio" if kind == "asgi" else kind}"\n'
     return loop + text.replace("cached_apps:app", "cached_apps:asgi")
