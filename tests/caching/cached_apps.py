@@ -6,10 +6,6 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import pytest
-import trio.testing
-from as_asgi import AsAsgi
-
 PATIENCE = 20.0
 
 
@@ -51,56 +47,4 @@ class App:
         return self.pieces or [f"{environ['PATH_INFO']} {number}".encode()]
 
 
-class Halves:
-    """An ASGI application whose answers come in two halves, the second of the first one when the test says so.
-
-    On trio's loop.
-    """
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.half = trio.Event()
-        self.goes_on = trio.Event()
-        self.fails = False
-        self.told: list[str] = []
-        self.first: Callable[[], None] = lambda: None
-        """Called before it begins to answer."""
-
-    def reset(self) -> None:
-        self.__init__()  # type: ignore[misc]
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            raise NotImplementedError("it has none")
-        self.asked.append(scope)
-        number, headers = len(self.asked), [(b"cache-control", b"max-age=60"), (b"etag", b'"v1"')]
-        self.first()
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"one %d " % number, "more_body": True})
-        self.half.set()
-        await trio.testing.wait_all_tasks_blocked()  # it has left
-        if number == 1:
-            await self.goes_on.wait()
-        if self.fails and number == 1:
-            raise RuntimeError("it fails")
-        try:
-            await send({"type": "http.response.body", "body": b"two", "more_body": True})
-            await send({"type": "http.response.body"})
-        except OSError:
-            self.told.append("the client has left")
-
-
 app = App()
-asgi = AsAsgi(app)
-halves = Halves()
-
-KINDS = pytest.mark.parametrize("kind", ["wsgi", "asgi", "asyncio"])
-"""How the application is served: on threads, as ASGI on the loop, and on one of asyncio's."""
-
-
-def as_kind(kind: str, text: str) -> str:
-    """A configuration in which "cached_apps:app", if it has it, is served so."""
-    if kind not in ("asgi", "asyncio"):
-        return text
-    loop = f'asgi_loop = "{"trio" if kind == "asgi" else kind}"\n'
-    return loop + text.replace("cached_apps:app", "cached_apps:asgi")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from cached_apps import KINDS, app, as_kind
+from cached_apps import app
 from running import Answer, Running, edge
 from scripted import Script, breaks_off, hangs, says, whole
 
@@ -39,10 +39,8 @@ async def proxied(folder: Path, portable: bool, *scripts: Script, cache: str = "
 
 
 @asynccontextmanager
-async def application(
-    folder: Path, portable: bool, kind: str, cache: str = "{}", more: str = ""
-) -> AsyncIterator[Running]:
-    text = as_kind(kind, APPLICATION.replace("CACHE", cache) + more)
+async def application(folder: Path, portable: bool, cache: str = "{}", more: str = "") -> AsyncIterator[Running]:
+    text = APPLICATION.replace("CACHE", cache) + more
     async with edge(folder, text, {}, portable=portable, patience=1e6) as running:
         yield running
 
@@ -99,10 +97,9 @@ async def test_an_answer_that_is_broken_off_is_not_stored(portable: bool, tmp_pa
         assert (await running.get("/x")).body == b"whole"
 
 
-@KINDS
-async def test_an_application_is_called_once(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_an_application_is_called_once(portable: bool, tmp_path: Path) -> None:
     """D8, for applications: micro-caching in one line."""
-    async with application(tmp_path, portable, kind, '"1s"') as running:
+    async with application(tmp_path, portable, '"1s"') as running:
         first, second = await running.get("/x"), await running.get("/x")
         assert first.body == second.body == b"/x 1"
         assert "hit" in status_of(second)
@@ -110,10 +107,9 @@ async def test_an_application_is_called_once(portable: bool, tmp_path: Path, kin
         assert (await running.get("/y")).body == b"/y 2"
 
 
-@KINDS
-async def test_an_application_in_pieces(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_an_application_in_pieces(portable: bool, tmp_path: Path) -> None:
     app.says(FRESH, pieces=[b"one ", b"", b"two ", b"three"])
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         first, second = await running.get("/x"), await running.get("/x")
         assert first.body == second.body == b"one two three"
         assert first.field("transfer-encoding") == "chunked"
@@ -121,12 +117,11 @@ async def test_an_application_in_pieces(portable: bool, tmp_path: Path, kind: st
         assert len(app.asked) == 1
 
 
-@KINDS
-async def test_filters_run_each_time(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_filters_run_each_time(portable: bool, tmp_path: Path) -> None:
     """What is stored has not passed the filters: a variable in a field is each request's own."""
     more = '\n[[route.headers]]\nset = { X-Mine = "$http_x_me" }\nadd = { X-Added = "once" }\n'
     app.says(FRESH)
-    async with application(tmp_path, portable, kind, more=more) as running:
+    async with application(tmp_path, portable, more=more) as running:
         first, second = await running.get("/x", "X-Me: a"), await running.get("/x", "X-Me: b")
         assert first.body == second.body
         assert (first.field("x-mine"), second.field("x-mine")) == ("a", "b")
@@ -134,18 +129,16 @@ async def test_filters_run_each_time(portable: bool, tmp_path: Path, kind: str) 
         assert second.names().count("cache-status") == first.names().count("cache-status") == 1
 
 
-@KINDS
-async def test_cache_control_rules_count(portable: bool, tmp_path: Path, kind: str) -> None:
-    async with application(tmp_path, portable, kind, more='cache_control = "max-age=60"\n') as running:
+async def test_cache_control_rules_count(portable: bool, tmp_path: Path) -> None:
+    async with application(tmp_path, portable, more='cache_control = "max-age=60"\n') as running:
         assert (await running.get("/x")).field("cache-control") == "max-age=60"
         assert "hit" in status_of(await running.get("/x"))
 
 
-@KINDS
-async def test_head_and_ranges_and_conditions_of_what_is_stored(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_head_and_ranges_and_conditions_of_what_is_stored(portable: bool, tmp_path: Path) -> None:
     """D8: HEAD from a stored GET; ranges from a stored full body; 304."""
     app.says(FRESH, 'ETag: "v1"', pieces=[b"0123456789"])
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         await running.get("/x")
         head = await running.get("/x", method="HEAD")
         assert (head.status, head.field("content-length")) == (200, "10")
@@ -157,11 +150,10 @@ async def test_head_and_ranges_and_conditions_of_what_is_stored(portable: bool, 
         assert len(app.asked) == 1
 
 
-@KINDS
-async def test_what_the_client_knows_already_is_stored_all_the_same(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_what_the_client_knows_already_is_stored_all_the_same(portable: bool, tmp_path: Path) -> None:
     """A conditional miss: content is asked for all of it, and the client gets its 304."""
     app.says(FRESH, 'ETag: "v1"', pieces=[b"01234", b"56789"])
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         assert (await running.get("/x", 'If-None-Match: "v1"')).status == 304
         assert "HTTP_IF_NONE_MATCH" not in app.asked[0]
         while len((await running.get("/x")).body) != 10 or len(app.asked) > 1:
@@ -199,36 +191,31 @@ async def test_the_edges_own_word_goes_before_all_others(portable: bool, tmp_pat
 # --- what is not stored -----------------------------------------------------------------------------------------------
 
 
-@KINDS
 @pytest.mark.parametrize(
     "fields",
     [("Cache-Control: private, max-age=60",), ("Cache-Control: no-store",), (FRESH, "Set-Cookie: a=b"), ()],
     ids=["private", "no-store", "set-cookie", "silent"],
 )
-async def test_what_must_not_be_stored_is_not(
-    portable: bool, tmp_path: Path, kind: str, fields: tuple[str, ...]
-) -> None:
+async def test_what_must_not_be_stored_is_not(portable: bool, tmp_path: Path, fields: tuple[str, ...]) -> None:
     """D8."""
     app.says(*fields)
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         bodies = [(await running.get("/x")).body for _ in range(3)]
         assert bodies == [b"/x 1", b"/x 2", b"/x 3"]
 
 
-@KINDS
-async def test_bypass_methods_and_uses(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_bypass_methods_and_uses(portable: bool, tmp_path: Path) -> None:
     cache = '{ valid = "1m", bypass = "$cookie_session", min_uses = 2 }'
-    async with application(tmp_path, portable, kind, cache) as running:
+    async with application(tmp_path, portable, cache) as running:
         mine = await running.get("/x", "Cookie: session=1")
         assert "fwd=bypass" in status_of(mine)
         assert [(await running.get("/x")).body for _ in range(3)] == [b"/x 2", b"/x 3", b"/x 3"]
         assert (await running.get("/x", "Cookie: session=1")).body == b"/x 4"
 
 
-@KINDS
-async def test_an_unsafe_method_makes_what_is_stored_untrue(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_an_unsafe_method_makes_what_is_stored_untrue(portable: bool, tmp_path: Path) -> None:
     """D8: RFC 9111 §4.4."""
-    async with application(tmp_path, portable, kind, '{ valid = "1m" }') as running:
+    async with application(tmp_path, portable, '{ valid = "1m" }') as running:
         assert [(await running.get("/x")).body for _ in range(2)] == [b"/x 1", b"/x 1"]
         posted = await running.get("/x", method="POST", body=b"new")
         assert posted.body == b"/x 2"
@@ -240,10 +227,9 @@ async def test_an_unsafe_method_makes_what_is_stored_untrue(portable: bool, tmp_
         assert (await running.get("/x")).body == b"/x 3"
 
 
-@KINDS
-async def test_only_if_cached(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_only_if_cached(portable: bool, tmp_path: Path) -> None:
     """D8: RFC 9111 §5.2.1.7."""
-    async with application(tmp_path, portable, kind, '{ valid = "1m" }') as running:
+    async with application(tmp_path, portable, '{ valid = "1m" }') as running:
         answer = await running.get("/x", "Cache-Control: only-if-cached")
         assert answer.status == 504
         assert status_of(answer)
@@ -251,11 +237,10 @@ async def test_only_if_cached(portable: bool, tmp_path: Path, kind: str) -> None
         assert (await running.get("/x", "Cache-Control: only-if-cached")).status == 200
 
 
-@KINDS
-async def test_vary(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_vary(portable: bool, tmp_path: Path) -> None:
     """D8: the key includes the request fields named by Vary."""
     app.says(FRESH, "Vary: Accept-Language")
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         german = await running.get("/x", "Accept-Language: de")
         english = await running.get("/x", "Accept-Language: en")
         assert german.body != english.body
@@ -279,12 +264,11 @@ async def many(running: Running, count: int, target: str = "/x") -> list[Answer]
     return found
 
 
-@KINDS
-async def test_concurrent_misses_are_one(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_concurrent_misses_are_one(portable: bool, tmp_path: Path) -> None:
     """D9: one fill, the others wait."""
     app.says(FRESH)
     app.gate.clear()
-    async with application(tmp_path, portable, kind) as running, trio.open_nursery() as nursery:
+    async with application(tmp_path, portable) as running, trio.open_nursery() as nursery:
         found: list[Answer] = []
 
         async def ask() -> None:
@@ -301,10 +285,9 @@ async def test_concurrent_misses_are_one(portable: bool, tmp_path: Path, kind: s
     assert sum("collapsed" in status_of(one) for one in found) == 19
 
 
-@KINDS
-async def test_who_waits_for_what_is_not_stored_is_passed_on(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_who_waits_for_what_is_not_stored_is_passed_on(portable: bool, tmp_path: Path) -> None:
     app.says("Cache-Control: private")
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         assert len({one.body for one in await many(running, 5)}) == 5
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trio
-from cached_apps import KINDS, app, as_kind
+from cached_apps import app
 from running import Answer, Running, edge
 from scripted import Wire, says, whole
 
@@ -23,10 +23,8 @@ PROXIED = '[[route]]\nmatch = "/"\nproxy = { to = "http://{one}" SET }\ncache = 
 
 
 @asynccontextmanager
-async def application(
-    folder: Path, portable: bool, kind: str, cache: str = "{}", before: str = ""
-) -> AsyncIterator[Running]:
-    text = as_kind(kind, before + APPLICATION.replace("CACHE", cache))
+async def application(folder: Path, portable: bool, cache: str = "{}", before: str = "") -> AsyncIterator[Running]:
+    text = before + APPLICATION.replace("CACHE", cache)
     async with edge(folder, text, {}, portable=portable, patience=30) as running:
         yield running
 
@@ -46,11 +44,10 @@ def said(answer: Answer) -> str:
 # --- keys -------------------------------------------------------------------------------------------------------------
 
 
-@KINDS
-async def test_the_port_of_host_is_in_the_key(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_the_port_of_host_is_in_the_key(portable: bool, tmp_path: Path) -> None:
     """Applications make links of Host: one with a strange port must not meet everybody."""
     app.says(FRESH)
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         first = await asked_by(running, "Host: example.com:1337")
         second = await asked_by(running, "Host: example.com")
         assert (first.body, second.body) == (b"/x 1", b"/x 2")
@@ -58,33 +55,30 @@ async def test_the_port_of_host_is_in_the_key(portable: bool, tmp_path: Path, ki
         assert [one.body for one in same] == [b"/x 2", b"/x 2"]
 
 
-@KINDS
-async def test_the_parts_of_a_key_cannot_be_mistaken(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_the_parts_of_a_key_cannot_be_mistaken(portable: bool, tmp_path: Path) -> None:
     """`$arg_a$arg_b` of a=1, b=23 is not that of a=12, b=3."""
     app.says(FRESH)
-    async with application(tmp_path, portable, kind, '{ key = "$arg_a$arg_b" }') as running:
+    async with application(tmp_path, portable, '{ key = "$arg_a$arg_b" }') as running:
         bodies = [(await running.get(f"/x?{query}")).body for query in ("a=1&b=23", "a=12&b=3", "b=23&a=1")]
         assert bodies == [b"/x 1", b"/x 2", b"/x 1"]
 
 
-@KINDS
 @pytest.mark.parametrize(
     "target", ["/a/../x", "/%78", "/x?", "/x?b&a", "/x;a", "//x", "/X", "/x/", "http://example.org/x"]
 )
-async def test_another_spelling_is_another_key(portable: bool, tmp_path: Path, kind: str, target: str) -> None:
+async def test_another_spelling_is_another_key(portable: bool, tmp_path: Path, target: str) -> None:
     """What the application might tell apart is kept apart."""
     app.says(FRESH)
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         assert said(await running.get("/x")).endswith("stored")
         assert "hit" not in said(await running.get(target))
 
 
-@KINDS
 @pytest.mark.parametrize("field", ["X-HTTP-Method-Override: DELETE", "X-Original-URL: /admin", "X-Rewrite-URL: /a"])
-async def test_what_steers_frameworks_is_not_stored(portable: bool, tmp_path: Path, kind: str, field: str) -> None:
+async def test_what_steers_frameworks_is_not_stored(portable: bool, tmp_path: Path, field: str) -> None:
     """It passes, and nobody else gets its answer; nor does it refresh anything behind a client's back."""
     app.says("Cache-Control: max-age=0, stale-while-revalidate=60")
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         steered = await running.get("/x", field)
         assert steered.body == b"/x 1"
         assert "fwd=bypass" in said(steered)
@@ -94,22 +88,20 @@ async def test_what_steers_frameworks_is_not_stored(portable: bool, tmp_path: Pa
         assert len(app.asked) == 2
 
 
-@KINDS
-async def test_forwarding_fields_of_strangers_reach_nobody(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_forwarding_fields_of_strangers_reach_nobody(portable: bool, tmp_path: Path) -> None:
     """F3: so they cannot poison what is stored."""
     app.says(FRESH)
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         await running.get("/x", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "Forwarded: host=evil")
         assert not [name for name in app.asked[0] if "FORWARDED" in name]
         assert app.asked[0]["HTTP_HOST"] == "example.com"
 
 
-@KINDS
-async def test_behind_a_trusted_proxy_the_clients_own_url_counts(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_behind_a_trusted_proxy_the_clients_own_url_counts(portable: bool, tmp_path: Path) -> None:
     """Tenants behind one balancer, which sends its own Host: neither gets the other's, and a purge is by their URL."""
     app.says(FRESH)
     before = 'trusted_proxies = ["127.0.0.0/8"]\n'
-    async with application(tmp_path, portable, kind, before=before) as running:
+    async with application(tmp_path, portable, before=before) as running:
         bodies = []
         for tenant in ("a.example", "b.example", "a.example"):
             told = (f"X-Forwarded-Host: {tenant}", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https")
@@ -157,10 +149,9 @@ async def test_who_is_known_by_a_subrequest_gets_no_page_of_another_one(portable
         assert bodies == [b"a", b"b", b"a", b"b"]
 
 
-@KINDS
-async def test_a_vary_that_changes(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_a_vary_that_changes(portable: bool, tmp_path: Path) -> None:
     """Each stored answer is judged by its own Vary; the one that came last goes before."""
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         app.says(FRESH)
         assert (await running.get("/x", "X-A: 1", "Cache-Control: no-cache")).body == b"/x 1"
         app.says(FRESH, "Vary: X-A")
@@ -229,10 +220,9 @@ async def test_a_body_that_is_broken_off(portable: bool, tmp_path: Path, torn: s
         assert (await running.get("/x")).body == b"true"
 
 
-@KINDS
-async def test_an_application_that_says_too_little_or_too_much(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_an_application_that_says_too_little_or_too_much(portable: bool, tmp_path: Path) -> None:
     """F9: what is stored is what the client got, and a short body is nothing."""
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         app.says(FRESH, "Content-Length: 9", pieces=[b"short"])
         with pytest.raises(EOFError):
             await running.get("/x")
@@ -242,13 +232,12 @@ async def test_an_application_that_says_too_little_or_too_much(portable: bool, t
         assert len(app.asked) == 2
 
 
-@KINDS
-async def test_what_is_too_large_is_not_said_to_be_stored(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_what_is_too_large_is_not_said_to_be_stored(portable: bool, tmp_path: Path) -> None:
     """And nobody waits for it to end: neither where its length is known, nor once it has become too long."""
     before = '[cache.main]\nmemory = "800kB"\n'
     for fields in ((FRESH, "Content-Length: 200000"), (FRESH,)):
         app.says(*fields, pieces=[b"x" * 50_000] * 4)
-        async with application(tmp_path, portable, kind, before=before) as running:
+        async with application(tmp_path, portable, before=before) as running:
             first = await running.get("/x")
             assert len(first.body) == 200_000
             assert ("stored" in said(first)) is (len(fields) == 1)
@@ -284,8 +273,7 @@ async def test_a_range_of_what_is_too_large_does_not_have_all_of_it_sent(portabl
         assert sent[0] < 40_000_000  # what buffers on the way hold, and no more
 
 
-@KINDS
-async def test_an_application_is_stopped_when_nobody_wants_the_rest(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_an_application_is_stopped_when_nobody_wants_the_rest(portable: bool, tmp_path: Path) -> None:
     """It is asked in the background, and what it answers is too large for the store."""
     given, closed = [0], threading.Event()
 
@@ -302,7 +290,7 @@ async def test_an_application_is_stopped_when_nobody_wants_the_rest(portable: bo
             closed.set()
 
     app.instead = endless
-    async with application(tmp_path, portable, kind, before='[cache.main]\nmemory = "1MB"\n') as running:
+    async with application(tmp_path, portable, before='[cache.main]\nmemory = "1MB"\n') as running:
         assert (await running.get("/x", "Range: bytes=0-0")).body == b"part"
         assert await trio.to_thread.run_sync(closed.wait, 20)
         assert given[0] < 10

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from cached_apps import KINDS, app, as_kind
+from cached_apps import app
 from running import Answer, Running, edge
 from scripted import Script, Wire
 
@@ -26,12 +26,9 @@ STORE = '[cache.main]\nmemory = "32MB"\ndisk = "kept"\ndisk_size = "64MB"\n'
 
 
 @asynccontextmanager
-async def kept(
-    folder: Path, portable: bool, content: str, *scripts: Script, kind: str = "wsgi"
-) -> AsyncIterator[Running]:
+async def kept(folder: Path, portable: bool, content: str, *scripts: Script) -> AsyncIterator[Running]:
     text = STORE.replace("kept", f"{folder}/kept") + f'[[route]]\nmatch = "/"\n{content}\ncache = {{}}\n'
-    behind = {"one": list(scripts)} if scripts else {}
-    async with edge(folder, as_kind(kind, text), behind, portable=portable, patience=30) as running:
+    async with edge(folder, text, {"one": list(scripts)} if scripts else {}, portable=portable, patience=30) as running:
         yield running
 
 
@@ -119,13 +116,12 @@ async def test_a_client_that_leaves_within_a_long_answer_leaves_nothing(portable
         assert list((tmp_path / "kept").glob("draft-*")) == []
 
 
-@KINDS
-async def test_a_store_that_hangs_stops_nobody(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_a_store_that_hangs_stops_nobody(portable: bool, tmp_path: Path) -> None:
     """Another process was stopped while it had the folder: one client waits for the file in vain, and no other one."""
     app.says("Cache-Control: max-age=60", pieces=[BODY[:9], BODY[9:]])
     text = STORE.replace("kept", f"{tmp_path}/kept")
     text += '[[route]]\nmatch = "/"\napp = "cached_apps:app"\ncache = { lock_timeout = "0.2s" }\n'
-    async with edge(tmp_path, as_kind(kind, text), {}, portable=portable, patience=30) as running:
+    async with edge(tmp_path, text, {}, portable=portable, patience=30) as running:
         store = store_of(running)
         assert await trio.to_thread.run_sync(store.flush, 20)
         with Journal(tmp_path / "kept" / "journal").locked():
@@ -139,12 +135,11 @@ async def test_a_store_that_hangs_stops_nobody(portable: bool, tmp_path: Path, k
         assert store.memory.lent == 0
 
 
-@KINDS
-async def test_a_long_answer_of_an_application(portable: bool, tmp_path: Path, kind: str) -> None:
+async def test_a_long_answer_of_an_application(portable: bool, tmp_path: Path) -> None:
     """And a 304 that makes it fresh again gives its body another head."""
     pieces = [BODY[at : at + 200_000] for at in range(0, len(BODY), 200_000)]
     app.says("Cache-Control: max-age=60", 'ETag: "v1"', "Content-Type: text/html", pieces=pieces)
-    async with kept(tmp_path, portable, 'app = "cached_apps:app"', kind=kind) as running:
+    async with kept(tmp_path, portable, 'app = "cached_apps:app"') as running:
         assert (await running.get("/x")).body == BODY
         assert await trio.to_thread.run_sync(store_of(running).flush, 20)
         assert "hit" in said(hit := await running.get("/x"))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 import trio
-from cached_apps import KINDS, app, as_kind
+from cached_apps import app
 from running import Answer, Running, edge, written
 from scripted import Wire, says, whole
 
@@ -19,13 +18,12 @@ from edgestack.config.load import load
 FRESH = "Cache-Control: public, max-age=60"
 
 
-@KINDS
-async def test_who_may_not_ask_gets_nothing_stored(tmp_path: Path, kind: str) -> None:
+async def test_who_may_not_ask_gets_nothing_stored(tmp_path: Path) -> None:
     """D8: a password is asked for each time, and what is stored for those who have it stays theirs."""
     (tmp_path / "users").write_text("alice:{SHA}tiY7sUhYKUwI5L3866kDY+ENcrQ=\n")  # wonderland
     text = '[[route]]\napp = "cached_apps:app"\nbasic_auth = "users"\ncache = "1m"\n'
     credentials = "Authorization: Basic YWxpY2U6d29uZGVybGFuZA=="
-    async with edge(tmp_path, as_kind(kind, text), {}) as running:
+    async with edge(tmp_path, text, {}) as running:
         assert [(await running.get("/x", credentials)).body for _ in range(2)] == [b"/x 1", b"/x 2"]
         app.says(FRESH)
         assert [(await running.get("/x", credentials)).body for _ in range(2)] == [b"/x 3", b"/x 3"]
@@ -66,13 +64,11 @@ async def test_what_x_accel_redirect_leads_to_is_each_ones_own(tmp_path: Path) -
         assert len(running.sent("files")) == 4
 
 
-@KINDS
-async def test_what_is_purged_while_it_is_fetched_is_not_stored(tmp_path: Path, kind: str) -> None:
+async def test_what_is_purged_while_it_is_fetched_is_not_stored(tmp_path: Path) -> None:
     """D9: whoever purges after a change must not find the answer from before it."""
     app.says(FRESH, "Cache-Tag: a, b")
     app.gate.clear()
-    text = '[[route]]\napp = "cached_apps:app"\ncache = {}\n'
-    async with edge(tmp_path, as_kind(kind, text), {}) as running:
+    async with edge(tmp_path, '[[route]]\napp = "cached_apps:app"\ncache = {}\n', {}) as running:
         found: list[Answer] = []
 
         async def ask() -> None:
@@ -91,8 +87,7 @@ async def test_what_is_purged_while_it_is_fetched_is_not_stored(tmp_path: Path, 
         assert (await running.get("/x")).body == b"/x 3"
 
 
-@KINDS
-async def test_reload_keeps_what_is_stored(tmp_path: Path, kind: str) -> None:
+async def test_reload_keeps_what_is_stored(tmp_path: Path) -> None:
     text = """
     [cache.main]
     memory = "1MB"
@@ -101,7 +96,6 @@ async def test_reload_keeps_what_is_stored(tmp_path: Path, kind: str) -> None:
     app = "cached_apps:app"
     cache = { store = "main", valid = "VALID" }
     """
-    text = as_kind(kind, dedent(text))
     async with edge(tmp_path, text.replace("VALID", "1h"), {}) as running:
         await running.get("/x")
         running.stack.adopt(written(tmp_path, text.replace("VALID", "2h"), running))

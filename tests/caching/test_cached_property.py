@@ -1,9 +1,8 @@
 """Criterion D8, of the real cache: whatever is asked in whatever order, nobody gets an answer that he must not.
 
-A whole edge in memory, on the portable driver: configuration, chain, cache, store, filters, wire. Its application is
-called on threads, or as ASGI. Its words are drawn at random and noted; each of its answers bears a number of its own.
-Every answer that a client reads is judged by the notes alone, which share no code with what is judged
-(tests/http/caching_oracle.py):
+A whole edge in memory, on the portable driver: configuration, chain, cache, store, filters, wire. Its application's
+words are drawn at random and noted; each of its answers bears a number of its own. Every answer that a client reads is
+judged by the notes alone, which share no code with what is judged (tests/http/caching_oracle.py):
 
     another URL's, or one from before a purge or an unsafe request     never
     the number of an answer that was just made                         the origin's own word
@@ -24,7 +23,6 @@ from typing import Any
 from zlib import crc32
 
 import trio
-from as_asgi import AsAsgi, at_once
 from caching_oracle import WINDOW, Grant, Judge, Policy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -98,9 +96,7 @@ def drawn_step(draw: Random) -> tuple[Any, ...]:
 
 def drawn_config(draw: Random) -> dict[str, Any]:
     """The route's cache, and where it keeps things."""
-    found: dict[str, Any] = {
-        name: draw.random() < 0.5 for name in ("valid", "error", "stale", "cookies", "disk", "asgi")
-    }
+    found: dict[str, Any] = {name: draw.random() < 0.5 for name in ("valid", "error", "stale", "cookies", "disk")}
     return found | {"memory": draw.choice(("20kB", "1MB"))}
 
 
@@ -187,8 +183,7 @@ class Play:
             )
         )  # fmt: skip
         (route,) = plan.config.all_sites()[0].routes
-        app: Any = AsAsgi(self.origin, at_once) if config["asgi"] else self.origin
-        self.stack = Stack(plan, {route.app: app}, portable=True)  # type: ignore[dict-item]
+        self.stack = Stack(plan, {route.app: self.origin}, portable=True)  # type: ignore[dict-item]
 
     async def settle(self) -> None:
         """Until nothing is under way."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from cached_apps import KINDS, app, as_kind
+from cached_apps import app
 from running import Answer, Running, edge
 from scripted import Script, says, says_nothing, whole
 from trio.testing import MockClock
@@ -31,8 +31,8 @@ async def proxied(folder: Path, portable: bool, *scripts: Script, cache: str = "
 
 
 @asynccontextmanager
-async def application(folder: Path, portable: bool, kind: str, cache: str = "{}") -> AsyncIterator[Running]:
-    text = as_kind(kind, ROUTE.replace("CONTENT", 'app = "cached_apps:app"').replace("CACHE", cache))
+async def application(folder: Path, portable: bool, cache: str = "{}") -> AsyncIterator[Running]:
+    text = ROUTE.replace("CONTENT", 'app = "cached_apps:app"').replace("CACHE", cache)
     async with edge(folder, text, {}, portable=portable, patience=1e6) as running:
         yield running
 
@@ -53,11 +53,10 @@ async def until_asked(count: int) -> None:
     raise AssertionError(f"asked {len(app.asked)} times")
 
 
-@KINDS
-async def test_age_and_expiry(portable: bool, tmp_path: Path, kind: str, mock_clock: MockClock) -> None:
+async def test_age_and_expiry(portable: bool, tmp_path: Path, mock_clock: MockClock) -> None:
     """D8: Age, freshness."""
     app.says("Cache-Control: max-age=60")
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         await running.get("/x")
         mock_clock.jump(59.5)
         old = await running.get("/x")
@@ -68,15 +67,14 @@ async def test_age_and_expiry(portable: bool, tmp_path: Path, kind: str, mock_cl
         assert "fwd=stale" in status_of(fresh)
 
 
-@pytest.mark.parametrize("content", ["proxied", "wsgi", "asgi", "asyncio"])
+@pytest.mark.parametrize("content", ["application", "proxied"])
 async def test_validation(portable: bool, tmp_path: Path, mock_clock: MockClock, content: str) -> None:
     """D8: validation with ETag; a 304 makes it fresh again."""
     fields = ("Cache-Control: max-age=60", 'ETag: "v1"')
     app.says(*fields, pieces=[b"01234", b"56789"])
     again = b'HTTP/1.1 304 Not Modified\r\nETag: "v1"\r\nCache-Control: max-age=60\r\n\r\n'
     scripts = [says(whole(200, b"0123456789", *fields)), says(again)]  # a link is not kept for as long as 61 s
-    proxy = content == "proxied"
-    serving = proxied(tmp_path, portable, *scripts) if proxy else application(tmp_path, portable, content)
+    serving = application(tmp_path, portable) if content == "application" else proxied(tmp_path, portable, *scripts)
     async with serving as running:
         await running.get("/x")
         mock_clock.jump(61)
@@ -86,7 +84,7 @@ async def test_validation(portable: bool, tmp_path: Path, mock_clock: MockClock,
         assert "fwd-status=304" in status_of(validated)
         mock_clock.jump(30)
         assert "hit" in status_of(await running.get("/x", 'If-None-Match: "v1"'))
-        if not proxy:
+        if content == "application":
             assert app.asked[1]["HTTP_IF_NONE_MATCH"] == '"v1"'
             assert len(app.asked) == 2
         else:
@@ -94,11 +92,10 @@ async def test_validation(portable: bool, tmp_path: Path, mock_clock: MockClock,
             assert len(running.sent("one")) == 2
 
 
-@KINDS
-async def test_stale_while_revalidate(portable: bool, tmp_path: Path, kind: str, mock_clock: MockClock) -> None:
+async def test_stale_while_revalidate(portable: bool, tmp_path: Path, mock_clock: MockClock) -> None:
     """D9: RFC 5861 §3: the client does not wait, and the refresh is one."""
     app.says("Cache-Control: max-age=60, stale-while-revalidate=60")
-    async with application(tmp_path, portable, kind) as running:
+    async with application(tmp_path, portable) as running:
         await running.get("/x")
         mock_clock.jump(61)
         app.gate.clear()
@@ -155,12 +152,9 @@ async def test_stale_if_error_of_a_server(portable: bool, tmp_path: Path, mock_c
         assert (await running.get("/x")).status == 404
 
 
-@KINDS
-async def test_stale_if_error_of_an_application(
-    portable: bool, tmp_path: Path, kind: str, mock_clock: MockClock
-) -> None:
+async def test_stale_if_error_of_an_application(portable: bool, tmp_path: Path, mock_clock: MockClock) -> None:
     app.says("Cache-Control: max-age=60")
-    async with application(tmp_path, portable, kind, '{ stale_if_error = "1h" }') as running:
+    async with application(tmp_path, portable, '{ stale_if_error = "1h" }') as running:
         await running.get("/x")
         mock_clock.jump(61)
         app.fails = True
