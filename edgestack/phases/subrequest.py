@@ -9,7 +9,7 @@ access log. Application code runs on an application thread, and writes to an out
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import trio
@@ -19,6 +19,7 @@ from edgestack.http.bodies import FileSegment
 from edgestack.http.messages import AppCall, Exchange, Handler, Journey, Jump, Request, Response, settled
 from edgestack.http.target import read_path
 from edgestack.wire.app_turn import Pool, take_turn
+from edgestack.wire.streaming import let_go
 
 __all__ = ["CurrentThreads", "Subrequest", "Threads", "ask"]
 
@@ -156,10 +157,8 @@ async def ask(exchange: Exchange, path: str, handle: Handler, threads: Threads) 
             raise EdgeError("The request could not be checked.", 500, detail=f"{path} leads to {answer.target}")
         if isinstance(answer, AppCall):
             answer = await _run(answer, threads)
-        elif isinstance(answer.body, AsyncIterable):
-            close = getattr(answer.body, "aclose", None)
-            if close is not None:
-                await close()
+        else:
+            let_go(answer.body)
         asked.status = answer.status
         return answer
     except Disconnected:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import socket
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -292,8 +292,9 @@ class PortableStream:
             exchange.status = response.status
             await self._send_framed(exchange, response, framed)
         finally:
-            if isinstance(body, AsyncIterable | Tunnel):
-                let_go(body)
+            if isinstance(body, Tunnel):
+                body.close()
+            let_go(body)
         return framed.keep
 
     async def _send_framed(self, exchange: Exchange, response: Response, framed: Framed) -> None:

@@ -68,7 +68,8 @@ async def on_the_wire(
 
 
 def let_go(body: Any) -> None:
-    """Nobody takes a body, or no more of it: whoever makes it is told, where somebody does. Harmless at its end."""
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()
+    """Nobody takes a body, or no more of it: who makes a stream is told. Harmless for any other, and at its end."""
+    if isinstance(body, AsyncIterable):
+        close = getattr(body, "close", None)  # a generator that was never begun holds nothing
+        if close is not None:
+            close()
