@@ -1,39 +1,29 @@
-"""A WSGI application as an ASGI one, so that the same tables judge both: each of its pieces leaves by itself."""
+"""A WSGI application as an ASGI one, so that the same tables judge both: each of its pieces leaves by itself.
+
+No thread is in it: on trio's loop, what a test waits for comes in the loop's own time.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import trio
 
-__all__ = ["AsAsgi", "at_once", "on_a_thread"]
-
-Run: TypeAlias = "Callable[..., Awaitable[Any]]"
-
-
-async def on_a_thread(function: Callable[..., Any], *of: Any) -> Any:
-    """What the function gives, which may wait; on the loop that runs."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return await trio.to_thread.run_sync(function, *of, abandon_on_cancel=True)
-    return await asyncio.to_thread(function, *of)
-
-
-async def at_once(function: Callable[..., Any], *of: Any) -> Any:
-    """The same, for one that does not wait; others have their turn first. On trio's loop."""
-    await trio.lowlevel.checkpoint()
-    return function(*of)
+__all__ = ["AsAsgi"]
 
 
 class AsAsgi:
     """See the top of this file."""
 
-    def __init__(self, application: Callable[..., Iterable[bytes]], run: Run = on_a_thread) -> None:
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        """:param application: waits for nobody."""
         self._application = application
-        self._run = run
+
+    async def called(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """What it answers."""
+        return self._application(environ, start_response)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -46,14 +36,17 @@ class AsAsgi:
             headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
             head.update(type="http.response.start", status=int(status[:3]), headers=headers)
 
-        body = await self._run(self._application, environ_of(scope), start_response)
+        body = await self.called(environ_of(scope), start_response)
+        begun = False
         try:
-            pieces = iter(body)
-            piece = await self._run(next, pieces, None)
-            await send(head)
-            while piece is not None:
+            for piece in body:
+                if not begun:
+                    await send(head)
+                begun = True
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                piece = await self._run(next, pieces, None)
+                await turn()
+            if not begun:
+                await send(head)
             await send({"type": "http.response.body"})
         finally:
             close = getattr(body, "close", None)
@@ -61,13 +54,18 @@ class AsAsgi:
                 close()
 
 
+async def turn() -> None:
+    """Whoever takes the piece has his turn; an application on asyncio's loop has waited for that already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        await trio.lowlevel.checkpoint()
+
+
 def environ_of(scope: dict[str, Any]) -> dict[str, Any]:
     """As much of it as the applications here look at."""
-    found = {
-        "REQUEST_METHOD": scope["method"],
-        "PATH_INFO": scope["path"],
-        "QUERY_STRING": scope["query_string"].decode(),
-    }
+    query = scope["query_string"].decode("latin-1")
+    found = {"REQUEST_METHOD": scope["method"], "PATH_INFO": scope["path"], "QUERY_STRING": query}
     for name, value in scope["headers"]:
         found["HTTP_" + name.decode().upper().replace("-", "_")] = value.decode("latin-1")
     return found
