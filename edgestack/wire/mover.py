@@ -118,23 +118,29 @@ class Mover:
             time.sleep(REST)
             for fd, _ in poll(0, BATCH):
                 move = self._moves.get(fd)
-                if move is not None:
-                    self._write(move)
+                if move is not None and self._turn(move):
+                    self._post(move.back)
 
-    def _write(self, move: Move) -> None:
-        """Once; and give it back where nothing is left to do here."""
+    def _turn(self, move: Move) -> bool:
+        """One write, and the boundary for what fails there. True: nothing is left to do here, it goes back."""
         with self._lock:
             if self._moves.get(move.fd) is not move:
-                return
+                return False
             try:
-                moved = os.sendfile(move.fd, move.source, move.at, min(TURN, move.end - move.at))
-            except BlockingIOError:
-                return
-            except OSError:
-                moved = 0
-            move.at += moved
-            move.wrote()
-            if moved and move.at < move.end:
-                return
-            self._let_go(move)
-        self._post(move.back)
+                goes_on = self._write(move)
+            except Exception:
+                log.exception("a file is given back to the loop")
+                goes_on = False
+            return not goes_on and self._let_go(move)
+
+    def _write(self, move: Move) -> bool:
+        """Whether there is more to write, here."""
+        try:
+            moved = os.sendfile(move.fd, move.source, move.at, min(TURN, move.end - move.at))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        move.at += moved
+        move.wrote()
+        return moved > 0 and move.at < move.end

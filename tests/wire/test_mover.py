@@ -239,6 +239,27 @@ async def test_under_a_test_clock_the_loop_writes(
         assert not files_threads()
 
 
+async def test_a_bug_on_the_thread_gives_the_file_back(
+    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The boundary there: the thread lives, and the loop goes on with what is left of this file."""
+    failed: list[bool] = []
+
+    def wrote(self: object) -> None:
+        if not failed:
+            failed.append(True)
+            raise RuntimeError("a bug")
+
+    async with open_lot(Files(tmp_path / "file")) as kit:
+        monkeypatch.setattr(sender.Sender, "_wrote", wrote)
+        first, other = await begin(kit), await begin(kit)
+        assert await body_of(first) == content
+        assert await body_of(other) == content
+        assert len(files_threads()) == 1
+    assert failed
+    assert "RuntimeError: a bug" in caplog.text
+
+
 def test_a_rest_is_short_for_a_deep_socket() -> None:
     """At ten gigabits a second a rest must not empty it: it was woken with two thirds of what it holds under way."""
     assert mover.REST * 10e9 / 8 < 2.5 * mover.DEEP
