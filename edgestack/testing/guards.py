@@ -6,6 +6,8 @@
     set-cookie       an answer that caches may give to others sets a cookie
     threads          a thread that began during the test is alive at its end
 
+The first three know WSGI alone, and leave ASGI applications be.
+
 A guard changes nothing that a client sees: it notes a finding, and whoever runs the edge raises `GuardError` at the
 end. Thread-safe.
 """

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import trio
 
+from edgestack.asgi import is_asgi
 from edgestack.config.model import App, Config, Listener
 from edgestack.http.messages import Exchange, Facts
 from edgestack.process.sockets import Sockets
@@ -80,10 +81,12 @@ class Running:
         return layout
 
     def _applications(self, layout: Layout) -> dict[App, Any]:
-        return {app: self._watched(one) for app, one in layout.applications.items()}
+        said = layout.config.server.processes.worker_class == "asgi"
+        return {app: self._watched(one, is_asgi(one, said=said)) for app, one in layout.applications.items()}
 
-    def _watched(self, application: Any) -> Any:
-        if not self.findings.guards & {"pep3333", "unclosed", "content-length"}:
+    def _watched(self, application: Any, asgi: bool) -> Any:
+        """What is served in its place: guards know WSGI alone."""
+        if asgi or not self.findings.guards & {"pep3333", "unclosed", "content-length"}:
             return self._outer(application)
         guarded = Guarded(application, self.findings)
         self._guarded.append(guarded)

@@ -27,7 +27,7 @@ from edgestack.wire.pace import Pace, pace_of, send_gap
 from edgestack.wire.receiving import LotSource
 from edgestack.wire.sender import Sender
 from edgestack.wire.sending import begin, unread
-from edgestack.wire.streaming import on_the_wire
+from edgestack.wire.streaming import let_go, on_the_wire
 from edgestack.wire.tunnel import head_of
 
 if TYPE_CHECKING:
@@ -105,8 +105,11 @@ class ExchangeTask:
         exchange.status = response.status
         self._impatient = True
         lot.watch(connection, READABLE)
-        await self._send(framed.head + _tail.of(exchange))
-        await on_the_wire(exchange, response, framed, self._send)
+        try:
+            await self._send(framed.head + _tail.of(exchange))
+            await on_the_wire(exchange, response, framed, self._send)
+        finally:
+            let_go(response.body)  # of which nothing was asked, where not even the head could be sent
         exchange.finish()
         lot.now = lot.clock()
         lot.give_back(connection, framed.keep)

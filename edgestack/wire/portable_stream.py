@@ -32,7 +32,7 @@ from edgestack.wire.portable_watch import Watch
 from edgestack.wire.receiving import ReceivedBody
 from edgestack.wire.relay import Relay
 from edgestack.wire.sending import pieces_of
-from edgestack.wire.streaming import on_the_wire
+from edgestack.wire.streaming import let_go, on_the_wire
 from edgestack.wire.tunnel import Tunnel, head_of
 
 if TYPE_CHECKING:
@@ -293,8 +293,9 @@ class PortableStream:
             exchange.status = response.status
             await self._send_framed(exchange, response, framed)
         finally:
-            if isinstance(body, Relay | Tunnel):
+            if isinstance(body, Tunnel):
                 body.close()
+            let_go(body)
         return framed.keep
 
     async def _send_framed(self, exchange: Exchange, response: Response, framed: Framed) -> None:

@@ -1,8 +1,9 @@
 """Criterion D8, of the real cache: whatever is asked in whatever order, nobody gets an answer that he must not.
 
-A whole edge in memory, on the portable driver: configuration, chain, cache, store, filters, wire. Its application's
-words are drawn at random and noted; each of its answers bears a number of its own. Every answer that a client reads is
-judged by the notes alone, which share no code with what is judged (tests/http/caching_oracle.py):
+A whole edge in memory, on the portable driver: configuration, chain, cache, store, filters, wire. Its application is
+called on threads, or streams as ASGI; its words are drawn at random and noted, and each of its answers bears a number
+of its own. Every answer that a client reads is judged by the notes alone, which share no code with what is judged
+(tests/http/caching_oracle.py):
 
     another URL's, or one from before a purge or an unsafe request     never
     the number of an answer that was just made                         the origin's own word
@@ -23,6 +24,7 @@ from typing import Any
 from zlib import crc32
 
 import trio
+from as_asgi import AsAsgi
 from cached_kit import HOST, ask, said, zone_of
 from caching_oracle import WINDOW, Grant, Judge, Policy
 from hypothesis import HealthCheck, given, settings
@@ -96,7 +98,8 @@ def drawn_step(draw: Random) -> tuple[Any, ...]:
 
 def drawn_config(draw: Random) -> dict[str, Any]:
     """The route's cache, and where it keeps things."""
-    found: dict[str, Any] = {name: draw.random() < 0.5 for name in ("valid", "error", "stale", "cookies", "disk")}
+    names = ("valid", "error", "stale", "cookies", "disk", "asgi")
+    found: dict[str, Any] = {name: draw.random() < 0.5 for name in names}
     return found | {"memory": draw.choice(("20kB", "1MB"))}
 
 
@@ -274,7 +277,8 @@ def test_d8_nobody_gets_what_he_must_not(tmp_path: Path) -> None:
             own = tmp_path / str(next(counter))
             own.mkdir()
             origin = Origin(clock)
-            edge = Edge(text=written(own, config), replace={"app.cached_apps:app": origin}, memory=True, guards=GUARDS)
+            app = {"app.cached_apps:app": AsAsgi(origin) if config["asgi"] else origin}
+            edge = Edge(text=written(own, config), replace=app, memory=True, guards=GUARDS)
             async with edge as site:
                 play = Play(site, origin, judge_of(config))
                 for step in played:

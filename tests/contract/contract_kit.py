@@ -237,11 +237,17 @@ class Client:
 
     async def reset(self) -> None:
         """Leave so that the server gets a reset; in memory, an error from its end of the stream."""
+        self.reset_now()
+        await self.close()
+
+    def reset_now(self) -> None:
+        """The same, before anything else happens in the loop."""
         if self.far is not None:
             self.far.close()
         if self.sock is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        await self.close()
+            trio.lowlevel.notify_closing(self.sock)
+            self.sock.close()
 
 
 class Edge:
