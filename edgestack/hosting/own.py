@@ -22,12 +22,12 @@ import trio
 from edgestack.asgi import Asgi, AsgiApplication
 from edgestack.asgi.lives import refusal
 from edgestack.compose import Plan, Resources, compose
-from edgestack.config.model import App, Config, Limits, Listener, Log, Route, Server, Timeouts
+from edgestack.config.model import App, Config, Limits, Listener, Route, Server, Timeouts
 from edgestack.config.processes import Processes
 from edgestack.content.wsgi import Wsgi
 from edgestack.errors import ClientError
 from edgestack.hosting.channel import Channel
-from edgestack.hosting.order import Order
+from edgestack.hosting.order import LONGEST_LINE, MOST_FIELDS, Order
 from edgestack.http.hop import FACTS, TARGET, read
 from edgestack.http.messages import Answer, Exchange
 from edgestack.phases.error_pages import ErrorPages
@@ -41,7 +41,7 @@ __all__ = ["serve"]
 
 UNBOUNDED = 1 << 62
 """Bytes: the edge has its own limits, and what has passed them passes here."""
-LIMITS = Limits(request_line=1 << 20, head=4 << 20, fields=10_000, body=UNBOUNDED, body_rate=0)
+LIMITS = Limits(request_line=LONGEST_LINE, head=4 << 20, fields=MOST_FIELDS, body=UNBOUNDED, body_rate=0)
 TIMES = {"head": 3600.0, "body_gap": 3600.0, "send_gap": 86400.0, "keepalive": 75.0}
 """Seconds: a slow client is the edge's to judge."""
 
@@ -73,7 +73,7 @@ def _config(order: Order, app: App) -> Config:
     server = Server(
         threads=order.threads, queue=order.queue, dev=order.dev, limits=LIMITS,
         timeouts=Timeouts(graceful=order.graceful, **TIMES),
-        log=Log(access="off", error=order.error_log, format=order.log_format),
+        log=order.log(),
         processes=Processes(worker_class=worker_class, asgi_loop=order.asgi_loop, timeout=order.timeout),
     )  # fmt: skip
     return Config(server=server, routes=(Route(app=app),), listeners=(Listener(path=f"hosting {order.target}"),))

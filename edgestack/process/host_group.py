@@ -167,16 +167,14 @@ class HostGroup:
 
     def reopen_logs(self) -> None:
         """Have them open the error log anew."""
-        self._tell(signal.SIGUSR1)
+        for process in self.processes:
+            process.tell(signal.SIGUSR1)
 
     def say_goodbye(self) -> None:
         """Have WebSockets end, which would go on for ever; requests still come."""
-        self._tell(signal.SIGUSR2)
-
-    def _tell(self, number: signal.Signals) -> None:
-        if self.hosted.kind == "process":  # other libraries' servers know no such signals
+        if self.hosted.kind == "process":  # other libraries' servers know no such signal
             for process in self.processes:
-                process.tell(number)
+                process.tell(signal.SIGUSR2)
 
     def abandon(self) -> None:
         """End them at once; nobody watches, or nobody will."""

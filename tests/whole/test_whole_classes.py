@@ -10,10 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from server_kit import APPS, PATIENCE, ROOT, Server, environment, running
+from server_kit import APPS, PATIENCE, ROOT, Server, environment, exchange, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -22,6 +23,7 @@ PATHS = {"PYTHONPATH": f"{ROOT}:{APPS}"}
 SAME = (
     "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "REQUEST_METHOD", "REMOTE_ADDR",
     "SERVER_NAME", "wsgi.url_scheme", "HTTP_X_ONE", "CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_COOKIE", "SERVER_SOFTWARE",
+    "SERVER_PROTOCOL", "wsgi.input_terminated",
 )  # fmt: skip
 """What an application must see alike, wherever it runs."""
 STRANGE = (
@@ -183,12 +185,92 @@ def test_several_processes_share_the_work(data: Path, tmp_path: Path) -> None:
         assert [server.get("/process").status for _ in range(8)] == [200] * 8
 
 
-@pytest.mark.parametrize("worker_class", ["process"], indirect=True, scope="module")
 def test_errors_of_the_application(hosted: Server) -> None:
     """A 500, its traceback in the log under the very id that the client has."""
     reply = hosted.get("/fail")
     assert reply.status == 500
+    assert reply["X-Request-Id"] in reply.text
     assert reply["X-Request-Id"] in hosted.logged(reply, "ValueError: as it was asked to")
+
+
+# --- what an application may answer -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("status", [200, 204, 304, 999])
+def test_a_body_where_none_may_be(hosted: Server, inside: Server, method: str, status: int) -> None:
+    """What has no body gets none, whatever the application gives, and says the same as at the edge."""
+    with closing(hosted.connect()) as there, closing(inside.connect()) as here:
+        seen, expected = (exchange(one, method, f"/given?{status}") for one in (there, here))
+        assert (seen.status, seen.reason, seen.body) == (expected.status, expected.reason, expected.body)
+        assert seen.all("Content-Length") == expected.all("Content-Length")
+        assert exchange(there, "GET", "/moved?/x").status == 302
+
+
+@pytest.mark.parametrize("status", ["099", "103", "abc"])
+def test_a_status_that_is_none(hosted: Server, status: str) -> None:
+    """A 500, and the log says why."""
+    reply = hosted.get(f"/given?{status}")
+    assert reply.status == 500
+    hosted.logged(reply, "'NNN reason' is asked for")
+
+
+def test_an_answer_that_is_too_short(hosted: Server) -> None:
+    """The client sees the truncation at once, and does not wait for the rest."""
+    told = hosted.raw(b"GET /short HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert told.endswith(b"\r\n\r\nshort")
+    hosted.logged(None, "announced 100 bytes and gave 5")
+    hosted.claimed.append("the answer is broken off")
+
+
+def test_an_answer_that_breaks_off(hosted: Server) -> None:
+    """What has left stands; there is no last chunk."""
+    told = hosted.raw(b"GET /breaks HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert told.endswith(b"5\r\nbegun\r\n")
+    hosted.logged(None, "ValueError: within the answer")
+    hosted.claimed.append("the answer is broken off")
+
+
+def test_pieces_leave_as_they_come(hosted: Server, tmp_path: Path) -> None:
+    """Nothing is held back until there is more of it."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with closing(hosted.connect()) as connection:
+        connection.request("GET", f"/pieces?{fifo}")
+        reply = connection.getresponse()
+        assert reply.read(3) == b"one"
+        fifo.write_bytes(b"two")
+        assert reply.read() == b"two"
+
+
+def test_where_it_leads_is_not_changed(hosted: Server) -> None:
+    """The name that the hop has in this program means nothing to an application."""
+    assert hosted.get("/moved?http://application/x")["Location"] == "http://application/x"
+
+
+# --- what an application may be asked ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Host: localhost\r\n" + b"".join(b"X-%d: 1\r\n" % number for number in range(98)),
+        b"Host: localhost\r\nCookie: " + b"c" * 20_000 + b"\r\n",
+    ],
+    ids=["many", "long"],
+)
+def test_what_passes_the_edge_passes(hosted: Server, head: bytes) -> None:
+    """The libraries' own limits are tighter than the edge's, and are not asked."""
+    told = hosted.raw(b"GET /process HTTP/1.1\r\nConnection: close\r\n" + head + b"\r\n")
+    assert told.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_client_that_names_no_host(hosted: Server) -> None:
+    """HTTP/1.0, as monitors speak it: the application sees our address, and no type of a body."""
+    told = hosted.raw(b"GET /environ HTTP/1.0\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 200 OK")
+    assert f'"HTTP_HOST": "127.0.0.1:{hosted.port}"'.encode() in told
+    assert b"CONTENT_TYPE" not in told
 
 
 @pytest.mark.parametrize("worker_class", ["process"], indirect=True, scope="module")

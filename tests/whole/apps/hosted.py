@@ -29,6 +29,8 @@ def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[byte
         ctypes.string_at(0)
     if page == "fail":
         raise ValueError("as it was asked to")
+    if page in ODD:
+        return ODD[page](environ, start_response)
     body = b"".join(PAGES[page](environ))
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
@@ -65,4 +67,38 @@ def alone(environ: dict[str, Any]) -> Iterable[bytes]:
         _busy.release()
 
 
+def short(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Announces more than there is."""
+    start_response("200 OK", [("Content-Length", "100")])
+    return [b"short"]
+
+
+def given(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """The status that the query says, and a body, whether there may be one or not."""
+    start_response(f"{environ['QUERY_STRING']} As Asked", [])
+    return [b"body"]
+
+
+def breaks(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Fails within its answer."""
+    start_response("200 OK", [])
+    yield b"begun"
+    raise ValueError("within the answer")
+
+
+def pieces(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """A piece, and another one when there is a line in the FIFO that the query names."""
+    start_response("200 OK", [("Content-Type", "text/event-stream")])
+    yield b"one"
+    yield Path(environ["QUERY_STRING"]).read_bytes()
+
+
+def moved(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Leads to where the query says."""
+    start_response("302 Found", [("Location", environ["QUERY_STRING"])])
+    return []
+
+
+ODD = {"short": short, "given": given, "breaks": breaks, "pieces": pieces, "moved": moved}
+"""Those that answer for themselves."""
 PAGES = {"environ": environ_told, "echo": echoed, "process": process, "held": held, "alone": alone, "": process}
