@@ -118,15 +118,20 @@ class Crew:
 
     def retire(self, *, now: bool = False) -> None:
         """All leave, at once or when they have drained."""
-        self.over = True
+        self._end()
         for child in list(self.members):
             child.leave(now=now)
 
     def kill(self, number: signal.Signals) -> None:
         """Send all of them a signal; nobody is started any more."""
-        self.over = True
+        self._end()
         for child in self.members:
             child.kill(number)
+
+    def _end(self) -> None:
+        self.over = True
+        if self.preloader is not None:
+            self.preloader.give_up()
 
     def _let_go(self, child: Child) -> None:
         child.leave()

@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from edgestack.errors import ConfigError
@@ -144,7 +145,8 @@ def main(channel: int, spec_fd: int) -> int:
             return 3
         finally:
             error_log.close()
-        preloading.run()
+        with suppress(BrokenPipeError):  # the supervisor has gone while it was loaded
+            preloading.run()
         preloading.close()
     return 0
 
