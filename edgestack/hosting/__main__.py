@@ -34,7 +34,7 @@ def main(text: str) -> int:
     """Host what the order names, until told to stop; the exit status."""
     order = Order.read(text)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel = Channel(order.channel, watch_imports=order.reload)
+    channel = Channel(order.channel, watch_imports=order.reload, path=order.path)
     try:
         serve: Callable[[Order, Callable[[], Any], int, Channel], None]
         serve = import_module(SERVERS[order.kind]).serve

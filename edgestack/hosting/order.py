@@ -29,6 +29,8 @@ class Order:
     """The descriptor of its listening socket."""
     channel: int
     """The descriptor of its line to the edge."""
+    path: str
+    """Of that socket."""
     request_ids: str
     """What request ids begin with: the edge's own."""
     threads: int = 8

@@ -220,7 +220,7 @@ def order_for(app: App, config: Config) -> Order:
     server = config.server
     processes = server.processes
     return Order(
-        processes.hosting, app.target, str(app.folder or ""), -1, -1, Exchange.prefix, threads=server.threads,
+        processes.hosting, app.target, str(app.folder or ""), -1, -1, "", Exchange.prefix, threads=server.threads,
         queue=server.queue, asgi=processes.worker_class == "asgi", asgi_loop=processes.asgi_loop,
         multiprocess=worker_count(processes) > 1, dev=server.dev, timeout=processes.timeout,
         graceful=server.timeouts.graceful, error_log=server.log.error, log_format=server.log.format,

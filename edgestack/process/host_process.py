@@ -68,7 +68,7 @@ class HostProcess:
         self.line, theirs = socket.socketpair()
         self._begun = b""
         self._line_closed = trio.Event()
-        order = replace(self._order, listen=self._listener.fileno(), channel=theirs.fileno())
+        order = replace(self._order, listen=self._listener.fileno(), channel=theirs.fileno(), path=str(self.path))
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "edgestack.hosting", order.dump()],

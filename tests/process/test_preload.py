@@ -88,9 +88,8 @@ def test_a_stop_does_not_wait_for_an_import(tmp_path: Path, order: signal.Signal
     """An application that takes its time to load is left at that."""
     os.mkfifo(tmp_path / "go")
     (tmp_path / "web.py").write_text('open("go").read()\n')
-    with Supervised(tmp_path, "workers = 2\npreload = true") as server:
-        with (tmp_path / "go").open("w"):  # it is there, and waits
-            assert server.stop(order) == status
+    with Supervised(tmp_path, "workers = 2\npreload = true") as server, (tmp_path / "go").open("w"):
+        assert server.stop(order) == status  # it is there, and waits: else nobody could write
 
 
 def test_what_cannot_be_imported_ends_it(tmp_path: Path) -> None:

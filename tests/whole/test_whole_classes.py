@@ -332,14 +332,19 @@ def test_a_hurried_stop_waits_for_nothing(data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("worker_class", ["process", "gevent"])
 def test_no_orphan_is_left(worker_class: str, data: Path, tmp_path: Path) -> None:
-    """kill -9 of the edge takes the processes along."""
+    """kill -9 of the edge takes the processes along, with their sockets and the folder of those."""
     if worker_class != "process":
         pytest.importorskip(worker_class)
-    with running(tmp_path, *configured(tmp_path, worker_class), data=data, env=PATHS) as server:
+    folder = tmp_path / "t"
+    folder.mkdir()
+    words = configured(tmp_path, worker_class, workers=2)
+    with running(tmp_path, *words, data=data, env={**PATHS, "TMPDIR": str(folder)}) as server:
         pid = int(server.get("/process").text)
+        assert len(list(folder.glob("*/*.sock"))) == 2
         server.signal(signal.SIGKILL)
         server.process.wait(PATIENCE)
         until(lambda: gone(pid))
+        until(lambda: not list(folder.iterdir()))
 
 
 @pytest.mark.parametrize("worker_class", ["tornado"], indirect=True, scope="module")
