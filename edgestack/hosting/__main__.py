@@ -34,6 +34,7 @@ def main(text: str) -> int:
     """Host what the order names, until told to stop; the exit status."""
     order = Order.read(text)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.set_inheritable(order.listen, False)  # what an application starts must not hold it
     channel = Channel(order.channel, watch_imports=order.reload, path=order.path)
     try:
         serve: Callable[[Order, Callable[[], Any], int, Channel], None]

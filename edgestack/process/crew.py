@@ -174,10 +174,11 @@ class Crew:
         self.owner.gone(child)
         if child.left and child.status in (0, None):
             return
-        log.error("worker %d (pid %d) %s%s", child.age, child.pid, why, " while it left" if child.left else "")
-        if not self.has_begun:
-            self.owner.broken(self, ConfigError(f"a worker {why} before it was ready"))
+        if not self.has_begun:  # one message is enough for all of them
+            if not self.over:
+                self.owner.broken(self, ConfigError(f"a worker {why} before it was ready"))
             return
+        log.error("worker %d (pid %d) %s%s", child.age, child.pid, why, " while it left" if child.left else "")
         if child.left or self.over:
             return
         self._mourn(child, lived)

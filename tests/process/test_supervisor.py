@@ -30,6 +30,7 @@ def test_an_application_that_cannot_be_imported_is_told_and_ends_it(tmp_path: Pa
     said = "".join(server.said)
     assert "No module named 'nothing_of_that_name'" in said
     assert "edgestack.toml:" in said
+    assert "(pid" not in said  # of those that were ended for it, nothing
 
 
 def test_a_broken_reload_leaves_the_old_workers_serving(tmp_path: Path) -> None:
@@ -268,3 +269,22 @@ def test_request_ids_are_never_given_out_twice(tmp_path: Path) -> None:
             seen.setdefault(pid[0].decode(), set()).add(number[:24])
         assert all(len(prefixes) == 1 for prefixes in seen.values())
         assert len(set.union(*seen.values())) == 2
+
+
+@pytest.mark.parametrize("preload", ["false", "true"])
+def test_what_a_worker_starts_inherits_nothing(tmp_path: Path, preload: str) -> None:
+    """Neither sockets, nor the line to the supervisor, nor the memory that workers share."""
+    (tmp_path / "web.py").write_text(
+        """
+import subprocess
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, stdout=subprocess.PIPE).stdout]
+"""
+    )
+    with Supervised(tmp_path, f"workers = 2\npreload = {preload}").ready() as server:
+        told = get(server.port)[1].decode()
+    assert "/dev/null" in told
+    assert "socket:" not in told
+    assert "memfd:" not in told

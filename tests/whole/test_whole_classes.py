@@ -133,6 +133,13 @@ def test_a_framework(hosted: Server) -> None:
     assert hosted.get("/flask/nowhere/at/all").status == 404
 
 
+def test_what_it_starts_inherits_nothing(hosted: Server) -> None:
+    """Neither its listening socket nor its line to the edge."""
+    told = hosted.get("/inherited").text
+    assert "/dev/null" in told
+    assert "socket:" not in told
+
+
 def test_a_crash_is_one_request_and_no_more(hosted: Server, worker_class: str) -> None:
     """The edge answers 502, says why the process died, and begins another one, for which the next request waits."""
     before = hosted.get("/process").text

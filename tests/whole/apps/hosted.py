@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -55,6 +56,11 @@ def held(environ: dict[str, Any]) -> Iterable[bytes]:
     yield Path(environ["QUERY_STRING"]).read_bytes()
 
 
+def inherited(environ: dict[str, Any]) -> Iterable[bytes]:
+    """What a program gets of this process's descriptors that is started as carelessly as may be."""
+    yield subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, stdout=subprocess.PIPE, check=True).stdout
+
+
 def alone(environ: dict[str, Any]) -> Iterable[bytes]:
     """Whether nobody else was in here meanwhile."""
     if not _busy.acquire(blocking=False):
@@ -101,4 +107,7 @@ def moved(environ: dict[str, Any], start_response: StartResponse) -> Iterable[by
 
 ODD = {"short": short, "given": given, "breaks": breaks, "pieces": pieces, "moved": moved}
 """Those that answer for themselves."""
-PAGES = {"environ": environ_told, "echo": echoed, "process": process, "held": held, "alone": alone, "": process}
+PAGES = {
+    "environ": environ_told, "echo": echoed, "process": process, "held": held, "alone": alone, "inherited": inherited,
+    "": process,
+}  # fmt: skip
