@@ -6,6 +6,7 @@ application cannot be loaded, which it has told the edge by then, and at once wh
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -34,6 +35,7 @@ def main(text: str) -> int:
     """Host what the order names, until told to stop; the exit status."""
     order = Order.read(text)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()  # at SIGABRT, from an edge that sees no sign of life, every thread's stack is written
     os.set_inheritable(order.listen, False)  # what an application starts must not hold it
     channel = Channel(order.channel, watch_imports=order.reload, path=order.path)
     try:

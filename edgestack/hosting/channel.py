@@ -2,6 +2,7 @@
 
     {"ready": true, "files": […]}                              it accepts
     {"failed": {"why": …, "hint": …, "traceback": …}, "files": […]}   it cannot: it is about to leave
+    {"alive": true}                                            its loop runs: again after each `beat` of the order
     {"files": […]}                                             more was imported since (with `reload`)
 
 The edge says nothing; its end of the line closes when it has died, however it died. Then this process leaves too, at
@@ -58,6 +59,10 @@ class Channel:
         """The application is loaded, and its server accepts."""
         self._ready = True
         self._tell({"ready": True, "files": self._files()})
+
+    def alive(self) -> None:
+        """Its loop runs."""
+        self._tell({"alive": True})
 
     def failed(self, error: ConfigError) -> None:
         """It cannot be loaded."""

@@ -80,6 +80,7 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
         url_length_limit=LONGEST_LINE,
     )  # fmt: skip
     channel.ready()
+    eventlet.spawn(_beat, channel, order.beat)
     hubs.trampoline(told, read=True)
     server.kill()
     with eventlet.Timeout(order.graceful, False):
@@ -87,3 +88,9 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
             server.wait()
         except GreenletExit:
             pool.waitall()
+
+
+def _beat(channel: Channel, pause: float) -> None:
+    while True:
+        eventlet.sleep(pause)
+        channel.alive()

@@ -67,4 +67,11 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
     gevent.signal_handler(signal.SIGUSR1, error_log.reopen)
     server.start()
     channel.ready()
+    gevent.spawn(_beat, channel, order.beat)
     server.serve_forever()
+
+
+def _beat(channel: Channel, pause: float) -> None:
+    while True:
+        gevent.sleep(pause)
+        channel.alive()

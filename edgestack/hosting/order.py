@@ -43,6 +43,8 @@ class Order:
     dev: bool = False
     timeout: float = 30.0
     graceful: float = 30.0
+    beat: float = 5.0
+    """Seconds after which it shows another sign of life."""
     error_log: str = "-"
     log_format: str = "combined"
     reload: bool = False

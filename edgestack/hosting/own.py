@@ -63,7 +63,7 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
     sock.setblocking(False)
     collected()
     try:
-        trio.run(_live, stack, (config.listeners[0], sock), order.graceful, channel, error_log.reopen)
+        trio.run(_live, stack, (config.listeners[0], sock), order.graceful, channel, error_log.reopen, order.beat)
     except ExceptionGroup as error:
         raise refusal(error) or error from None
 
@@ -80,12 +80,18 @@ def _config(order: Order, app: App) -> Config:
 
 
 async def _live(
-    stack: Stack, place: tuple[Listener, socket.socket], grace: float, channel: Channel, reopen: Callable[[], None]
+    stack: Stack,
+    place: tuple[Listener, socket.socket],
+    grace: float,
+    channel: Channel,
+    reopen: Callable[[], None],
+    beat: float,
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(stack.serve, [place])
             channel.ready()
+            nursery.start_soon(_beat, channel, beat)
             async for number in signals:
                 if number == signal.SIGTERM:
                     break
@@ -96,6 +102,12 @@ async def _live(
             for running in await stack.drain(grace):
                 log.warning("this application thread still ran and was left behind: %s", running)
             nursery.cancel_scope.cancel()
+
+
+async def _beat(channel: Channel, pause: float) -> None:
+    while True:
+        await trio.sleep(pause)
+        channel.alive()
 
 
 @dataclass(frozen=True, slots=True)

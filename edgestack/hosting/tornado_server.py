@@ -151,6 +151,7 @@ async def _live(order: Order, load: Callable[[], Any], listener: int, channel: C
     sock.setblocking(False)
     server.add_socket(sock)
     channel.ready()
+    beating = asyncio.create_task(_beat(channel, order.beat))
     await stop.wait()
     server.stop()
     try:
@@ -158,3 +159,10 @@ async def _live(order: Order, load: Callable[[], Any], listener: int, channel: C
             await server.deserted.wait()  # the edge closes what it has no more use for
     except TimeoutError:
         await server.close_all_connections()
+    beating.cancel()
+
+
+async def _beat(channel: Channel, pause: float) -> None:
+    while True:
+        await asyncio.sleep(pause)
+        channel.alive()

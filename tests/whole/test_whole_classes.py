@@ -161,6 +161,25 @@ def test_a_crash_in_native_code(data: Path, tmp_path: Path) -> None:
         assert server.get("/process").status == 200
 
 
+@pytest.mark.parametrize("worker_class", CLASSES)
+def test_who_hangs_is_killed(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """Without a sign of life for longer than `timeout`: its stacks are told, and another one is begun."""
+    if worker_class != "process":
+        pytest.importorskip(worker_class)
+    words = configured(tmp_path, worker_class, more="timeout = 2")
+    with running(tmp_path, *words, data=data, env=PATHS) as server:
+        before = server.get("/process").text
+        server.raw(b"GET /hang HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        server.logged(None, f"({before}) gave no sign of life for 2 s")
+        server.err.wait_for("hosted.py")  # in the stack
+        server.logged(None, f"({before}) was killed by SIGABRT")
+        until(lambda: server.get("/process").status == 200)
+        assert server.get("/process").text != before
+        server.claimed.append("/hang")
+        server.process.kill()  # what was told of stacks is no record
+        server.process.wait(PATIENCE)
+
+
 def test_a_death_is_seen_whatever_is_left_behind(data: Path, tmp_path: Path) -> None:
     """A child that the application forked keeps every descriptor open; the process is begun again all the same."""
     with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:

@@ -28,6 +28,8 @@ def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[byte
         signal.pause()
     if page == "crash":
         ctypes.string_at(0)
+    if page == "hang":
+        ctypes.PyDLL(None).pause()  # with the interpreter's lock: nothing runs any more
     if page == "fail":
         raise ValueError("as it was asked to")
     if page in ODD:
