@@ -68,6 +68,31 @@ def test_a_worker_that_comes_later_is_what_its_neighbours_are(tmp_path: Path) ->
         assert get(server.port)[0] == 200
 
 
+MARKED = """
+import os
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [f"{os.getpid()} {os.environ.get('MARK')}".encode()]
+"""
+
+
+def test_a_reload_that_fails_leaves_no_variables(tmp_path: Path) -> None:
+    """What it would have set concerns no worker that is started later."""
+    (tmp_path / "web.py").write_text(MARKED)
+    with Supervised(tmp_path, "workers = 2").ready() as server:
+        (tmp_path / "web.py").write_text(BROKEN)
+        server.write('workers = 2\nenv = { MARK = "new" }')
+        assert server.order(verb="reload")["ok"] is False
+        (tmp_path / "web.py").write_text(MARKED)
+        before = server.workers()
+        for victim in before:
+            os.kill(victim, signal.SIGKILL)
+        server.until("was killed by SIGKILL", 2)
+        server.until_serving(2)
+        assert get(server.port)[1].endswith(b" None")
+
+
 def test_all_of_them_die_at_once(tmp_path: Path) -> None:
     """One SIGCHLD may stand for several deaths; and workers that die young are not started in a frenzy."""
     with Supervised(tmp_path, "workers = 3").ready() as server:
