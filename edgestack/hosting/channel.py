@@ -99,6 +99,7 @@ class Channel:
             if os.getppid() != self._edge:
                 with suppress(OSError):
                     os.unlink(self._path)
+                with suppress(OSError):  # the others' sockets are still in there
                     os.rmdir(os.path.dirname(self._path))
                 return
             waiting.poll(TURN)
