@@ -11,7 +11,7 @@ from edgestack.compose.resources import Resources
 from edgestack.config.proxying import Proxy as Section
 from edgestack.config.server import Server
 from edgestack.http.forwarding import ForwardedFacts
-from edgestack.http.hop import FACTS, TARGET, asked, told
+from edgestack.http.hop import FACTS, TARGET, asked, place, told
 from edgestack.http.messages import Exchange
 from edgestack.http.variables import Template
 from edgestack.upstream.hosted import Hosted, HostedContent
@@ -46,7 +46,7 @@ def hosted_content(found: Hosted, mount: str, limit: int, server: Server, resour
     """
     seconds = server.processes.timeout
     wait = seconds + (MARGIN if found.kind == "process" else 0) if seconds else FOR_EVER
-    section = Section(to="http://application", read_timeout=wait, connect_timeout=max(wait, MARGIN))
+    section = Section(to="http://application", redirect="off", read_timeout=wait, connect_timeout=max(wait, MARGIN))
     way = Way(section, limit=limit)
     way.head = RequestHead(_fields(found, mount, way), forwarded="off")
     way.gap = FOR_EVER
@@ -71,5 +71,7 @@ def _fields(found: Hosted, mount: str, way: Way) -> list[tuple[str, Template]]:
 
 
 def _authority(exchange: Exchange) -> str:
+    """What the client asked for; a client of HTTP/1.0 that names none gets our address: the hop is HTTP/1.1."""
     facts = exchange.facts
-    return (facts.host if type(facts) is ForwardedFacts else "") or exchange.request.host
+    named = (facts.host if type(facts) is ForwardedFacts else "") or exchange.request.host
+    return named or ":".join(place(facts))

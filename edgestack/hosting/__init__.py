@@ -5,7 +5,8 @@
     channel             its line to the edge: what it tells; where that ends, so does the process
     own                 the server of this house: WSGI on threads, ASGI (worker class `process`, and `reload`)
     gevent_server, eventlet_server, tornado_server       those libraries' own servers
-    restored            a WSGI application that sees what it would see at the edge, on another library's server
+    restored, answered  a WSGI application on another library's server: it sees what it would see at the edge, and
+                        answers by the rules that hold there
 
 Started and watched by `process/hosts.py`. Nobody else may import another library's server.
 """

@@ -6,6 +6,7 @@ application cannot be loaded, which it has told the edge by then, and at once wh
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -34,7 +35,9 @@ def main(text: str) -> int:
     """Host what the order names, until told to stop; the exit status."""
     order = Order.read(text)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel = Channel(order.channel, watch_imports=order.reload)
+    faulthandler.enable()  # at SIGABRT, from an edge that sees no sign of life, every thread's stack is written
+    os.set_inheritable(order.listen, False)  # what an application starts must not hold it
+    channel = Channel(order.channel, watch_imports=order.reload, path=order.path)
     try:
         serve: Callable[[Order, Callable[[], Any], int, Channel], None]
         serve = import_module(SERVERS[order.kind]).serve

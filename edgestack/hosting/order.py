@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-__all__ = ["Order"]
+from edgestack.config.model import Log
+
+__all__ = ["LONGEST_LINE", "MOST_FIELDS", "Order"]
+
+LONGEST_LINE = 1 << 20
+"""Bytes of a request line, or of a field: the edge has limits of its own, and what has passed them passes here."""
+MOST_FIELDS = 10_000
+"""Of a request, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,8 @@ class Order:
     """The descriptor of its listening socket."""
     channel: int
     """The descriptor of its line to the edge."""
+    path: str
+    """Of that socket."""
     request_ids: str
     """What request ids begin with: the edge's own."""
     threads: int = 8
@@ -34,10 +43,16 @@ class Order:
     dev: bool = False
     timeout: float = 30.0
     graceful: float = 30.0
+    beat: float = 5.0
+    """Seconds after which it shows another sign of life."""
     error_log: str = "-"
     log_format: str = "combined"
     reload: bool = False
     """Tell which files it was made of, again when there are more."""
+
+    def log(self) -> Log:
+        """Where errors go: the log of the edge."""
+        return Log(access="off", error=self.error_log, format=self.log_format)
 
     def dump(self) -> str:
         """As text."""

@@ -22,12 +22,12 @@ import trio
 from edgestack.asgi import Asgi, AsgiApplication
 from edgestack.asgi.lives import refusal
 from edgestack.compose import Plan, Resources, compose
-from edgestack.config.model import App, Config, Limits, Listener, Log, Route, Server, Timeouts
+from edgestack.config.model import App, Config, Limits, Listener, Route, Server, Timeouts
 from edgestack.config.processes import Processes
 from edgestack.content.wsgi import Wsgi
 from edgestack.errors import ClientError
 from edgestack.hosting.channel import Channel
-from edgestack.hosting.order import Order
+from edgestack.hosting.order import LONGEST_LINE, MOST_FIELDS, Order
 from edgestack.http.hop import FACTS, TARGET, read
 from edgestack.http.messages import Answer, Exchange
 from edgestack.phases.error_pages import ErrorPages
@@ -41,7 +41,7 @@ __all__ = ["serve"]
 
 UNBOUNDED = 1 << 62
 """Bytes: the edge has its own limits, and what has passed them passes here."""
-LIMITS = Limits(request_line=1 << 20, head=4 << 20, fields=10_000, body=UNBOUNDED, body_rate=0)
+LIMITS = Limits(request_line=LONGEST_LINE, head=4 << 20, fields=MOST_FIELDS, body=UNBOUNDED, body_rate=0)
 TIMES = {"head": 3600.0, "body_gap": 3600.0, "send_gap": 86400.0, "keepalive": 75.0}
 """Seconds: a slow client is the edge's to judge."""
 
@@ -63,7 +63,7 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
     sock.setblocking(False)
     collected()
     try:
-        trio.run(_live, stack, (config.listeners[0], sock), order.graceful, channel, error_log.reopen)
+        trio.run(_live, stack, (config.listeners[0], sock), order.graceful, channel, error_log.reopen, order.beat)
     except ExceptionGroup as error:
         raise refusal(error) or error from None
 
@@ -73,19 +73,25 @@ def _config(order: Order, app: App) -> Config:
     server = Server(
         threads=order.threads, queue=order.queue, dev=order.dev, limits=LIMITS,
         timeouts=Timeouts(graceful=order.graceful, **TIMES),
-        log=Log(access="off", error=order.error_log, format=order.log_format),
+        log=order.log(),
         processes=Processes(worker_class=worker_class, asgi_loop=order.asgi_loop, timeout=order.timeout),
     )  # fmt: skip
     return Config(server=server, routes=(Route(app=app),), listeners=(Listener(path=f"hosting {order.target}"),))
 
 
 async def _live(
-    stack: Stack, place: tuple[Listener, socket.socket], grace: float, channel: Channel, reopen: Callable[[], None]
+    stack: Stack,
+    place: tuple[Listener, socket.socket],
+    grace: float,
+    channel: Channel,
+    reopen: Callable[[], None],
+    beat: float,
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(stack.serve, [place])
             channel.ready()
+            nursery.start_soon(_beat, channel, beat)
             async for number in signals:
                 if number == signal.SIGTERM:
                     break
@@ -96,6 +102,12 @@ async def _live(
             for running in await stack.drain(grace):
                 log.warning("this application thread still ran and was left behind: %s", running)
             nursery.cancel_scope.cancel()
+
+
+async def _beat(channel: Channel, pause: float) -> None:
+    while True:
+        await trio.sleep(pause)
+        channel.alive()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,22 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
+from tornado.iostream import StreamClosedError
 from tornado.web import Application
 from tornado.wsgi import WSGIContainer
 
 from edgestack.hosting.channel import Channel
-from edgestack.hosting.order import Order
+from edgestack.hosting.order import LONGEST_LINE, Order
 from edgestack.hosting.restored import Restored
+from edgestack.process.logs import open_error_log
 
 __all__ = ["serve"]
 
@@ -30,11 +34,72 @@ UNBOUNDED = 1 << 40
 
 
 class Container(WSGIContainer):
-    """Tells the request-target, too."""
+    """Tells the request-target, too; and lets each request have one thread, whose pieces leave as they come."""
+
+    def __init__(self, restored: Restored, threads: int) -> None:
+        super().__init__(restored, ThreadPoolExecutor(threads))
+        self._restored = restored
 
     def environ(self, request: HTTPServerRequest) -> dict[str, Any]:
         """See tornado."""
         return super().environ(request) | {"RAW_URI": request.uri or "/"}
+
+    async def handle_request(self, request: HTTPServerRequest) -> None:
+        """See tornado."""
+        assert isinstance(request.connection, HTTP1Connection)
+        reply = Reply(request.connection)
+        call = partial(self._restored, self.environ(request), reply.start_response)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self.executor, call)
+            await reply.finish()
+        except OSError:  # the edge has left, or is to see that the answer is not whole
+            request.connection.close()
+
+
+class Reply:
+    """An answer on its way from an application's thread: each piece waits until the one before has left."""
+
+    def __init__(self, connection: HTTP1Connection) -> None:
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._head: tuple[ResponseStartLine, HTTPHeaders] | None = None
+        self._left = asyncio.Event()
+        connection.set_close_callback(self._left.set)
+
+    def start_response(self, status: str, fields: Iterable[tuple[str, str]]) -> Callable[[bytes], Any]:
+        """On the application's thread; nothing is sent yet."""
+        code, _, reason = status.partition(" ")
+        headers = HTTPHeaders()
+        for name, value in fields:
+            headers.add(name, value)
+        self._head = ResponseStartLine("HTTP/1.1", int(code), reason), headers
+        return self._write
+
+    def _write(self, data: bytes) -> None:
+        """On the application's thread.
+
+        :raises OSError: the edge has left.
+        """
+        asyncio.run_coroutine_threadsafe(self._send(data), self._loop).result()
+
+    async def _send(self, data: bytes) -> None:
+        if self._left.is_set():
+            raise StreamClosedError
+        head, self._head = self._head, None
+        sent = self._connection.write(data) if head is None else self._connection.write_headers(*head, data)
+        left = asyncio.ensure_future(self._left.wait())
+        either: list[asyncio.Future[Any]] = [sent, left]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        left.cancel()
+
+    async def finish(self) -> None:
+        """The answer is whole.
+
+        :raises OSError: the edge has left.
+        """
+        if self._head is not None:
+            await self._send(b"")
+        self._connection.finish()
 
 
 class Server(HTTPServer):
@@ -72,16 +137,21 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
 async def _live(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> None:
     logging.getLogger("tornado.access").setLevel(logging.CRITICAL)  # the edge has a log of that
     stop = asyncio.Event()
+    error_log = open_error_log(order.log())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, error_log.reopen)
     found = load()
     if not isinstance(found, Application):
-        restored = Restored(found, order.request_ids, multiprocess=order.multiprocess)
-        found = Container(restored, ThreadPoolExecutor(order.threads))
-    server = Server(found, xheaders=True, max_body_size=UNBOUNDED, max_buffer_size=UNBOUNDED)
+        restored = Restored(found, order.request_ids, multiprocess=order.multiprocess, dev=order.dev)
+        found = Container(restored, order.threads)
+    server = Server(
+        found, xheaders=True, max_header_size=4 * LONGEST_LINE, max_body_size=UNBOUNDED, max_buffer_size=UNBOUNDED
+    )
     sock = socket.socket(fileno=listener)
     sock.setblocking(False)
     server.add_socket(sock)
     channel.ready()
+    beating = asyncio.create_task(_beat(channel, order.beat))
     await stop.wait()
     server.stop()
     try:
@@ -89,3 +159,10 @@ async def _live(order: Order, load: Callable[[], Any], listener: int, channel: C
             await server.deserted.wait()  # the edge closes what it has no more use for
     except TimeoutError:
         await server.close_all_connections()
+    beating.cancel()
+
+
+async def _beat(channel: Channel, pause: float) -> None:
+    while True:
+        await asyncio.sleep(pause)
+        channel.alive()

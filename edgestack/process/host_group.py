@@ -3,7 +3,8 @@
     HostGroup.start(app, config)     the processes begin to load it
     group.wait()                     blocking: every process accepts, or a ConfigError says why one does not
     group.hosted                     what routes see (`upstream/hosted.py`)
-    await group.watch()              on the loop: who dies is begun again, at once the first time, then with a back-off
+    await group.watch()              on the loop: who dies is begun again, at once the first time, then with a back-off;
+                                     who shows no sign of life is killed
     await group.retire(grace)        no route leads there any more: they drain, and leave
     group.end()                      the same, blocking: the last word of the server
 
@@ -14,6 +15,7 @@ process that is old.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import signal
 import tempfile
@@ -26,6 +28,7 @@ from edgestack.config.model import App, Config
 from edgestack.errors import ConfigError
 from edgestack.hosting.order import Order
 from edgestack.http.messages import Exchange
+from edgestack.process.crew import LAST_WORDS
 from edgestack.process.deaths import Kills
 from edgestack.process.deaths import told as how_it_ended
 from edgestack.process.host_needs import environment, require
@@ -42,6 +45,10 @@ LONGEST_DELAY = 30.0
 and one that a database kept from starting is back within half a minute of it (both are guesses)."""
 WELL_AFTER = 10.0
 """Seconds of life after which a death counts as the first again."""
+BEATS = 4
+"""Signs of life within the time after which a process without any is killed."""
+SLOWEST = 5.0
+"""Seconds between two of them at the most, as in a worker."""
 FAREWELL = 12.0
 """Seconds beyond the grace until a process that will not leave is killed: a lifespan's own ten, and room."""
 
@@ -58,6 +65,8 @@ class HostGroup:
         self.retired = False
         self._folder = folder
         self._kills = Kills()
+        self.patience = math.inf
+        """Seconds without a sign of life after which one of them is taken to hang."""
         self._left = trio.Event()
         """Nobody watches any more: all of them have left, and nobody is begun again."""
 
@@ -77,7 +86,9 @@ class HostGroup:
         except BaseException:
             cls(app, folder, processes, order.kind).abandon()
             raise
-        return cls(app, folder, processes, order.kind)
+        group = cls(app, folder, processes, order.kind)
+        group.patience = config.server.processes.patience
+        return group
 
     def wait(self) -> None:
         """Until all of them accept. Blocking.
@@ -105,7 +116,7 @@ class HostGroup:
         deaths = 0
         while True:
             began = trio.current_time()
-            status = await process.ended()
+            status = await self._ended(process)
             if self.retired:
                 return
             deaths = 1 if trio.current_time() - began >= WELL_AFTER else deaths + 1
@@ -114,6 +125,27 @@ class HostGroup:
             deaths = await self._begin_again(process, deaths)
             if self.retired:
                 return
+
+    async def _ended(self, process: HostProcess) -> int:
+        """Until it is dead, of itself or for want of signs of life."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_after, process)
+            status = await process.ended()
+            nursery.cancel_scope.cancel()
+        return status
+
+    async def _look_after(self, process: HostProcess) -> None:
+        """Looks are counted, and no clock is read: this process may have been held up as well."""
+        seen, silent = process.signs, 0
+        while silent <= BEATS:
+            await trio.sleep(self.patience / BEATS)
+            silent = silent + 1 if process.signs == seen and not self.retired else 0
+            seen = process.signs
+        log.error("a process of %s (%d) gave no sign of life for %g s",
+                  self.app.target, process.process.pid, self.patience)  # fmt: skip
+        process.tell(signal.SIGABRT)
+        await trio.sleep(LAST_WORDS)
+        process.kill()
 
     async def _begin_again(self, process: HostProcess, deaths: int) -> int:
         """Until another one is ready in its place, or the group was retired; how many have died by then."""
@@ -167,16 +199,14 @@ class HostGroup:
 
     def reopen_logs(self) -> None:
         """Have them open the error log anew."""
-        self._tell(signal.SIGUSR1)
+        for process in self.processes:
+            process.tell(signal.SIGUSR1)
 
     def say_goodbye(self) -> None:
         """Have WebSockets end, which would go on for ever; requests still come."""
-        self._tell(signal.SIGUSR2)
-
-    def _tell(self, number: signal.Signals) -> None:
-        if self.hosted.kind == "process":  # other libraries' servers know no such signals
+        if self.hosted.kind == "process":  # other libraries' servers know no such signal
             for process in self.processes:
-                process.tell(number)
+                process.tell(signal.SIGUSR2)
 
     def abandon(self) -> None:
         """End them at once; nobody watches, or nobody will."""
@@ -222,9 +252,9 @@ def order_for(app: App, config: Config) -> Order:
     server = config.server
     processes = server.processes
     return Order(
-        processes.hosting, app.target, str(app.folder or ""), -1, -1, Exchange.prefix, threads=server.threads,
+        processes.hosting, app.target, str(app.folder or ""), -1, -1, "", Exchange.prefix, threads=server.threads,
         queue=server.queue, asgi=processes.worker_class == "asgi", asgi_loop=processes.asgi_loop,
         multiprocess=worker_count(processes) > 1, dev=server.dev, timeout=processes.timeout,
         graceful=server.timeouts.graceful, error_log=server.log.error, log_format=server.log.format,
-        reload=processes.reload,
+        reload=processes.reload, beat=min(SLOWEST, processes.patience / BEATS),
     )  # fmt: skip

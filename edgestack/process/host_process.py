@@ -56,6 +56,8 @@ class HostProcess:
         """What its application was made of, as far as it has said."""
         self.ready = False
         """It accepts; signals have a meaning for it."""
+        self.signs = 0
+        """Signs of life, counted."""
         self._order = order
         self._environment = environment
         self._listener: socket.socket | None = None
@@ -68,7 +70,7 @@ class HostProcess:
         self.line, theirs = socket.socketpair()
         self._begun = b""
         self._line_closed = trio.Event()
-        order = replace(self._order, listen=self._listener.fileno(), channel=theirs.fileno())
+        order = replace(self._order, listen=self._listener.fileno(), channel=theirs.fileno(), path=str(self.path))
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "edgestack.hosting", order.dump()],
@@ -175,6 +177,7 @@ class HostProcess:
     def _messages(self, data: bytes) -> list[dict[str, Any]]:
         *lines, self._begun = (self._begun + data).split(b"\n")
         messages = [json.loads(line) for line in lines]
+        self.signs += len(messages)
         for message in messages:
             self.files = frozenset(message.get("files", self.files))
         return messages

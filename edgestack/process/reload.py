@@ -35,7 +35,7 @@ AT_START = (("pid_file", "pid"), ("ready_file", "ready_file"))
 """Of the options, those that a reload leaves as they are, and their keys."""
 
 
-def _itself(application: Any) -> Any:
+def _itself(application: Any, *, asgi: bool) -> Any:
     return application
 
 
@@ -52,7 +52,7 @@ class Reloader:
         generation: Generation,
         error_log: ErrorLog,
         changed: Callable[[], None] = _nobody,
-        around: Callable[[Any], Any] = _itself,
+        around: Callable[..., Any] = _itself,
     ) -> None:
         """
         :param changed: called after each reload that succeeds.
@@ -138,7 +138,8 @@ class Reloader:
             if self._stopped:
                 raise ConfigError("the server is stopping")
             unknown = after.development.learn if after.development else None
-            around = {app: self._around(one) for app, one in after.applications.items()}
+            asgi = after.config.server.processes.worker_class == "asgi"
+            around = {app: self._around(one, asgi=asgi) for app, one in after.applications.items()}
             applications = await self._stack.awake(after.plan, around)
             self._stack.adopt(after.plan, applications, after.access_log, after.sockets.pairs, unknown_host=unknown)
         except ConfigError as error:

@@ -32,7 +32,7 @@ from edgestack.process.code_watch import CodeWatch
 from edgestack.process.control import Message
 from edgestack.process.control_server import Control
 from edgestack.process.generation import Generation, begin
-from edgestack.process.hooks import Server, Worker, hooks_of
+from edgestack.process.hooks import AT_WORKERS, Hooks, Server, Worker, hooks_of
 from edgestack.process.hosts import Hosts
 from edgestack.process.identity import entitle, settle
 from edgestack.process.logs import open_error_log
@@ -80,17 +80,34 @@ def _alone(config: Config, options: Options, at_exit: ExitStack, orders: Orders)
     error_log = open_error_log(config.server.log, options)
     at_exit.callback(error_log.close)
     hooks = hooks_of(options)
-    server = Server(hooks.cfg)
+    server, worker = Server(hooks.cfg), Worker(1, hooks.cfg, os.getpid())
+    server.workers[worker.pid] = worker
     hooks.call("on_starting", server)
     at_exit.callback(hooks.call, "on_exit", server)
     if options.pid_file is not None:
         at_exit.callback(claim_pid_file(options.pid_file).remove)
+    if config.server.processes.hosting:
+        _warn_of(hooks)
+    else:
+        _be_both(hooks, server, worker, at_exit)
     generation = begin(config, options, importing=orders.interruptible)
-    worker = Worker(1, hooks.cfg, os.getpid())
-    server.workers[worker.pid] = worker
     alone = Alone(Outset(generation, error_log, at_exit, orders, hooks, worker), server)
     collected()
     return alone
+
+
+def _be_both(hooks: Hooks, server: Server, worker: Worker, at_exit: ExitStack) -> None:
+    """What is to happen between a server and its worker happens, though both are this process."""
+    hooks.call("pre_fork", server, worker)
+    at_exit.callback(hooks.call, "child_exit", server, worker)
+    hooks.call("post_fork", server, worker)
+    at_exit.callback(hooks.call, "worker_exit", server, worker)
+
+
+def _warn_of(hooks: Hooks) -> None:
+    names = sorted(hooks.functions.keys() & AT_WORKERS)
+    if names:
+        log.warning("not called, since applications are hosted by other processes: %s", ", ".join(names))
 
 
 class Alone(Serving):

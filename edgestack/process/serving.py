@@ -63,7 +63,8 @@ class Serving(ABC):
         self.hooks, self.worker = hooks, worker
         unknown = generation.development.learn if generation.development else None
         try:
-            applications = {app: hooks.around(one, worker) for app, one in generation.applications.items()}
+            asgi = generation.config.server.processes.worker_class == "asgi"
+            applications = {app: hooks.around(one, worker, asgi=asgi) for app, one in generation.applications.items()}
             self.stack = Stack(
                 generation.plan, applications, generation.access_log, unknown, neighbours=neighbours,
                 certificates=generation.certificates,

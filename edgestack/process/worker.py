@@ -254,6 +254,7 @@ def main(channel: int, spec_fd: int, row: int, age: int) -> NoReturn:
     """A fresh interpreter."""
     spec = read_spec(spec_fd)
     os.close(spec_fd)
+    spec.keep(channel)
     hooks = hooks_of(spec.options)
     worker = Worker(age, hooks.cfg, os.getpid())
     with Orders() as orders:

@@ -72,6 +72,10 @@ class Application:
             await send({"type": "websocket.send", "text": message["text"]})
         self.heard.append(f"{message['type']} {message['code']}")
 
+    async def misspeak(self, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 70000})
+
 
 async def test_whole_answers_on_one_connection(serving: Serving) -> None:
     """What is whole at once has its length, and the connection goes on; HEAD says the same."""
@@ -291,4 +295,21 @@ async def test_a_frame_that_breaks_the_protocol(serving: Serving) -> None:
             >| \\x81\\x05Hello
             <| \\x88{any}\\x03\\xea{any}
             <!
+        """)
+
+
+async def test_a_code_that_there_is_not(serving: Serving) -> None:
+    """An application that closes with one has failed, which the client is told (1011): it does not wait for ever."""
+    async with serving(app=Application()) as edge:
+        await edge.talk("""
+            >> GET /misspeak HTTP/1.1
+            >> Host: a
+            >> Upgrade: websocket
+            >> Connection: Upgrade
+            >> Sec-WebSocket-Version: 13
+            >> Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==
+            >>
+            << HTTP/1.1 101 Switching Protocols
+            << {any}{end}
+            <| \\x88\\x02\\x03\\xf3
         """)

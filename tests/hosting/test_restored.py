@@ -28,10 +28,17 @@ def seen(target: str, mount: str = "", facts: Facts = FACTS, **more: str) -> tup
 
     request = Request("GET", target, "HTTP/1.1", [], {}, read_path("/"), "", "h", True)
     environ = {
-        "RAW_URI": target, "PATH_INFO": "wrong", "REMOTE_ADDR": "unix", "wsgi.url_scheme": "http", "HTTP_X_SCHEME": "x",
+        "REQUEST_METHOD": "GET", "RAW_URI": target, "PATH_INFO": "wrong", "REMOTE_ADDR": "unix",
+        "wsgi.url_scheme": "http", "HTTP_X_SCHEME": "x",
         "HTTP_X_EDGESTACK_HOP": told(Exchange(facts, request, 7, 0.0), mount), **more,
     }  # fmt: skip
-    Restored(application, "ids", multiprocess=True)(environ, lambda status, headers: statuses.append(status))
+    restored = Restored(application, "ids", multiprocess=True)
+
+    def start_response(status: str, headers: list[tuple[str, str]]) -> Any:
+        statuses.append(status)
+        return lambda data: None
+
+    restored(environ, start_response)
     return statuses[0], found
 
 

@@ -69,6 +69,29 @@ def test_a_preloader_that_dies_is_replaced(tmp_path: Path) -> None:
         assert not set(server.until_serving(2)) & set(before)
 
 
+def test_without_a_preloader_nobody_is_waited_for(tmp_path: Path) -> None:
+    """It died, and the code of today cannot be loaded: a worker that dies is not replaced, and the end is an end."""
+    with Supervised(tmp_path, "workers = 2\npreload = true").ready() as server:
+        first, second = server.workers()
+        preloader = int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1])
+        (tmp_path / "web.py").write_text("1 / 0\n")
+        os.kill(preloader, signal.SIGKILL)
+        server.until("not reloaded, the workers before go on")
+        os.kill(first, signal.SIGKILL)
+        server.until("a worker cannot be started: the process that loads the application has ended")
+        assert get(server.port)[1].split()[0] == str(second).encode()
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(("order", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["term", "int"])
+def test_a_stop_does_not_wait_for_an_import(tmp_path: Path, order: signal.Signals, status: int) -> None:
+    """An application that takes its time to load is left at that."""
+    os.mkfifo(tmp_path / "go")
+    (tmp_path / "web.py").write_text('open("go").read()\n')
+    with Supervised(tmp_path, "workers = 2\npreload = true") as server, (tmp_path / "go").open("w"):
+        assert server.stop(order) == status  # it is there, and waits: else nobody could write
+
+
 def test_what_cannot_be_imported_ends_it(tmp_path: Path) -> None:
     (tmp_path / "web.py").write_text("1 / 0\n")
     with Supervised(tmp_path, "workers = 2\npreload = true") as server:

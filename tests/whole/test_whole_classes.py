@@ -10,10 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from server_kit import APPS, PATIENCE, ROOT, Server, environment, running
+from server_kit import APPS, PATIENCE, ROOT, Server, environment, exchange, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -22,6 +23,7 @@ PATHS = {"PYTHONPATH": f"{ROOT}:{APPS}"}
 SAME = (
     "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "REQUEST_METHOD", "REMOTE_ADDR",
     "SERVER_NAME", "wsgi.url_scheme", "HTTP_X_ONE", "CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_COOKIE", "SERVER_SOFTWARE",
+    "SERVER_PROTOCOL", "wsgi.input_terminated",
 )  # fmt: skip
 """What an application must see alike, wherever it runs."""
 STRANGE = (
@@ -131,6 +133,13 @@ def test_a_framework(hosted: Server) -> None:
     assert hosted.get("/flask/nowhere/at/all").status == 404
 
 
+def test_what_it_starts_inherits_nothing(hosted: Server) -> None:
+    """Neither its listening socket nor its line to the edge."""
+    told = hosted.get("/inherited").text
+    assert "/dev/null" in told
+    assert "socket:" not in told
+
+
 def test_a_crash_is_one_request_and_no_more(hosted: Server, worker_class: str) -> None:
     """The edge answers 502, says why the process died, and begins another one, for which the next request waits."""
     before = hosted.get("/process").text
@@ -150,6 +159,25 @@ def test_a_crash_in_native_code(data: Path, tmp_path: Path) -> None:
         server.claimed += ["the server closed before it answered", "SIGSEGV"]
         server.logged(None, "was killed by SIGSEGV (it crashed)")
         assert server.get("/process").status == 200
+
+
+@pytest.mark.parametrize("worker_class", CLASSES)
+def test_who_hangs_is_killed(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """Without a sign of life for longer than `timeout`: its stacks are told, and another one is begun."""
+    if worker_class != "process":
+        pytest.importorskip(worker_class)
+    words = configured(tmp_path, worker_class, more="timeout = 2")
+    with running(tmp_path, *words, data=data, env=PATHS) as server:
+        before = server.get("/process").text
+        server.raw(b"GET /hang HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        server.logged(None, f"({before}) gave no sign of life for 2 s")
+        server.err.wait_for("hosted.py")  # in the stack
+        server.logged(None, f"({before}) was killed by SIGABRT")
+        until(lambda: server.get("/process").status == 200)
+        assert server.get("/process").text != before
+        server.claimed.append("/hang")
+        server.process.kill()  # what was told of stacks is no record
+        server.process.wait(PATIENCE)
 
 
 def test_a_death_is_seen_whatever_is_left_behind(data: Path, tmp_path: Path) -> None:
@@ -183,12 +211,92 @@ def test_several_processes_share_the_work(data: Path, tmp_path: Path) -> None:
         assert [server.get("/process").status for _ in range(8)] == [200] * 8
 
 
-@pytest.mark.parametrize("worker_class", ["process"], indirect=True, scope="module")
 def test_errors_of_the_application(hosted: Server) -> None:
     """A 500, its traceback in the log under the very id that the client has."""
     reply = hosted.get("/fail")
     assert reply.status == 500
+    assert reply["X-Request-Id"] in reply.text
     assert reply["X-Request-Id"] in hosted.logged(reply, "ValueError: as it was asked to")
+
+
+# --- what an application may answer -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("status", [200, 204, 304, 999])
+def test_a_body_where_none_may_be(hosted: Server, inside: Server, method: str, status: int) -> None:
+    """What has no body gets none, whatever the application gives, and says the same as at the edge."""
+    with closing(hosted.connect()) as there, closing(inside.connect()) as here:
+        seen, expected = (exchange(one, method, f"/given?{status}") for one in (there, here))
+        assert (seen.status, seen.reason, seen.body) == (expected.status, expected.reason, expected.body)
+        assert seen.all("Content-Length") == expected.all("Content-Length")
+        assert exchange(there, "GET", "/moved?/x").status == 302
+
+
+@pytest.mark.parametrize("status", ["099", "103", "abc"])
+def test_a_status_that_is_none(hosted: Server, status: str) -> None:
+    """A 500, and the log says why."""
+    reply = hosted.get(f"/given?{status}")
+    assert reply.status == 500
+    hosted.logged(reply, "'NNN reason' is asked for")
+
+
+def test_an_answer_that_is_too_short(hosted: Server) -> None:
+    """The client sees the truncation at once, and does not wait for the rest."""
+    told = hosted.raw(b"GET /short HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert told.endswith(b"\r\n\r\nshort")
+    hosted.logged(None, "announced 100 bytes and gave 5")
+    hosted.claimed.append("the answer is broken off")
+
+
+def test_an_answer_that_breaks_off(hosted: Server) -> None:
+    """What has left stands; there is no last chunk."""
+    told = hosted.raw(b"GET /breaks HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert told.endswith(b"5\r\nbegun\r\n")
+    hosted.logged(None, "ValueError: within the answer")
+    hosted.claimed.append("the answer is broken off")
+
+
+def test_pieces_leave_as_they_come(hosted: Server, tmp_path: Path) -> None:
+    """Nothing is held back until there is more of it."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with closing(hosted.connect()) as connection:
+        connection.request("GET", f"/pieces?{fifo}")
+        reply = connection.getresponse()
+        assert reply.read(3) == b"one"
+        fifo.write_bytes(b"two")
+        assert reply.read() == b"two"
+
+
+def test_where_it_leads_is_not_changed(hosted: Server) -> None:
+    """The name that the hop has in this program means nothing to an application."""
+    assert hosted.get("/moved?http://application/x")["Location"] == "http://application/x"
+
+
+# --- what an application may be asked ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Host: localhost\r\n" + b"".join(b"X-%d: 1\r\n" % number for number in range(98)),
+        b"Host: localhost\r\nCookie: " + b"c" * 20_000 + b"\r\n",
+    ],
+    ids=["many", "long"],
+)
+def test_what_passes_the_edge_passes(hosted: Server, head: bytes) -> None:
+    """The libraries' own limits are tighter than the edge's, and are not asked."""
+    told = hosted.raw(b"GET /process HTTP/1.1\r\nConnection: close\r\n" + head + b"\r\n")
+    assert told.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_client_that_names_no_host(hosted: Server) -> None:
+    """HTTP/1.0, as monitors speak it: the application sees our address, and no type of a body."""
+    told = hosted.raw(b"GET /environ HTTP/1.0\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 200 OK")
+    assert f'"HTTP_HOST": "127.0.0.1:{hosted.port}"'.encode() in told
+    assert b"CONTENT_TYPE" not in told
 
 
 @pytest.mark.parametrize("worker_class", ["process"], indirect=True, scope="module")
@@ -250,14 +358,19 @@ def test_a_hurried_stop_waits_for_nothing(data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("worker_class", ["process", "gevent"])
 def test_no_orphan_is_left(worker_class: str, data: Path, tmp_path: Path) -> None:
-    """kill -9 of the edge takes the processes along."""
+    """kill -9 of the edge takes the processes along, with their sockets and the folder of those."""
     if worker_class != "process":
         pytest.importorskip(worker_class)
-    with running(tmp_path, *configured(tmp_path, worker_class), data=data, env=PATHS) as server:
+    folder = tmp_path / "t"
+    folder.mkdir()
+    words = configured(tmp_path, worker_class, workers=2)
+    with running(tmp_path, *words, data=data, env={**PATHS, "TMPDIR": str(folder)}) as server:
         pid = int(server.get("/process").text)
+        assert len(list(folder.glob("*/*.sock"))) == 2
         server.signal(signal.SIGKILL)
         server.process.wait(PATIENCE)
         until(lambda: gone(pid))
+        until(lambda: not list(folder.iterdir()))
 
 
 @pytest.mark.parametrize("worker_class", ["tornado"], indirect=True, scope="module")

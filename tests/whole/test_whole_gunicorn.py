@@ -248,6 +248,10 @@ def note(*what):
         print(*what, file=file)
 def on_starting(server): note("on_starting", server.num_workers)
 def when_ready(server): note("when_ready", sorted(server.workers) == [server.pid])
+def pre_fork(server, worker): note("pre_fork", worker.age)
+def post_fork(server, worker): note("post_fork", worker.pid == server.pid)
+def worker_exit(server, worker): note("worker_exit", worker.age)
+def child_exit(server, worker): note("child_exit", worker.age)
 def post_worker_init(worker): note("post_worker_init", worker.age, worker.alive)
 def pre_request(worker, req): note("pre_request", req.method, req.path, req.query, dict(req.headers).get("X-PLAN"))
 def post_request(worker, req, environ, resp): note("post_request", resp.status, environ["PATH_INFO"])
@@ -261,13 +265,25 @@ def on_exit(server): note("on_exit")
         server.err.wait_for("reloaded gunicorn.conf.py")
     assert (tmp_path / "notes").read_text().splitlines() == [
         "on_starting 1",
+        "pre_fork 1",
+        "post_fork True",
         "post_worker_init 1 True",
         "when_ready True",
         "pre_request GET /a b=c gold",
         "post_request 200 OK /a",
         "on_reload",
+        "worker_exit 1",
+        "child_exit 1",
         "on_exit",
     ]
+
+
+def test_hooks_that_hosted_applications_have_not(tmp_path: Path) -> None:
+    """They are named, and not left out in silence."""
+    hooks = "def post_fork(server, worker): pass\ndef pre_request(worker, req): pass\ndef when_ready(server): pass\n"
+    project(tmp_path, hooks, TELLING)
+    with running(tmp_path, "-k", "process", "web:app", command="run", cwd=tmp_path) as server:
+        server.logged(None, "not called, since applications are hosted by other processes: post_fork, pre_request")
 
 
 def test_the_hooks_of_workers_and_their_supervisor(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -27,8 +28,12 @@ def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[byte
         signal.pause()
     if page == "crash":
         ctypes.string_at(0)
+    if page == "hang":
+        ctypes.PyDLL(None).pause()  # with the interpreter's lock: nothing runs any more
     if page == "fail":
         raise ValueError("as it was asked to")
+    if page in ODD:
+        return ODD[page](environ, start_response)
     body = b"".join(PAGES[page](environ))
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
@@ -53,6 +58,11 @@ def held(environ: dict[str, Any]) -> Iterable[bytes]:
     yield Path(environ["QUERY_STRING"]).read_bytes()
 
 
+def inherited(environ: dict[str, Any]) -> Iterable[bytes]:
+    """What a program gets of this process's descriptors that is started as carelessly as may be."""
+    yield subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, stdout=subprocess.PIPE, check=True).stdout
+
+
 def alone(environ: dict[str, Any]) -> Iterable[bytes]:
     """Whether nobody else was in here meanwhile."""
     if not _busy.acquire(blocking=False):
@@ -65,4 +75,41 @@ def alone(environ: dict[str, Any]) -> Iterable[bytes]:
         _busy.release()
 
 
-PAGES = {"environ": environ_told, "echo": echoed, "process": process, "held": held, "alone": alone, "": process}
+def short(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Announces more than there is."""
+    start_response("200 OK", [("Content-Length", "100")])
+    return [b"short"]
+
+
+def given(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """The status that the query says, and a body, whether there may be one or not."""
+    start_response(f"{environ['QUERY_STRING']} As Asked", [])
+    return [b"body"]
+
+
+def breaks(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Fails within its answer."""
+    start_response("200 OK", [])
+    yield b"begun"
+    raise ValueError("within the answer")
+
+
+def pieces(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """A piece, and another one when there is a line in the FIFO that the query names."""
+    start_response("200 OK", [("Content-Type", "text/event-stream")])
+    yield b"one"
+    yield Path(environ["QUERY_STRING"]).read_bytes()
+
+
+def moved(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Leads to where the query says."""
+    start_response("302 Found", [("Location", environ["QUERY_STRING"])])
+    return []
+
+
+ODD = {"short": short, "given": given, "breaks": breaks, "pieces": pieces, "moved": moved}
+"""Those that answer for themselves."""
+PAGES = {
+    "environ": environ_told, "echo": echoed, "process": process, "held": held, "alone": alone, "inherited": inherited,
+    "": process,
+}  # fmt: skip
