@@ -13,6 +13,7 @@ its line to the edge closes.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -56,13 +57,19 @@ class HostProcess:
         """What its application was made of, as far as it has said."""
         self.ready = False
         """It accepts; signals have a meaning for it."""
+        self.most: float = math.inf
+        """Requests after which it is replaced."""
+        self.leaving = False
+        """Another one has its place: it is not begun again."""
+        self.gone = trio.Event()
+        """It has left, as it should."""
         self._order = order
         self._environment = environment
         self._listener: socket.socket | None = None
         self._begin()
 
     def _begin(self) -> None:
-        self.ready = False
+        self.ready = self._told_to_stop = False
         self._listen()
         assert self._listener is not None
         self.line, theirs = socket.socketpair()
@@ -182,13 +189,22 @@ class HostProcess:
     # -- its end -------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Have it drain and leave."""
-        if self.process.poll() is None:
+        """Have it drain and leave; told once, for at a second time a library may be in the midst of its end."""
+        if self.process.poll() is None and not self._told_to_stop:
+            self._told_to_stop = True
             self.process.send_signal(signal.SIGTERM)
 
-    def tell(self, number: signal.Signals) -> None:
-        """A signal that has a meaning for it, once it is ready."""
-        if self.ready and self.process.poll() is None:
+    def say_goodbye(self) -> None:
+        """Have WebSockets end, which would go on for ever; requests still come."""
+        self._tell(signal.SIGUSR2)
+
+    def reopen_logs(self) -> None:
+        """Have it open the error log anew."""
+        self._tell(signal.SIGUSR1)
+
+    def _tell(self, number: signal.Signals) -> None:
+        """Our own server knows these signals, once it is ready; other libraries' do not."""
+        if self.ready and self._order.kind == "process" and self.process.poll() is None:
             self.process.send_signal(number)
 
     def kill(self) -> None:

@@ -281,9 +281,8 @@ class Lot(Books):
 
     def _park(self, connection: Connection, started: bool) -> None:
         """Nothing to do for now. A head that has begun must be whole in time; TLS may hold back what was read."""
-        if connection.h1.buffer:
-            if not started:
-                self.deadlines.watch(connection, self.now + self.timeouts.head)
+        if connection.h1.buffer and not started:
+            self.deadlines.watch(connection, self.now + self.timeouts.head)
         if connection.tls and connection.sock.pending():  # type: ignore[attr-defined]
             self.post(lambda: self.resume(connection))
 

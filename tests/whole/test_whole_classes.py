@@ -141,6 +141,72 @@ def test_a_crash_is_one_request_and_no_more(hosted: Server, worker_class: str) -
     assert hosted.get("/flask/page/x").status == 200
 
 
+def test_processes_that_have_answered_enough_are_replaced(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """max_requests: the next one is ready first, who never stops asking is always answered, and the old one leaves."""
+    keys = "max_requests = 15\nmax_requests_jitter = 5"
+    with running(tmp_path, *configured(tmp_path, worker_class, more=keys), data=data, env=PATHS) as server:
+        answers: list[tuple[int, str]] = []
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.is_set():
+                reply = server.get("/process")
+                answers.append((reply.status, reply.text))
+
+        asking = [threading.Thread(target=ask) for _ in range(3)]
+        for one in asking:
+            one.start()
+        until(lambda: len({pid for _, pid in answers[:]}) >= 3)
+        over.set()
+        for one in asking:
+            one.join(PATIENCE)
+        assert {status for status, _ in answers} == {200}
+        first, *_ = dict.fromkeys(int(pid) for _, pid in answers)
+        until(lambda: gone(first))
+        assert "is replaced: it has answered 1" in "".join(server.err.lines)
+
+
+def test_a_request_under_way_outlives_the_replacement(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """The old process answers it, and leaves only then."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    if worker_class in ("gevent", "eventlet"):
+        pytest.skip("a FIFO holds its whole process")
+    keys = "max_requests = 2"
+    with running(tmp_path, *configured(tmp_path, worker_class, more=keys), data=data, env=PATHS) as server:
+        first = server.get("/process").text
+        held: list[bytes] = []
+        waiting = threading.Thread(target=lambda: held.append(server.get(f"/held?{fifo}").body))
+        waiting.start()
+        with fifo.open("wb") as pipe:
+            until(lambda: server.get("/process").text != first)
+            assert not gone(int(first))
+            pipe.write(b"let go")
+        waiting.join(PATIENCE)
+        assert held == [b"let go"]
+        until(lambda: gone(int(first)))
+
+
+def test_a_next_process_that_cannot_begin(data: Path, tmp_path: Path) -> None:
+    """The one that has answered enough goes on."""
+    (tmp_path / "early.py").write_text(
+        "import pathlib\n"
+        "(pathlib.Path(__file__).parent / 'needed').read_text()\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [('Content-Length', '2')])\n"
+        "    return [b'ok']\n"
+    )
+    (tmp_path / "needed").touch()
+    keys = "max_requests = 2"
+    words = configured(tmp_path, "process", "early:app", more=keys)
+    with running(tmp_path, *words, data=data, env=PATHS) as server:
+        (tmp_path / "needed").unlink()
+        for _ in range(3):
+            assert server.get("/").text == "ok"
+        server.logged(None, "the process before goes on, another try in 30 s")
+        assert server.get("/").text == "ok"
+
+
 # --- class process ----------------------------------------------------------------------------------------------------
 
 
