@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from server_kit import APPS, PATIENCE, ROOT, Server, environment, running
+from server_kit import APPS, PATIENCE, ROOT, Server, environment, read_to_end, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -331,6 +331,50 @@ def test_tornados_own_applications(hosted: Server) -> None:
     """They learn who asks, and no client can tell them another story."""
     told = hosted.request("GET", "/who?a=b", fields={"X-Real-IP": "6.6.6.6", "X-Scheme": "http"}).json()
     assert told == {"ip": "127.0.0.1", "scheme": "https", "host": f"localhost:{hosted.port}", "uri": "/who?a=b"}
+
+
+CODE = """
+def app(environ, start_response):
+    body = b"{}"
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+@pytest.mark.parametrize("command", ["serve", "run"])
+def test_sighup_means_new_code_without_a_file_too(command: str, data: Path, tmp_path: Path) -> None:
+    """SIGHUP and `edgestack reload`: fresh processes, as in gunicorn; code that is broken changes nothing."""
+    module = tmp_path / "fresh.py"
+    module.write_text(CODE.format("first"))
+    words = ["fresh:app"] if command == "run" else ["--app", "fresh:app"]
+    with running(
+        tmp_path, "-k", "process", *words, command=command, data=data, env={"PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    ) as server:
+        assert server.get("/").text == "first"
+        module.write_text(CODE.format("the second"))
+        server.signal(signal.SIGHUP)
+        server.err.wait_for("reloaded what is served")
+        assert server.get("/").text == "the second"
+        module.write_text("import nothing_of_that_name\n")
+        server.signal(signal.SIGHUP)
+        server.logged(None, "not reloaded")
+        assert server.get("/").text == "the second"
+
+
+def test_an_upload_outlives_a_reload(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """It began before the reload, and its application is asked after it: by the old processes, which wait for that."""
+    words = configured(tmp_path, worker_class)
+    with running(tmp_path, *words, data=data, env=PATHS) as server, server.socket() as sock:
+        first = int(server.get("/process").text)
+        head = "POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\nhalf "
+        sock.sendall(head.encode())
+        server.get("/process")  # it was read by then
+        server.signal(signal.SIGHUP)
+        server.err.wait_for("reloaded")
+        assert int(server.get("/process").text) != first
+        sock.sendall(b"whole")
+        assert read_to_end(sock).endswith(b"half whole")
+        until(lambda: gone(first))
 
 
 # --- its start --------------------------------------------------------------------------------------------------------
