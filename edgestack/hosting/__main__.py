@@ -34,11 +34,21 @@ def main(text: str) -> int:
     """Host what the order names, until told to stop; the exit status."""
     order = Order.read(text)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if order.preload:
+        from edgestack.hosting.forking import run
+
+        import_module(SERVERS[order.kind])
+        return run(order, load, host)
+    return host(order, lambda: load(order))
+
+
+def host(order: Order, found: Callable[[], Any]) -> int:
+    """Host an application until told to stop; the exit status."""
     channel = Channel(order.channel, watch_imports=order.reload)
     try:
         serve: Callable[[Order, Callable[[], Any], int, Channel], None]
         serve = import_module(SERVERS[order.kind]).serve
-        serve(order, lambda: load(order), order.listen, channel)
+        serve(order, found, order.listen, channel)
     except ConfigError as error:
         channel.failed(error)
         return NOT_LOADED

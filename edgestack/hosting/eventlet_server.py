@@ -40,6 +40,8 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
 
     :raises ConfigError: the application cannot be loaded.
     """
+    if order.forked:
+        hubs.use_hub()  # one of this process's own
     application = Restored(load(), order.request_ids, multiprocess=order.multiprocess)
     told, tell = os.pipe()
     signal.signal(signal.SIGTERM, lambda *_: _write(tell, b"."))  # only a descriptor wakes the hub

@@ -35,6 +35,8 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
 
     :raises ConfigError: the application cannot be loaded.
     """
+    if order.forked:
+        gevent.reinit()  # what the application made of the hub while it was loaded is of another process
     application = Restored(load(), order.request_ids, multiprocess=order.multiprocess)
     server = WSGIServer(socket.socket(fileno=listener), application, log=None, handler_class=Handler)
     gevent.signal_handler(signal.SIGTERM, server.stop, order.graceful)

@@ -28,6 +28,7 @@ from edgestack.hosting.order import Order
 from edgestack.http.messages import Exchange
 from edgestack.process.deaths import Kills
 from edgestack.process.deaths import told as how_it_ended
+from edgestack.process.host_forker import Forker
 from edgestack.process.host_needs import environment, require
 from edgestack.process.host_process import HostProcess
 from edgestack.process.host_wear import FAREWELL, QUIET_LOOK, Wear
@@ -65,7 +66,10 @@ class HostGroup:
         self.retired = False
         self.everyone: list[HostProcess] = []
         """Those that are asked, those that are not asked yet, and those that are not asked any more."""
+        self._forker: Forker | None = None
         try:
+            if config.server.processes.preload:
+                self._forker = Forker(self._order, environment(config))
             for _ in range(worker_count(config.server.processes)):
                 self.another()
         except BaseException:
@@ -82,7 +86,8 @@ class HostGroup:
         :raises ConfigError: it cannot be started.
         """
         self._begun += 1
-        process = HostProcess(self._order, self._folder / f"{self._begun}.sock", environment(self._config))
+        path = self._folder / f"{self._begun}.sock"
+        process = HostProcess(self._order, path, environment(self._config), self._forker)
         self.everyone.append(process)
         return process
 
@@ -232,6 +237,8 @@ class HostGroup:
     def _clear(self) -> None:
         for process in self.everyone:
             process.close()
+        if self._forker is not None:
+            self._forker.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

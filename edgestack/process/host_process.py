@@ -18,7 +18,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ import trio
 from edgestack.errors import ConfigError
 from edgestack.hosting.order import Order
 from edgestack.process.deaths import told as how_it_ended
+from edgestack.process.host_forker import Forked, Forker, started
 from edgestack.wire.listening import BACKLOG
 
 __all__ = ["HostProcess", "NotHosted"]
@@ -45,11 +45,14 @@ class NotHosted(ConfigError):
 class HostProcess:
     """See the top of this file."""
 
-    def __init__(self, order: Order, path: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, order: Order, path: Path, environment: dict[str, str] | None = None, forker: Forker | None = None
+    ) -> None:
         """
         :param order: without its descriptors.
         :param path: of its unix socket; in a folder that nobody else may enter.
         :param environment: instead of this process's own.
+        :param forker: has loaded the application, or will have, and forks the process.
         :raises ConfigError: it cannot be begun.
         """
         self.path = path
@@ -65,6 +68,7 @@ class HostProcess:
         """It has left, as it should."""
         self._order = order
         self._environment = environment
+        self._forker = forker
         self._listener: socket.socket | None = None
         self._begin()
 
@@ -75,19 +79,20 @@ class HostProcess:
         self.line, theirs = socket.socketpair()
         self._begun = b""
         self._line_closed = trio.Event()
-        order = replace(self._order, listen=self._listener.fileno(), channel=theirs.fileno())
         try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "edgestack.hosting", order.dump()],
-                stdin=subprocess.DEVNULL, pass_fds=(order.listen, order.channel), process_group=0,
-                env=self._environment,
-            )  # fmt: skip
-        except OSError as error:
+            self.process = self._started(self._listener, theirs)
+        except ConfigError:
             self.line.close()
-            self.close()
-            raise ConfigError(f"no process can be started for {self._order.target}: {error.strerror}") from None
+            self.deaf()
+            raise
         finally:
             theirs.close()
+
+    def _started(self, listener: socket.socket, line: socket.socket) -> subprocess.Popen[bytes] | Forked:
+        if self._forker is not None:
+            return self._forker.begin(self._order, listener, line)
+        order = replace(self._order, listen=listener.fileno(), channel=line.fileno())
+        return started(order, self._environment, order.listen, order.channel)
 
     def _listen(self) -> None:
         if self._listener is None:
@@ -102,7 +107,7 @@ class HostProcess:
 
         :raises ConfigError: it cannot be begun.
         """
-        self.line.close()
+        self._hang_up()
         self._begin()
 
     @property
@@ -119,8 +124,13 @@ class HostProcess:
 
     def close(self) -> None:
         """The end: of the line, which ends the process too, and of the socket."""
-        self.line.close()
+        self._hang_up()
         self.deaf()
+
+    def _hang_up(self) -> None:
+        self.line.close()
+        if isinstance(self.process, Forked):
+            self.process.close()
 
     # -- what it says --------------------------------------------------------------------------------------------------
 
@@ -156,6 +166,10 @@ class HostProcess:
 
     async def _dead(self) -> None:
         """Its line may outlive it, in a child that the application forked: where the system tells, it is asked."""
+        if isinstance(self.process, Forked):
+            while self.process.poll() is None:
+                await trio.lowlevel.wait_readable(self.process.told)
+            return
         if not hasattr(os, "pidfd_open"):
             await self._line_closed.wait()
             return

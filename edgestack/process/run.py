@@ -160,8 +160,6 @@ class Alone(Serving):
         processes = self.generation.config.server.processes
         if processes.reload:
             nursery.start_soon(CodeWatch(self.reloader.renew, self.hosts, processes.reload_extra_files).run)
-        if processes.hosting and processes.preload:
-            log.warning("preload is for workers of this server: hosted applications have none")
 
     async def _feed_watchdog(self) -> None:
         """As long as this loop runs, it is well."""

@@ -89,6 +89,11 @@ def gone(pid: int) -> bool:
         return True
 
 
+def parent(pid: int) -> int:
+    """The process that forked it (proc(5))."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 # --- what an application sees -----------------------------------------------------------------------------------------
 
 
@@ -205,6 +210,46 @@ def test_a_next_process_that_cannot_begin(data: Path, tmp_path: Path) -> None:
             assert server.get("/").text == "ok"
         server.logged(None, "the process before goes on, another try in 30 s")
         assert server.get("/").text == "ok"
+
+
+def test_preloaded_processes(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """Forked from one that has loaded the application; each dies, is begun again and is replaced like any other."""
+    keys = "preload = true\nmax_requests = 30"
+    with running(tmp_path, *configured(tmp_path, worker_class, workers=2, more=keys), data=data, env=PATHS) as server:
+        pids = {int(server.get("/process").text) for _ in range(6)}
+        parents = {parent(pid) for pid in pids}
+        assert len(parents) == 1
+        assert parents != {server.process.pid}
+        assert server.get("/exit").status == 502
+        server.logged(None, "ended with status 7; another one is begun")
+        server.claimed.append("the server closed before it answered")
+        until(lambda: len({server.get("/process").text for _ in range(4)}) == 2)
+        until(lambda: int(server.get("/process").text) not in pids and "is replaced" in "".join(server.err.lines))
+        assert parent(int(server.get("/process").text)) in parents
+
+
+@pytest.mark.parametrize("worker_class", ["process"])
+def test_a_fork_server_that_dies_is_begun_again(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """And with it its processes, one way or another."""
+    words = configured(tmp_path, worker_class, more="preload = true")
+    with running(tmp_path, *words, data=data, env=PATHS) as server:
+        pid = int(server.get("/process").text)
+        os.kill(parent(pid), signal.SIGKILL)
+        until(lambda: gone(pid))
+        server.logged(None, "ended with status 1; another one is begun")
+        assert int(server.get("/process").text) != pid
+
+
+@pytest.mark.parametrize("worker_class", CLASSES)
+def test_a_preload_that_fails_ends_the_start(worker_class: str, data: Path, tmp_path: Path) -> None:
+    if worker_class != "process":
+        pytest.importorskip(worker_class)
+    (tmp_path / "wrong.py").write_text("import nothing_of_that_name\n")
+    words = configured(tmp_path, worker_class, "wrong:app", workers=2, more="preload = true")
+    done = failing_start(tmp_path, data, *words)
+    assert done.returncode == 2, done.stderr
+    assert "an import inside it failed: No module named 'nothing_of_that_name'" in done.stderr
+    assert 'wrong.py", line 1' in done.stderr
 
 
 # --- class process ----------------------------------------------------------------------------------------------------
