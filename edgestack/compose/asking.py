@@ -48,6 +48,7 @@ def asked(
     port = parts.port or PORTS.get(scheme, 80)
     sni = host if scheme == "https" and not host.startswith("[") and not host.replace(".", "").isdigit() else ""
     facts = Facts(remote_addr=address, local_port=port, scheme=scheme, sni=sni)
+    facts.connection = facts.requests = 1
     return Exchange(facts, request, 0, started)
 
 

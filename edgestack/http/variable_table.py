@@ -250,6 +250,10 @@ VARIABLES: dict[str, Variable] = {
     "https": Variable("request", lambda x: "on" if x.facts.scheme == "https" else None, "`on` over TLS, else empty"),
     "server_addr": _sure(lambda x: x.facts.local_addr, "the address that was connected to"),
     "server_port": _sure(lambda x: str(x.facts.local_port), "the port that was connected to"),
+    "connection": _sure(
+        lambda x: str(x.facts.connection), "the connection’s number; a worker among several puts its pid in front"
+    ),
+    "connection_requests": _sure(lambda x: str(x.facts.requests), "the requests that came over it, with this one"),
     "server_protocol": Variable("request", _part("version"), "`HTTP/1.1`, …"),
     "request": Variable("request", _request_line, "the request line"),
     "request_method": Variable("request", _part("method"), "`GET`, `POST`, …"),
@@ -294,6 +298,9 @@ VARIABLES: dict[str, Variable] = {
     "upstream_bytes_received": Variable("response", listed(lambda x: str(x.bytes_received)), "bytes that each sent"),
     "upstream_bytes_sent": Variable("response", listed(lambda x: str(x.bytes_sent)), "bytes that were sent to each"),
     "status": _sure(lambda x: str(x.status), "the status of the answer", "response"),
+    "request_completion": _sure(
+        lambda x: "" if hasattr(x, "incomplete") else "OK", "`OK` where the whole answer left, else empty", "response"
+    ),
     "body_bytes_sent": _sure(lambda x: str(x.bytes_out), "bytes of the answer's body", "response"),
     "bytes_sent": _sure(_bytes_sent, "bytes of the answer, its head included", "response"),
     "hostname": _sure(lambda x: _hostname(), "this machine's name"),

@@ -33,16 +33,16 @@ from edgestack.process.code_watch import CodeWatch
 from edgestack.process.control import Message
 from edgestack.process.control_server import Control
 from edgestack.process.generation import Generation, begin
-from edgestack.process.hooks import Hooks, Server, Worker, hooks_of
+from edgestack.process.hooks import Server, Worker, hooks_of
 from edgestack.process.hosts import Hosts
 from edgestack.process.identity import entitle, settle
-from edgestack.process.logs import ErrorLog, open_error_log
+from edgestack.process.logs import open_error_log
 from edgestack.process.markers import Marker, claim_pid_file, ready_text, write_ready_file
 from edgestack.process.notify import Systemd
 from edgestack.process.options import Options
 from edgestack.process.reload import Reloader
 from edgestack.process.scene import first_page, show_banner
-from edgestack.process.serving import Serving, collected, end_process, tuned
+from edgestack.process.serving import Outset, Serving, collected, end_process, tuned
 from edgestack.process.signals import INTERRUPTED, has_terminal, wait_for_order
 from edgestack.process.starting import Orders, Stopped
 from edgestack.wire.held_clock import on_thread
@@ -87,7 +87,9 @@ def _alone(config: Config, options: Options, at_exit: ExitStack, orders: Orders)
     if options.pid_file is not None:
         at_exit.callback(claim_pid_file(options.pid_file).remove)
     generation = begin(config, options, importing=orders.interruptible)
-    alone = Alone(generation, error_log, at_exit, orders, hooks, server)
+    worker = Worker(1, hooks.cfg, os.getpid())
+    server.workers[worker.pid] = worker
+    alone = Alone(Outset(generation, error_log, at_exit, orders, hooks, worker), server)
     collected()
     return alone
 
@@ -95,27 +97,17 @@ def _alone(config: Config, options: Options, at_exit: ExitStack, orders: Orders)
 class Alone(Serving):
     """Serves, and keeps itself."""
 
-    def __init__(
-        self,
-        generation: Generation,
-        error_log: ErrorLog,
-        at_exit: ExitStack,
-        orders: Orders,
-        hooks: Hooks,
-        server: Server,
-    ) -> None:
+    def __init__(self, outset: Outset, server: Server) -> None:
         """:raises ConfigError: it cannot be served."""
-        worker = Worker(1, hooks.cfg, os.getpid())
-        server.workers[worker.pid] = worker
-        neighbours = Neighbours(crowded=_crowded)
-        super().__init__(generation, error_log, at_exit, orders, hooks, worker, neighbours)
+        super().__init__(outset, Neighbours(crowded=_crowded))
+        generation = outset.generation
         self.server = server
         self.options = generation.options
-        self.reloader = Reloader(self.stack, generation, error_log, self._reloaded, self._around)
+        self.reloader = Reloader(self.stack, generation, self.error_log, self._reloaded, self._around)
         self.hosts = Hosts(generation.groups)
         self._hurried = False
-        at_exit.callback(self._close_generation)
-        at_exit.callback(self._end_hosts)
+        self.at_exit.callback(self._close_generation)
+        self.at_exit.callback(self._end_hosts)
         self.systemd = Systemd.of(os.environ)
         self.ready_file: Marker | None = None
         self._told: trio.MemorySendChannel[int]

@@ -22,10 +22,11 @@ from edgestack.wire.carrying import carry
 from edgestack.wire.connection import CLOSING, GONE, READABLE, WOULD_BLOCK, Connection
 from edgestack.wire.conversation import Conversation, Line
 from edgestack.wire.h1_answer import Tail, frame
-from edgestack.wire.outlet import LotOutlet, PacedOutlet
+from edgestack.wire.lot_outlet import LotOutlet, PacedOutlet
 from edgestack.wire.pace import Pace, pace_of, send_gap
 from edgestack.wire.receiving import LotSource
-from edgestack.wire.sending import Sender, begin, unread
+from edgestack.wire.sender import Sender
+from edgestack.wire.sending import begin, unread
 from edgestack.wire.streaming import on_the_wire
 from edgestack.wire.tunnel import head_of
 
@@ -74,8 +75,7 @@ class ExchangeTask:
 
     def _end(self, status: int) -> None:
         """Nobody will get this answer, or no more of it. `status` is what the log says where none was sent."""
-        self._exchange.status = self._exchange.status or status
-        self._exchange.finish()
+        self._exchange.break_off(status)
         self._lot.close(self._connection, hard=True)
 
     async def _run(self) -> None:

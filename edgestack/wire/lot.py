@@ -36,10 +36,11 @@ from edgestack.wire.held_clock import Threads
 from edgestack.wire.linger import Linger
 from edgestack.wire.link import Link
 from edgestack.wire.lot_books import Books, nothing
+from edgestack.wire.lot_outlet import LotOutlet
 from edgestack.wire.outbox import Budget, Outbox
-from edgestack.wire.outlet import LotOutlet
 from edgestack.wire.receiving import LotSource, ReceivedBody
-from edgestack.wire.sending import Sender, begin, begin_file, begin_file_on_tls
+from edgestack.wire.sender import Sender
+from edgestack.wire.sending import begin, begin_file, begin_file_on_tls
 from edgestack.wire.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -255,7 +256,9 @@ class Lot(Books):
                 return
             started = False
             self._serial = serial = self._serial + 1
-            exchange = Exchange(connection.facts, request, serial, self.now)
+            facts = connection.facts
+            facts.requests += 1
+            exchange = Exchange(facts, request, serial, self.now)
             if h1.framing is not None:
                 request.body = ReceivedBody(LotSource(self, connection), h1.framing, h1, self.limits, self.timeouts)
             try:
@@ -316,7 +319,7 @@ class Lot(Books):
         except OSError:
             self.close(connection, hard=True)
             exchange.status, exchange.bytes_out = 499, 0  # the client left before its answer, as nginx has it
-            exchange.finish()
+            exchange.break_off()
             return False
         if sent < len(data):
             offered = len(data) if connection.tls else 0
@@ -351,6 +354,7 @@ class Lot(Books):
         """Answer what could not be read, and close (E1); the close lingers, so that the client sees the answer."""
         self.statistics.refused += 1
         self._serial += 1
+        connection.facts.requests += 1
         exchange = Exchange(connection.facts, connection.h1.unreadable(), self._serial, self.now)
         exchange.ends = connection.door.ends
         begin(self, connection, exchange, connection.door.errors(exchange, error))

@@ -79,7 +79,7 @@ class Portable:
 
         :param transport: what lies beneath a TLS stream; closing that one leaves it open.
         """
-        self.statistics.accepted += 1
+        self.statistics.admit(facts)
         connection = PortableStream(self, stream, transport or stream, facts, door)
         self.table.add(connection)
         door.held += 1
@@ -113,6 +113,7 @@ class Portable:
     def exchange(self, facts: Facts, request: Request) -> Exchange:
         """A new exchange, numbered."""
         self._serial += 1
+        facts.requests += 1
         if self._serial >= self.most:
             self.most = math.inf
             self.spent()

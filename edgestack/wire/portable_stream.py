@@ -204,10 +204,7 @@ class PortableStream:
         self._driver.statistics.refused += 1
         exchange = self._driver.exchange(self._facts, self._h1.unreadable())
         exchange.ends = self.door.ends
-        try:
-            await self._reply(exchange, self.door.errors(exchange, error))
-        finally:
-            exchange.finish()
+        await self._see_through(exchange, self._reply(exchange, self.door.errors(exchange, error)))
 
     async def _linger(self) -> None:
         """Read on for a while, so that the client sees the answer and not a reset (E8)."""
@@ -234,25 +231,29 @@ class PortableStream:
     # -- answering ---------------------------------------------------------------------------------------------------
 
     async def _exchange(self, request: Request) -> bool:
-        """Answer one request, and the boundary for what fails there. True: the connection goes on."""
+        """Answer one request. True: the connection goes on."""
         driver = self._driver
         exchange = driver.exchange(self._facts, request)
         if self._h1.framing is not None:
             request.body = ReceivedBody(self, self._h1.framing, self._h1, driver.limits, driver.timeouts)
+        return await self._see_through(exchange, self._answer(exchange))
+
+    async def _see_through(self, exchange: Exchange, answering: Awaitable[bool]) -> bool:
+        """Answer to the end of the exchange, and the boundary for what fails there. True: the connection goes on."""
         try:
-            return await self._answer(exchange)
+            goes_on = await answering
         except Disconnected:
-            exchange.status = exchange.status or 499
+            exchange.break_off(499)
             raise
         except Exception as error:
-            exchange.status = exchange.status or 500
             self._failed(exchange.request_id, error)
+            exchange.break_off(500)
             raise Disconnected from None
         except BaseException:  # Cancelled: the server waits no longer
-            exchange.status = exchange.status or 503
+            exchange.break_off(503)
             raise
-        finally:
-            exchange.finish()
+        exchange.finish()
+        return goes_on
 
     async def _answer(self, exchange: Exchange) -> bool:
         answer: Any = self.door.handle(exchange)

@@ -41,9 +41,10 @@ class App:
             raise RuntimeError("it fails")
         etag = next((value for name, value in self.fields if name == "ETag"), None)
         if etag is not None and environ.get("HTTP_IF_NONE_MATCH") == etag:
-            start_response("304 Not Modified", self.fields)
+            start_response("304 Not Modified", [pair for pair in self.fields if pair[0] != "Content-Type"])
             return []
-        start_response(self.status, self.fields)
+        typed = any(name == "Content-Type" for name, _ in self.fields)
+        start_response(self.status, [*self.fields, *([] if typed else [("Content-Type", "text/plain")])])
         return self.pieces or [f"{environ['PATH_INFO']} {number}".encode()]
 
 

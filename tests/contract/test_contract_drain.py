@@ -263,6 +263,7 @@ async def test_a_thread_that_never_ends_is_named(serving: Serving) -> None:
         assert edge.stack.threads.stop(PATIENCE)
         assert gated.called == 1  # whoever waited for a thread has been told; the application was not called for it
         assert [line.status for line in edge.records] == [503, 503]
+        assert [line.completion for line in edge.records] == ["", ""]
 
 
 async def test_a_streaming_thread_that_outlives_the_loop(serving: Serving) -> None:

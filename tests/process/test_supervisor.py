@@ -253,18 +253,29 @@ def test_as_process_one_it_reaps_what_others_leave(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
 
 
-def test_request_ids_are_never_given_out_twice(tmp_path: Path) -> None:
-    """Forked workers, which have the same memory, too."""
-    with Supervised(tmp_path, "workers = 2\npreload = true").ready() as server:
+NUMBERED = """
+[[route]]
+app = "web:app"
+headers = { set = { X-Connection = "$connection" } }
+"""
+
+
+def test_numbers_are_never_given_out_twice(tmp_path: Path) -> None:
+    """Those of requests and those of connections; forked workers, which have the same memory, too."""
+    with Supervised(tmp_path, "workers = 2\npreload = true", NUMBERED).ready() as server:
         seen: dict[str, set[str]] = {}
+        connections: list[str] = []
         while len(seen) < 2:
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
             connection.request("GET", "/")
             with connection.getresponse() as response:
                 number = str(response.getheader("X-Request-Id"))
+                connections.append(str(response.getheader("X-Connection")))
                 pid = re.match(rb"\d+", response.read())
             connection.close()
             assert pid
             seen.setdefault(pid[0].decode(), set()).add(number[:24])
         assert all(len(prefixes) == 1 for prefixes in seen.values())
         assert len(set.union(*seen.values())) == 2
+        assert len(set(connections)) == len(connections)
+        assert {number[:-9] for number in connections} == set(seen)

@@ -18,11 +18,11 @@ from edgestack.http.bodies import Outlet
 from edgestack.http.messages import Response
 from edgestack.wire import lot as lot_module
 from edgestack.wire import lot_books as books_module
-from edgestack.wire import outlet as outlet_module
+from edgestack.wire import lot_outlet as outlet_module
 from edgestack.wire.connection import Connection, Holder
 from edgestack.wire.deadlines import Deadlines, Timed
+from edgestack.wire.lot_outlet import LotOutlet
 from edgestack.wire.outbox import Outbox
-from edgestack.wire.outlet import LotOutlet
 
 
 class Watched(Connection):
