@@ -5,7 +5,7 @@
 
 It has one thread and no loop of any library: both would be broken in its children. What it has loaded is frozen out of
 the collector's sight before the first fork, so that the pages stay shared. Where the application cannot be loaded, it
-says so on the line of each process that it should begin. It ends when its orders do, and its children go on.
+says so on the line of each process that it should begin, and ends. It ends with its orders too; its children go on.
 
 A library that patches Python is imported before the application: what this file uses are the system's own calls.
 """
@@ -72,11 +72,15 @@ class ForkServer:
         os.set_blocking(self._woken, False)
 
     def refuse(self, error: ConfigError) -> None:
-        """Answer each order with why there is nothing to host."""
-        while (order := self._take()) is not None:
-            _write(order.channel, said(error))
-            for fd in (order.channel, order.listen, order.book):
-                _close(fd)
+        """Answer the orders that are here, or the next one, with why there is nothing to host; the edge may try again."""
+        try:
+            while (order := self._take()) is not None:
+                _write(order.channel, said(error))
+                for fd in (order.channel, order.listen, order.book):
+                    _close(fd)
+                self._orders.setblocking(False)
+        except BlockingIOError:
+            pass  # no more of them
         self._orders.close()
 
     def fork_each(self) -> Order | None:

@@ -165,6 +165,7 @@ class HostGroup:
                 trace = f"\n{error.traceback_text.rstrip()}" if error.traceback_text else ""
                 log.error("%s; %s%s", error, _soon(deaths), trace)
             else:
+                self._wear.begun_again(process)
                 log.info("a process of %s (%d) is ready", self.app.target, process.process.pid)
                 return deaths
 
@@ -180,7 +181,7 @@ class HostGroup:
         self.retired = True
         self.say_goodbye()
         with trio.move_on_after(grace):
-            while self.hosted.under_way:  # noqa: ASYNC110 - requests end often, and nobody else asks
+            while self.hosted.under_way > 0:  # noqa: ASYNC110 - requests end often, and nobody else asks
                 await trio.sleep(QUIET_LOOK)
         self.stop()
         with trio.move_on_after(FAREWELL):

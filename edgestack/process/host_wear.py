@@ -56,6 +56,11 @@ class Wear:
                 self._count(process)
             self._look()
 
+    def begun_again(self, process: HostProcess) -> None:
+        """It has died; the next one has its own count, unless another has its place already, or will have."""
+        if process.most < math.inf:
+            self._count(process)
+
     def _count(self, process: HostProcess) -> None:
         jitter = random.randint(0, self._processes.max_requests_jitter)
         process.most = self._group.hosted.requests(process.path) + self._processes.max_requests + jitter

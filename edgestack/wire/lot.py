@@ -424,7 +424,12 @@ class Lot(Books):
             late = ClientError("The request's head took too long to arrive.", 408)
             self.guarded(timed, partial(self.refuse, timed, late))
         else:
-            self.post(lambda: self.guarded(timed, partial(self._close_unless_asked, timed)))
+            self.post(lambda: self.guarded(timed, partial(self._close_expired, timed)))
+
+    def _close_expired(self, connection: Connection) -> None:
+        """In a turn, whose events may have prolonged its time."""
+        if connection.deadline <= self.now:
+            self._close_unless_asked(connection)
 
     def _close_unless_asked(self, connection: Connection) -> None:
         """A request that is here already is answered: closing would reset it (RFC 9112 §9.3.1). In a turn."""
