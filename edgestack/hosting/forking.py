@@ -72,7 +72,7 @@ class ForkServer:
         os.set_blocking(self._woken, False)
 
     def refuse(self, error: ConfigError) -> None:
-        """Answer the orders that are here, or the next one, with why there is nothing to host; the edge may try again."""
+        """Answer the orders that are here, or the next one, with why there is nothing to host."""
         try:
             while (order := self._take()) is not None:
                 _write(order.channel, said(error))
