@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from supervisor_kit import PATIENCE, Supervised, get
@@ -16,40 +18,58 @@ from supervisor_kit import PATIENCE, Supervised, get
 from edgestack.process.notify import Systemd
 
 
+class Ear:
+    """The service manager's end. It listens all the time: the kernel keeps ten messages, and a slow reload has more."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._told: SimpleQueue[bytes] = SimpleQueue()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while said := self._sock.recv(4096):
+            self._told.put(said)
+
+    def heard(self) -> list[str]:
+        return self._told.get(timeout=PATIENCE).decode().splitlines()
+
+    def until(self, line: str) -> None:
+        while line not in self.heard():
+            pass  # signs of life in between
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto(b"", self._sock.getsockname())
+        self._thread.join(PATIENCE)
+
+
 @pytest.fixture
-def ear(tmp_path: Path) -> Iterator[socket.socket]:
+def ear(tmp_path: Path) -> Iterator[Ear]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(PATIENCE)
-        yield sock
-
-
-def heard(ear: socket.socket) -> list[str]:
-    return ear.recv(4096).decode().splitlines()
-
-
-def until(ear: socket.socket, line: str) -> None:
-    while line not in heard(ear):
-        pass  # signs of life in between
+        ear = Ear(sock)
+        yield ear
+        ear.close()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_life_is_told(tmp_path: Path, ear: socket.socket, workers: int) -> None:
+def test_a_life_is_told(tmp_path: Path, ear: Ear, workers: int) -> None:
     """READY, WATCHDOG twice as often as is asked, RELOADING and READY, STOPPING; workers are not the service."""
     environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
     with Supervised(tmp_path, f"workers = {workers}", **environ) as server:
-        assert heard(ear)[0] == "READY=1"
-        assert heard(ear) == ["WATCHDOG=1"]
-        assert heard(ear) == ["WATCHDOG=1"]
+        assert ear.heard()[0] == "READY=1"
+        assert ear.heard() == ["WATCHDOG=1"]
+        assert ear.heard() == ["WATCHDOG=1"]
         assert server.order(verb="reload")["ok"] is True
-        reloading = heard(ear)
+        reloading = ear.heard()
         while reloading == ["WATCHDOG=1"]:
-            reloading = heard(ear)
+            reloading = ear.heard()
         assert reloading[0] == "RELOADING=1"
         assert reloading[1].startswith("MONOTONIC_USEC=")
-        until(ear, "READY=1")
+        ear.until("READY=1")
         server.send(signal.SIGTERM)
-        until(ear, "STOPPING=1")
+        ear.until("STOPPING=1")
         assert server.process.wait(PATIENCE) == 0
 
 
@@ -113,7 +133,7 @@ def test_an_abstract_socket(caplog: pytest.LogCaptureFixture) -> None:
         sock.bind("\0" + name)
         sock.settimeout(PATIENCE)
         Systemd("@" + name).ready("well", main=True)
-        assert heard(sock) == ["READY=1", "STATUS=well", f"MAINPID={os.getpid()}"]
+        assert sock.recv(4096).decode().splitlines() == ["READY=1", "STATUS=well", f"MAINPID={os.getpid()}"]
     Systemd("@" + name).stopping()
     assert "was not told STOPPING=1" in caplog.text
 
