@@ -52,6 +52,7 @@ def hosted_content(found: Hosted, mount: str, limit: int, server: Server, resour
     way.gap = FOR_EVER
     way.rules = SentOnce()
     service = resources.upstreams.service(found.upstream)
+    found.group = service.group
     target = section.target
     assert target is not None
     proxy = Proxy(way, target, lambda _: service.backend(section, secure=False), lambda _: service.group)

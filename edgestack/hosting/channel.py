@@ -25,7 +25,7 @@ from pathlib import Path
 
 from edgestack.errors import ConfigError
 
-__all__ = ["Channel", "own_files"]
+__all__ = ["ORPHANED", "Channel", "own_files", "said"]
 
 LOOK = 1.0
 """Seconds between two looks at what was imported."""
@@ -34,7 +34,7 @@ TURNS, TURN = 100, 10
 ORPHANED = 1
 """Exit status of a process whose edge is gone."""
 
-_poll, _read, _write, _exit = select.poll, os.read, os.write, os._exit
+_poll, _read, _write, _exit, _start = select.poll, os.read, os.write, os._exit, _thread.start_new_thread
 """The system's own, taken before a library puts its own in their place: this is for a thread of the system's."""
 
 
@@ -53,7 +53,7 @@ class Channel:
         self._watch_imports = watch_imports
         self._ready = False
         os.set_inheritable(fd, False)
-        _thread.start_new_thread(self._wait, ())
+        _start(self._wait, ())
 
     def ready(self) -> None:
         """The application is loaded, and its server accepts."""
@@ -66,15 +66,16 @@ class Channel:
 
     def failed(self, error: ConfigError) -> None:
         """It cannot be loaded."""
-        failure = {"why": error.why, "hint": error.hint, "traceback": error.traceback_text}
-        self._tell({"failed": failure, "files": own_files()})
+        self._write(said(error))
 
     def _files(self) -> list[str]:
         self._told = len(sys.modules)
         return own_files()
 
     def _tell(self, message: dict[str, object]) -> None:
-        data = json.dumps(message).encode() + b"\n"
+        self._write(json.dumps(message).encode() + b"\n")
+
+    def _write(self, data: bytes) -> None:
         try:
             while data:
                 data = data[_write(self._fd, data) :]
@@ -103,6 +104,12 @@ class Channel:
                     os.rmdir(os.path.dirname(self._path))
                 return
             waiting.poll(TURN)
+
+
+def said(error: ConfigError) -> bytes:
+    """How it is told that an application cannot be loaded."""
+    failure = {"why": error.why, "hint": error.hint, "traceback": error.traceback_text}
+    return json.dumps({"failed": failure, "files": own_files()}).encode() + b"\n"
 
 
 def own_files() -> list[str]:

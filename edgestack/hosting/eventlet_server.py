@@ -69,6 +69,8 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
 
     :raises ConfigError: the application cannot be loaded.
     """
+    if order.forked:
+        hubs.use_hub()  # one of this process's own
     error_log = open_error_log(order.log())
     application = Hosted(load(), order)
     told, tell = os.pipe()

@@ -60,6 +60,8 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
 
     :raises ConfigError: the application cannot be loaded.
     """
+    if order.forked:
+        gevent.reinit()  # what the application made of the hub while it was loaded is of another process
     error_log = open_error_log(order.log())
     application = Restored(load(), order.request_ids, multiprocess=order.multiprocess, dev=order.dev)
     server = pywsgi.WSGIServer(socket.socket(fileno=listener), application, log=None, handler_class=Handler)

@@ -49,6 +49,12 @@ class Order:
     log_format: str = "combined"
     reload: bool = False
     """Tell which files it was made of, again when there are more."""
+    preload: bool = False
+    """Host nothing, but load, and fork processes that do; `channel` is where their orders come from (`forking.py`)."""
+    forked: bool = False
+    """The application was loaded by a fork server."""
+    book: int = -1
+    """The descriptor on which the fork server tells of a process."""
 
     def log(self) -> Log:
         """Where errors go: the log of the edge."""
@@ -59,6 +65,10 @@ class Order:
         return json.dumps(asdict(self))
 
     @classmethod
-    def read(cls, text: str) -> Order:
-        """From text."""
-        return cls(**json.loads(text))
+    def read(cls, text: str, *fds: int) -> Order:
+        """From text.
+
+        :param fds: listening socket, line and book, where they did not keep their numbers.
+        """
+        said = json.loads(text)
+        return cls(**said | dict(zip(("listen", "channel", "book"), fds, strict=False)))

@@ -165,7 +165,7 @@ def _applications(
     with ExitStack() as undo:
         groups = []
         for app in plan.applications:
-            groups.append(HostGroup.start(app, plan.config))
+            groups.append(HostGroup(app, plan.config))
             undo.callback(groups[-1].abandon)
         for group in groups:
             group.wait()

@@ -13,11 +13,11 @@ its line to the edge closes.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ import trio
 from edgestack.errors import ConfigError
 from edgestack.hosting.order import Order
 from edgestack.process.deaths import told as how_it_ended
+from edgestack.process.host_forker import Forked, Forker, started
 from edgestack.wire.listening import BACKLOG
 
 __all__ = ["HostProcess", "NotHosted"]
@@ -44,11 +45,14 @@ class NotHosted(ConfigError):
 class HostProcess:
     """See the top of this file."""
 
-    def __init__(self, order: Order, path: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, order: Order, path: Path, environment: dict[str, str] | None = None, forker: Forker | None = None
+    ) -> None:
         """
         :param order: without its descriptors.
         :param path: of its unix socket; in a folder that nobody else may enter.
         :param environment: instead of this process's own.
+        :param forker: has loaded the application, or will have, and forks the process.
         :raises ConfigError: it cannot be begun.
         """
         self.path = path
@@ -58,31 +62,40 @@ class HostProcess:
         """It accepts; signals have a meaning for it."""
         self.signs = 0
         """Signs of life, counted."""
+        self.most: float = math.inf
+        """Requests after which it is replaced."""
+        self.leaving = False
+        """Another one has its place: it is not begun again."""
+        self.gone = trio.Event()
+        """It has left, as it should."""
         self._order = order
         self._environment = environment
+        self._forker = forker
         self._listener: socket.socket | None = None
         self._begin()
 
     def _begin(self) -> None:
-        self.ready = False
+        self.ready = self._told_to_stop = False
         self._listen()
         assert self._listener is not None
         self.line, theirs = socket.socketpair()
         self._begun = b""
         self._line_closed = trio.Event()
-        order = replace(self._order, listen=self._listener.fileno(), channel=theirs.fileno(), path=str(self.path))
         try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "edgestack.hosting", order.dump()],
-                stdin=subprocess.DEVNULL, pass_fds=(order.listen, order.channel), process_group=0,
-                env=self._environment,
-            )  # fmt: skip
-        except OSError as error:
+            self.process = self._started(self._listener, theirs)
+        except ConfigError:
             self.line.close()
-            self.close()
-            raise ConfigError(f"no process can be started for {self._order.target}: {error.strerror}") from None
+            self.deaf()
+            raise
         finally:
             theirs.close()
+
+    def _started(self, listener: socket.socket, line: socket.socket) -> subprocess.Popen[bytes] | Forked:
+        order = replace(self._order, path=str(self.path))
+        if self._forker is not None:
+            return self._forker.begin(order, listener, line)
+        order = replace(order, listen=listener.fileno(), channel=line.fileno())
+        return started(order, self._environment, order.listen, order.channel)
 
     def _listen(self) -> None:
         if self._listener is None:
@@ -97,7 +110,7 @@ class HostProcess:
 
         :raises ConfigError: it cannot be begun.
         """
-        self.line.close()
+        self._hang_up()
         self._begin()
 
     @property
@@ -114,8 +127,13 @@ class HostProcess:
 
     def close(self) -> None:
         """The end: of the line, which ends the process too, and of the socket."""
-        self.line.close()
+        self._hang_up()
         self.deaf()
+
+    def _hang_up(self) -> None:
+        self.line.close()
+        if isinstance(self.process, Forked):
+            self.process.close()
 
     # -- what it says --------------------------------------------------------------------------------------------------
 
@@ -151,6 +169,10 @@ class HostProcess:
 
     async def _dead(self) -> None:
         """Its line may outlive it, in a child that the application forked: where the system tells, it is asked."""
+        if isinstance(self.process, Forked):
+            while self.process.poll() is None:
+                await trio.lowlevel.wait_readable(self.process.told)
+            return
         if not hasattr(os, "pidfd_open"):
             await self._line_closed.wait()
             return
@@ -185,11 +207,25 @@ class HostProcess:
     # -- its end -------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Have it drain and leave."""
-        if self.process.poll() is None:
+        """Have it drain and leave; told once, for at a second time a library may be in the midst of its end."""
+        if self.process.poll() is None and not self._told_to_stop:
+            self._told_to_stop = True
             self.process.send_signal(signal.SIGTERM)
 
-    def tell(self, number: signal.Signals) -> None:
+    def say_goodbye(self) -> None:
+        """Have WebSockets end, which would go on for ever; requests still come."""
+        if self._order.kind == "process":  # other libraries' servers know no such signal
+            self._tell(signal.SIGUSR2)
+
+    def reopen_logs(self) -> None:
+        """Have it open the error log anew."""
+        self._tell(signal.SIGUSR1)
+
+    def abort(self) -> None:
+        """Have it write every thread's stack, and end."""
+        self._tell(signal.SIGABRT)
+
+    def _tell(self, number: signal.Signals) -> None:
         """A signal that has a meaning for it, once it is ready."""
         if self.ready and self.process.poll() is None:
             self.process.send_signal(number)

@@ -21,6 +21,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -119,8 +120,7 @@ class Alone(Serving):
         generation = outset.generation
         self.server = server
         self.options = generation.options
-        around = partial(self.hooks.around, worker=self.worker)
-        self.reloader = Reloader(self.stack, generation, self.error_log, self._reloaded, around)
+        self.reloader = Reloader(self.stack, generation, self.error_log, self._reloaded, self._around)
         self.hosts = Hosts(generation.groups)
         self._hurried = False
         self.at_exit.callback(self._close_generation)
@@ -169,8 +169,6 @@ class Alone(Serving):
         processes = self.generation.config.server.processes
         if processes.reload:
             nursery.start_soon(CodeWatch(self.reloader.renew, self.hosts, processes.reload_extra_files).run)
-        if processes.hosting and (processes.preload or processes.max_requests):
-            log.warning("preload and max_requests are for workers of this server: hosted applications have none")
 
     async def _feed_watchdog(self) -> None:
         """As long as this loop runs, it is well."""
@@ -178,10 +176,16 @@ class Alone(Serving):
             await trio.sleep(self.systemd.watchdog)
             self.systemd.alive()
 
+    def _around(self, application: Any, options: Options, *, asgi: bool) -> Any:
+        """A gunicorn configuration that was read again may bring other hooks; who runs already keeps those it has."""
+        return hooks_of(options).around(application, self.worker, asgi=asgi)
+
     async def wait(self, orders: AsyncIterator[int], nursery: trio.Nursery) -> int:
-        """SIGHUP means another reading of a file; of one that was found, where nobody can close a terminal on us."""
-        terminal = has_terminal()
-        again = self.options.file is not None and not (terminal and self.options.found)
+        """SIGHUP means another reading of a file, and new code where others host it; but for a file that was named,
+        only where nobody can close a terminal on us."""
+        terminal, file = has_terminal(), self.options.file
+        again = file is not None or bool(self.generation.groups)
+        again = again and not (terminal and (file is None or self.options.found))
         reload = partial(nursery.start_soon, self._reload_logged) if again else None
         return await wait_for_order(orders, self.reopen_logs, terminal=terminal, reload=reload)
 

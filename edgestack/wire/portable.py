@@ -151,10 +151,11 @@ class Portable:
         self.lasting = False
 
     def close_idle(self) -> None:
-        """End the waits for a next request."""
+        """End the waits for a next request, but for those that began since the last time (lot.py says why)."""
         for connection in self.table:
-            if connection.idle is not None:
+            if connection.idle is not None and not connection.lately:
                 connection.idle.cancel()
+            connection.lately = False
 
     def stop(self) -> None:
         """Wait no longer: every connection is cancelled, and the ticket of its exchange taken with it."""

@@ -65,12 +65,12 @@ class PortableStream:
         """What a watch has read."""
         self._receiving = False
         """Somebody waits for what the client sends next."""
-        self._fresh = True
-        """Nothing was asked yet: one that comes just when the server stops is heard all the same."""
         self.scope = trio.CancelScope()
         """Cancelled when the server waits no longer."""
         self.idle: trio.CancelScope | None = None
         """The wait for a next request."""
+        self.lately = False
+        """That wait began since a drain last closed what was idle."""
 
     # -- receiving ---------------------------------------------------------------------------------------------------
 
@@ -173,8 +173,6 @@ class PortableStream:
         while (request := h1.next_request()) is None:
             now = trio.current_time()
             if not h1.buffer:
-                if driver.draining and not self._fresh and not self._ahead:
-                    return None
                 until = None
                 deadline = now + (driver.timeouts.keepalive or driver.timeouts.head)
             else:
@@ -186,13 +184,12 @@ class PortableStream:
                     raise error
                 return None
             h1.feed(data)
-        self._fresh = False
         return request
 
     async def _wait(self, deadline: float) -> bytes:
         with trio.CancelScope(deadline=deadline) as scope:
             if not self._h1.buffer:
-                self.idle = scope
+                self.idle, self.lately = scope, self._driver.draining
             try:
                 return await self.receive()
             finally:

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from server_kit import APPS, PATIENCE, ROOT, Server, environment, exchange, running
+from server_kit import APPS, PATIENCE, ROOT, Server, environment, exchange, read_to_end, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -91,6 +91,11 @@ def gone(pid: int) -> bool:
         return True
 
 
+def parent(pid: int) -> int:
+    """The process that forked it (proc(5))."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 # --- what an application sees -----------------------------------------------------------------------------------------
 
 
@@ -148,6 +153,112 @@ def test_a_crash_is_one_request_and_no_more(hosted: Server, worker_class: str) -
     hosted.logged(None, "ended with status 7; another one is begun")
     hosted.claimed += ["the server closed before it answered", "ended with status 7"]
     assert hosted.get("/flask/page/x").status == 200
+
+
+def test_processes_that_have_answered_enough_are_replaced(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """max_requests: the next one is ready first, who never stops asking is always answered, and the old one leaves."""
+    keys = "max_requests = 15\nmax_requests_jitter = 5"
+    with running(tmp_path, *configured(tmp_path, worker_class, more=keys), data=data, env=PATHS) as server:
+        answers: list[tuple[int, str]] = []
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.is_set():
+                reply = server.get("/process")
+                answers.append((reply.status, reply.text))
+
+        asking = [threading.Thread(target=ask) for _ in range(3)]
+        for one in asking:
+            one.start()
+        until(lambda: len({pid for _, pid in answers[:]}) >= 3)
+        over.set()
+        for one in asking:
+            one.join(PATIENCE)
+        assert {status for status, _ in answers} == {200}
+        first, *_ = dict.fromkeys(int(pid) for _, pid in answers)
+        until(lambda: gone(first))
+        assert "is replaced: it has answered 1" in "".join(server.err.lines)
+
+
+def test_a_request_under_way_outlives_the_replacement(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """The old process answers it, and leaves only then."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    if worker_class in ("gevent", "eventlet"):
+        pytest.skip("a FIFO holds its whole process")
+    keys = "max_requests = 2"
+    with running(tmp_path, *configured(tmp_path, worker_class, more=keys), data=data, env=PATHS) as server:
+        first = server.get("/process").text
+        held: list[bytes] = []
+        waiting = threading.Thread(target=lambda: held.append(server.get(f"/held?{fifo}").body))
+        waiting.start()
+        with fifo.open("wb") as pipe:
+            until(lambda: server.get("/process").text != first)
+            assert not gone(int(first))
+            pipe.write(b"let go")
+        waiting.join(PATIENCE)
+        assert held == [b"let go"]
+        until(lambda: gone(int(first)))
+
+
+def test_a_next_process_that_cannot_begin(data: Path, tmp_path: Path) -> None:
+    """The one that has answered enough goes on."""
+    (tmp_path / "early.py").write_text(
+        "import pathlib\n"
+        "(pathlib.Path(__file__).parent / 'needed').read_text()\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [('Content-Length', '2')])\n"
+        "    return [b'ok']\n"
+    )
+    (tmp_path / "needed").touch()
+    keys = "max_requests = 2"
+    words = configured(tmp_path, "process", "early:app", more=keys)
+    with running(tmp_path, *words, data=data, env=PATHS) as server:
+        (tmp_path / "needed").unlink()
+        for _ in range(3):
+            assert server.get("/").text == "ok"
+        server.logged(None, "the process before goes on, another try in 30 s")
+        assert server.get("/").text == "ok"
+
+
+def test_preloaded_processes(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """Forked from one that has loaded the application; each dies, is begun again and is replaced like any other."""
+    keys = "preload = true\nmax_requests = 30"
+    with running(tmp_path, *configured(tmp_path, worker_class, workers=2, more=keys), data=data, env=PATHS) as server:
+        pids = {int(server.get("/process").text) for _ in range(6)}
+        parents = {parent(pid) for pid in pids}
+        assert len(parents) == 1
+        assert parents != {server.process.pid}
+        assert server.get("/exit").status == 502
+        server.logged(None, "ended with status 7; another one is begun")
+        server.claimed.append("the server closed before it answered")
+        until(lambda: len({server.get("/process").text for _ in range(4)}) == 2)
+        until(lambda: int(server.get("/process").text) not in pids and "is replaced" in "".join(server.err.lines))
+        assert parent(int(server.get("/process").text)) in parents
+
+
+@pytest.mark.parametrize("worker_class", ["process"])
+def test_a_fork_server_that_dies_is_begun_again(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """And with it its processes, one way or another."""
+    words = configured(tmp_path, worker_class, more="preload = true")
+    with running(tmp_path, *words, data=data, env=PATHS) as server:
+        pid = int(server.get("/process").text)
+        os.kill(parent(pid), signal.SIGKILL)
+        until(lambda: gone(pid))
+        server.logged(None, "ended with status 1; another one is begun")
+        assert int(server.get("/process").text) != pid
+
+
+@pytest.mark.parametrize("worker_class", CLASSES)
+def test_a_preload_that_fails_ends_the_start(worker_class: str, data: Path, tmp_path: Path) -> None:
+    if worker_class != "process":
+        pytest.importorskip(worker_class)
+    (tmp_path / "wrong.py").write_text("import nothing_of_that_name\n")
+    words = configured(tmp_path, worker_class, "wrong:app", workers=2, more="preload = true")
+    done = failing_start(tmp_path, data, *words)
+    assert done.returncode == 2, done.stderr
+    assert "an import inside it failed: No module named 'nothing_of_that_name'" in done.stderr
+    assert 'wrong.py", line 1' in done.stderr
 
 
 # --- class process ----------------------------------------------------------------------------------------------------
@@ -378,6 +489,50 @@ def test_tornados_own_applications(hosted: Server) -> None:
     """They learn who asks, and no client can tell them another story."""
     told = hosted.request("GET", "/who?a=b", fields={"X-Real-IP": "6.6.6.6", "X-Scheme": "http"}).json()
     assert told == {"ip": "127.0.0.1", "scheme": "https", "host": f"localhost:{hosted.port}", "uri": "/who?a=b"}
+
+
+CODE = """
+def app(environ, start_response):
+    body = b"{}"
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+@pytest.mark.parametrize("command", ["serve", "run"])
+def test_sighup_means_new_code_without_a_file_too(command: str, data: Path, tmp_path: Path) -> None:
+    """SIGHUP and `edgestack reload`: fresh processes, as in gunicorn; code that is broken changes nothing."""
+    module = tmp_path / "fresh.py"
+    module.write_text(CODE.format("first"))
+    words = ["fresh:app"] if command == "run" else ["--app", "fresh:app"]
+    with running(
+        tmp_path, "-k", "process", *words, command=command, data=data, env={"PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    ) as server:
+        assert server.get("/").text == "first"
+        module.write_text(CODE.format("the second"))
+        server.signal(signal.SIGHUP)
+        server.err.wait_for("reloaded what is served")
+        assert server.get("/").text == "the second"
+        module.write_text("import nothing_of_that_name\n")
+        server.signal(signal.SIGHUP)
+        server.logged(None, "not reloaded")
+        assert server.get("/").text == "the second"
+
+
+def test_an_upload_outlives_a_reload(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """It began before the reload, and its application is asked after it: by the old processes, which wait for that."""
+    words = configured(tmp_path, worker_class)
+    with running(tmp_path, *words, data=data, env=PATHS) as server, server.socket() as sock:
+        first = int(server.get("/process").text)
+        head = "POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\nhalf "
+        sock.sendall(head.encode())
+        server.get("/process")  # it was read by then
+        server.signal(signal.SIGHUP)
+        server.err.wait_for("reloaded")
+        assert int(server.get("/process").text) != first
+        sock.sendall(b"whole")
+        assert read_to_end(sock).endswith(b"half whole")
+        until(lambda: gone(first))
 
 
 # --- its start --------------------------------------------------------------------------------------------------------

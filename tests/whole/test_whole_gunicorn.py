@@ -240,6 +240,26 @@ def app(environ, start_response):
 """
 
 
+def test_an_application_that_a_reload_brings_has_hooks_too(tmp_path: Path) -> None:
+    """One process: what the file says by then, the application and its hooks, is what is called."""
+    conf = """
+wsgi_app = "{module}:app"
+def pre_request(worker, req):
+    with open("notes", "a") as file:
+        print("{module}", req.path, file=file)
+"""
+    for module in ("one", "two"):
+        (tmp_path / f"{module}.py").write_text(TELLING)
+    (tmp_path / "gunicorn.conf.py").write_text(conf.format(module="one"))
+    with running(tmp_path, command="run", cwd=tmp_path) as server:
+        assert server.get("/a").status == 200
+        (tmp_path / "gunicorn.conf.py").write_text(conf.format(module="two"))
+        server.signal(signal.SIGHUP)
+        server.err.wait_for("reloaded")
+        assert server.get("/b").status == 200
+    assert (tmp_path / "notes").read_text().splitlines() == ["one /a", "two /b"]
+
+
 def test_every_moment_has_its_hook(tmp_path: Path) -> None:
     """One process: the server and its worker are the same, as hooks see it."""
     hooks = """
