@@ -517,7 +517,10 @@ async def test_a_request_comes_just_before_its_connection_is_closed(why: str) ->
                 lot.drain()
                 lot.close_idle()
             else:
-                lot.deadlines.sweep(trio.current_time() + lot.timeouts.keepalive + 1)
+                later = trio.current_time() + lot.timeouts.keepalive + 1
+                for client in (quick, silent):
+                    client.connection.deadline = lot.now  # their time is up
+                lot.deadlines.sweep(later)
 
         lot.post(close)
         await quick.answer()
