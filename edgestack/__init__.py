@@ -25,11 +25,11 @@ The life of a request, and where to read it:
     routing/             `handle(exchange)` finds the chain (locations.py) and runs it (road.py):
     content/static.py      a Response at once (most of the time), or
     content/wsgi.py        an AppCall, run by content/threads.py, which writes to
-    wire/outlet.py         an outlet: straight to the socket, or
+    wire/lot_outlet.py     an outlet: straight to the socket, or
     asgi/content.py        an Errand of its own, whose answer a task of the application makes, or
     wire/exchange_task.py  an awaitable, which gets a task (wire/receiving.py brings its request body), or
     wire/waiting.py        an Errand, begun by callbacks: another server answers (wire/pump.py, wire/tunnel.py);
-    wire/sending.py      what does not leave at once is left to a Sender, and
+    wire/sending.py      what does not leave at once is left to a Sender (wire/sender.py), and
     phases/access_log.py the ends of the exchange write its line.
 
 `compose(config)` makes a Plan, `Stack(plan).serve()` runs it; the command line, `testing/` and the tests enter there
@@ -42,7 +42,9 @@ Walls that stand elsewhere than the first drawing had them, and why:
 - `applications.py` stands by itself on floor 5: for the stack it loads WSGI and ASGI applications, two wings of floor 4
 - `kept.py` stands by itself on floor 1: compose asks it, the stack owns it, and it must not know what it keeps.
 - The lot is `wire/lot.py` (the turn, and one connection) over `lot_books.py` (registration, deadlines, closing, links).
-- `wire/outbox.py` stands beside `sending.py`: it is the one piece that two threads touch, and it knows no socket.
+- `wire/outbox.py` stands beside `sender.py`: it is the one piece that two threads touch, and it knows no socket.
+- `wire/mover.py` is a thread of the lot's own: a large file leaves there once its socket is full, and the loop is woken
+  once for it and not for every megabyte.
 - The portable driver is `wire/portable.py` with `portable_stream.py` (a connection), `portable_watch.py` (does its
   client leave?), `portable_outlet.py`, `portable_relay.py` and `portable_accepting.py`; what both drivers share
   stands in `outlet.py`, `streaming.py` and `accepting.py`.

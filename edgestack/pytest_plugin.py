@@ -57,8 +57,22 @@ def edge_factory(_edge_session: None) -> Iterator[Edges]:
     edges.close()
 
 
+ASYNCHRONOUS = ("edge_trio", "edge_memory")
+
+
 class Asynchronous:
     """The fixtures for tests that pytest-trio runs."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Tell whoever has forgotten to let pytest-trio run the test; pytest's own words for that lead elsewhere."""
+        asked = [name for name in ASYNCHRONOUS if name in getattr(item, "fixturenames", ())]
+        if asked and item.get_closest_marker("trio") is None:
+            pytest.fail(
+                f"the fixture {asked[0]} is for an `async def` test that pytest-trio runs: "
+                "say `trio_mode = true` in pytest's configuration, or mark the test with @pytest.mark.trio",
+                pytrace=False,
+            )
 
     @pytest.fixture
     async def edge_trio(self, request: pytest.FixtureRequest) -> AsyncIterator[AsyncEdges]:
@@ -120,6 +134,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     """A test that came through fails where a guard has found something."""
+    __tracebackhide__ = True
     yield
     for edges in item.stash.get(MADE, ()):
         edges.check()

@@ -62,7 +62,8 @@ from edgestack.wire.tls import Certificates
 __all__ = ["Stack"]
 
 IDLE_GRACE = 0.25
-"""Seconds that idle connections stay open once the drain has begun: a request already on its way is answered (E10)."""
+"""Seconds that idle connections stay open once the drain has begun, or their answer has ended: a request already on its
+way is answered (E10)."""
 HANDSHAKE_GRACE = 1.0
 """Seconds that handshakes get beyond that: some round trips; nobody waits for what a silent client might say."""
 LAST_CALL = 1.0
@@ -349,15 +350,12 @@ class Stack:
         return [one for threads in (self.threads, *self._earlier) for one in threads.still_running()]
 
     async def _finish(self, driver: Lot | Portable) -> None:
-        """Until the last connection is gone: first idle ones are let go, then handshakes that do not end."""
-        if await _deserted(driver, IDLE_GRACE):
-            return
-        driver.close_idle()
-        if driver.shaking and not await _deserted(driver, HANDSHAKE_GRACE):
-            self._places.stop()
-            await _deserted(driver, IDLE_GRACE)
+        """Until the last connection is gone: idle ones are let go in turns, then handshakes that do not end."""
+        patience = trio.current_time() + IDLE_GRACE + HANDSHAKE_GRACE
+        while not await _deserted(driver, IDLE_GRACE):
             driver.close_idle()
-        await _deserted(driver, math.inf)
+            if driver.shaking and trio.current_time() >= patience:
+                self._places.stop()
 
     def statistics(self) -> dict[str, int]:
         """Counters and levels, for whoever asks."""

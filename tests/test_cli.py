@@ -263,6 +263,7 @@ BAD: list[tuple[str, str]] = [
     ("serve shop.toml", "`serve` takes options only, not 'shop.toml' (did you mean -c shop.toml?)"),
     ("serve --dev now", "`serve` takes options only, not 'now' (did you mean --static, --app or --config?)"),
     ("serve --statsd-host x", "no such option '--statsd-host' (gunicorn's: counts are in `edgestack ctl status`"),
+    ("ctl status --pid x", "no such option '--pid'"),
     ("serve --worker-tmp-dir x", "no such option '--worker-tmp-dir' (gunicorn's: signs of life need no file)"),
     ("serve -D", "edgestack stays in the foreground: let systemd start it"),
     ("serve --port 80", "no such option '--port' (did you mean --bind?)"),

@@ -107,7 +107,8 @@ class Frames:
         return Message(reply=reply, close=code, reason=reason)
 
     def _piece(self, pieces: list[str] | list[bytes], data: str | bytes, size: int, last: bool) -> Iterator[Message]:
-        pieces.append(data)  # type: ignore[arg-type] # each list gets its own kind
+        if data:  # any number of fragments may be empty
+            pieces.append(data)  # type: ignore[arg-type] # each list gets its own kind
         self._size += size
         if self._size > self._most:
             yield self._refused(TOO_BIG, "")

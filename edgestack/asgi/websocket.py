@@ -42,6 +42,8 @@ KEY_BYTES = 16
 """RFC 6455 §4.1."""
 QUEUED = 16
 """Messages that wait for the application, as in websockets' own server."""
+TURN = 2048
+"""Bytes that are read before others have their turn: of the smallest frames, 6 bytes each, some 10 ms of work."""
 PING_EVERY = 20.0
 """Seconds, and as many until something must have been heard; uvicorn's and websockets' defaults."""
 CLOSE_WITHIN = 10.0
@@ -49,6 +51,8 @@ CLOSE_WITHIN = 10.0
 
 NORMAL, GOING_AWAY, ABNORMAL, INTERNAL = 1000, 1001, 1006, 1011
 """RFC 6455 §7.4.1."""
+CODES = range(1000, 5000)
+"""Those that there are (RFC 6455 §7.4.2)."""
 
 log = logging.getLogger("edgestack.error")
 
@@ -149,16 +153,18 @@ class WebsocketCall(Conversation):
             self._heard = trio.current_time()
             if not data:
                 return
-            messages = self._frames.feed(data)
-            long = self._frames.long_to_feed(data)
-            while (message := await on_thread(next, messages, None) if long else next(messages, None)) is not None:
-                if message.reply:
-                    await self._write(message.reply)
-                if message.close is not None:
-                    self._code, self._reason = message.close, message.reason
-                    return
-                if message.data is not None:
-                    await self._queue(message)
+            for at in range(0, len(data), TURN):
+                piece = data[at : at + TURN]
+                messages, long = self._frames.feed(piece), self._frames.long_to_feed(piece)
+                while (message := await on_thread(next, messages, None) if long else next(messages, None)) is not None:
+                    if message.reply:
+                        await self._write(message.reply)
+                    if message.close is not None:
+                        self._code, self._reason = message.close, message.reason
+                        return
+                    if message.data is not None:
+                        await self._queue(message)
+                await trio.lowlevel.checkpoint()
 
     async def _queue(self, message: Message) -> None:
         self._blocked = True
@@ -245,7 +251,7 @@ class WebsocketCall(Conversation):
         elif kind == "websocket.send" and not self._closing:
             await self._say(_payload(message))
         elif kind == "websocket.close" and self._response.status == 101:
-            await self._close(int(message.get("code") or NORMAL), str(message.get("reason") or ""))
+            await self._close(*_goodbye(message))
         else:
             raise RuntimeError(f"{kind!r} cannot be sent now")
 
@@ -346,6 +352,18 @@ def _accept_of(request: Request) -> str:
 def _offered(request: Request) -> list[str]:
     said = request.fields.get("sec-websocket-protocol", "")
     return [name for part in said.split(",") if is_token(name := part.strip(" \t"))]
+
+
+def _goodbye(message: dict[str, Any]) -> tuple[int, str]:
+    """Code and reason of websocket.close.
+
+    :raises ValueError: a code that there is not, or a reason that is no text.
+    """
+    code, reason = message.get("code") or NORMAL, str(message.get("reason") or "")
+    if code not in CODES:
+        raise ValueError(f"websocket.close has the code {code!r}: 1000 to 4999 can be sent")
+    reason.encode()  # a lone surrogate cannot be sent
+    return int(code), reason
 
 
 def _payload(message: dict[str, Any]) -> str | bytes:

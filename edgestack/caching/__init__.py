@@ -9,6 +9,8 @@
     asked.py      the exchange in which content is asked
     fetching.py   one fetch: what becomes of what content answers, for the store, the client, and those who wait
     roads.py      the same for each way in which content answers: an errand, an application, later
+    tee.py        an application's answer on a thread, on its way to both
+    stream.py     a stream made on the loop, on its way to both
     zone.py       one `[cache.NAME]`, alive: its store, what is being fetched, work in the background
 
 Decisions are those of `http/caching*.py`, which is pure; bytes are kept by `store/`. What is stored has not passed the

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgestack.caching.asked import asked
-from edgestack.caching.background import Pool, call_for_nobody
 from edgestack.caching.fetching import Fetch
 from edgestack.caching.given import given, note, plain_hit
 from edgestack.caching.keys import BETWEEN, STEERING, url_of
@@ -32,6 +31,7 @@ from edgestack.http.caching_invalidation import SAFE
 from edgestack.http.messages import Answer, AppCall, Exchange, Filter, Handler, Response, settled
 from edgestack.http.variables import Template
 from edgestack.store import StoredResponse
+from edgestack.wire.app_turn import Pool, take_turn
 
 __all__ = ["Cached", "caching_rule"]
 
@@ -254,8 +254,7 @@ class Road:
         try:
             answer = await settled(self._handler(fetch.asked))
             if isinstance(answer, AppCall):
-                call, tee = answer, Tee(fetch, None)
-                await call_for_nobody(self._cached.threads, call, lambda: call.run(tee))
+                await take_turn(self._cached.threads, answer, Tee(fetch, None))
             elif isinstance(answer, Response):
                 await fetch.taken(answer)
         except EdgeError as error:

@@ -21,15 +21,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edgestack.caching.asked import asked, plain
 from edgestack.caching.given import given, not_modified, note
 from edgestack.caching.keys import url_of
+from edgestack.caching.stream import CopiedStream
 from edgestack.caching.zone import Fill, Zone
 from edgestack.errors import EdgeError, UpstreamError
 from edgestack.http.attempts import Attempts
-from edgestack.http.bodies import FileSegment
+from edgestack.http.bodies import Body, FileSegment
 from edgestack.http.caching import StoredHead, stale_on_error
 from edgestack.http.caching_storing import may_store
 from edgestack.http.caching_validation import merge_304, validation_fields
 from edgestack.http.messages import Exchange, Response
 from edgestack.wire.relay import Relay
+from edgestack.wire.streaming import let_go
 
 if TYPE_CHECKING:
     from edgestack.caching.cached import Cached
@@ -151,6 +153,10 @@ class Fetch:
         assert head is not None
         return Copy(self, self.zone.store.draft(self._key, head, url_of(self.client), head.tags, self._moment))
 
+    def paused(self, paused: bool) -> None:
+        """Whether content waits until the client has taken what has come."""
+        self._fill.paused = paused
+
     def keeping(self) -> None:
         """All of it is here."""
         self._kept = self._fill.whole = True
@@ -166,6 +172,23 @@ class Fetch:
 
         :raises UpstreamError: see `judged`.
         """
+        shown, body, instead = self._received(response)
+        if not instead:
+            return shown if body is response.body else shown.with_(body=body)
+        if isinstance(body, AsyncIterable):
+            wanted = not self._fill.over.is_set()
+            if not (wanted and self.zone.start_soon(partial(self._rest, body), self.client)):
+                let_go(body)
+        return shown
+
+    async def taken(self, response: Response) -> None:
+        """Take an answer in the background: all of it that is wanted."""
+        _, body, _ = self._received(response)
+        if isinstance(body, AsyncIterable):
+            await self._rest(body)
+
+    def _received(self, response: Response) -> tuple[Response, Body, bool]:
+        """What the client gets, the answer's body with what copies it, and whether the client gets something else."""
         client, body = self.client, response.body
         if hasattr(self.asked, "flow"):
             client.flow = self.asked.flow
@@ -173,26 +196,26 @@ class Fetch:
             verdict = self.judged(response)
             shown, instead = self.seen(verdict, response)
         except BaseException:
-            _close(body)
+            let_go(body)
             self.left()
             raise
         if verdict.head is not None and not verdict.validated:
-            self._take(verdict, body)
-        if instead and isinstance(body, AsyncIterable):
-            wanted = verdict.head is not None and not verdict.validated
-            if not (wanted and self.zone.start_soon(partial(self._rest, body), client)):
-                _close(body)
-        return shown
+            body = self._copied(verdict, response)
+        return shown, body, instead
 
-    def _take(self, verdict: Verdict, body: Any) -> None:
-        """Have it stored once it is whole."""
+    def _copied(self, verdict: Verdict, response: Response) -> Body:
+        """The body of an answer that is to be stored once it is whole, to be taken by whoever takes it."""
+        body = response.body
         if type(body) is bytes:
             self.copy(verdict).whole(body)
         elif isinstance(body, Relay):
             copy = self.copy(verdict)
             body.copied(copy.piece, copy.over)
+        elif isinstance(body, AsyncIterable):
+            return CopiedStream(body, self.copy(verdict), response.length)
         else:
             self._end(stored=False)
+        return body
 
     def failed(self, error: EdgeError) -> Response:
         """What the client gets where there was no answer.
@@ -218,16 +241,10 @@ class Fetch:
     def _end(self, error: EdgeError | None = None, *, stored: bool | None = None) -> None:
         self.zone.end(self._key, self._fill, error, stored=stored)
 
-    async def taken(self, response: Response) -> None:
-        """Take an answer in the background: all of it that is wanted."""
-        self.took(response)
-        if isinstance(response.body, AsyncIterable):
-            await self._rest(response.body)
-
     async def _rest(self, body: Any) -> None:
         """For the store alone: no further than it goes there, so that nobody has a server send what is too large."""
         if self._fill.over.is_set():
-            _close(body)
+            let_go(body)
             return
         async with aclosing(body.__aiter__()) as pieces:
             async for _ in pieces:
@@ -254,6 +271,11 @@ class Copy:
         if self._draft is not None and data and not self._draft.add(data):
             self._draft = None
             self._fetch.kept(False)
+
+    def paused(self, paused: bool) -> None:
+        """Whether the next one waits until the client has taken this one."""
+        if self._draft is not None:
+            self._fetch.paused(paused)
 
     def file(self, segment: FileSegment) -> None:
         """A run of a file as one more."""
@@ -284,9 +306,3 @@ class Copy:
         else:
             draft.drop()
             self._fetch.left()
-
-
-def _close(body: Any) -> None:
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()

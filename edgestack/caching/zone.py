@@ -38,13 +38,15 @@ log = logging.getLogger("edgestack.error")
 class Fill:
     """One answer on its way to the store."""
 
-    __slots__ = ("error", "over", "whole")
+    __slots__ = ("error", "over", "paused", "whole")
 
     def __init__(self) -> None:
         self.over = trio.Event()
         """Set when it is stored, or is known not to be."""
         self.whole = False
         """Whether all of it has come, and it is only the store's to be done with it."""
+        self.paused = False
+        """Whether it waits for the client that it is sent to, who may take his time."""
         self.error: EdgeError | None = None
         """Why there was no answer at all: those who waited have the same."""
 
@@ -96,9 +98,10 @@ class Zone:
         fill.over.set()
 
     def give_up(self, key: str) -> None:
-        """Somebody has waited in vain. Where all of the answer has come, the store hangs, and nobody else need wait."""
+        """Somebody has waited in vain. Where that was for the store, which hangs, or for a client that takes the answer
+        slowly, nobody else need wait."""
         fill = self.fills.get(key)
-        if fill is not None and fill.whole:
+        if fill is not None and (fill.whole or fill.paused):
             self.end(key, fill, stored=False)
 
     def is_worth_waiting(self, key: str) -> bool:

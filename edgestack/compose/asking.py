@@ -1,15 +1,20 @@
 """An exchange for a request that nobody sent: for `explain`, and for the tests that a configuration carries.
 
 Its head goes through the very reader that clients' heads go through, so what no client could ask is refused here too.
+A body that the head announces is there, and has the announced length: whoever bounds bodies says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from io import BytesIO
+from typing import IO
 from urllib.parse import quote, urlsplit
 
 from edgestack.config.model import Config
 from edgestack.errors import ClientError
+from edgestack.http.bodies import within
 from edgestack.http.messages import Exchange, Facts
 from edgestack.http.target import host_name
 from edgestack.wire.h1 import H1
@@ -18,6 +23,8 @@ __all__ = ["asked"]
 
 PORTS = {"http": 80, "https": 443}
 KEEP = "/:@!$&'()*+,;=?%~-._[]"
+PIECE = 64 * 1024
+"""Bytes of a piece, and of a body that is in memory, as `wire/receiving.py` has it."""
 
 
 def asked(
@@ -44,11 +51,47 @@ def asked(
     request = h1.next_request()
     if request is None:
         raise ClientError("The request is not complete.", 400)
+    if h1.framing is not None:
+        request.body = Announced(h1.framing.length)
     host = host_name(authority)
     port = parts.port or PORTS.get(scheme, 80)
     sni = host if scheme == "https" and not host.startswith("[") and not host.replace(".", "").isdigit() else ""
     facts = Facts(remote_addr=address, local_port=port, scheme=scheme, sni=sni)
+    facts.connection = facts.requests = 1
     return Exchange(facts, request, 0, started)
+
+
+class Announced:
+    """A body that nobody sends: NUL bytes, as many as were announced; none in chunks. See `http.bodies.RequestBody`."""
+
+    __slots__ = ("gap", "length")
+
+    def __init__(self, length: int | None) -> None:
+        """:param length: bytes; None for chunks."""
+        self.length = length
+        self.gap = 0.0
+
+    def spooled_nowait(self, limit: int) -> IO[bytes]:
+        """All of it; a large one is a file without content, which takes no space."""
+        size = self.length or 0
+        within(size, limit)
+        if size <= PIECE:
+            return BytesIO(bytes(size))
+        spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's
+        spool.truncate(size)
+        return spool
+
+    async def spooled(self, limit: int) -> IO[bytes]:
+        """All of it."""
+        return self.spooled_nowait(limit)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Piece by piece."""
+        left = self.length or 0
+        while left:
+            piece = bytes(min(left, PIECE))
+            left -= len(piece)
+            yield piece
 
 
 def _default_host(config: Config) -> str:

@@ -12,7 +12,7 @@ from edgestack.config.proxying import Proxy as Section
 from edgestack.config.server import Server
 from edgestack.errors import AppError, ClientError, EdgeError
 from edgestack.http.forwarding import ForwardedFacts
-from edgestack.http.hop import FACTS, FAILED, TARGET, asked, told
+from edgestack.http.hop import FACTS, FAILED, TARGET, asked, place, told
 from edgestack.http.messages import Exchange
 from edgestack.http.variables import Template
 from edgestack.upstream.hosted import Hosted, HostedContent
@@ -63,13 +63,14 @@ def hosted_content(found: Hosted, mount: str, limit: int, server: Server, resour
     """
     seconds = server.processes.timeout
     wait = seconds + (MARGIN if found.kind == "process" else 0) if seconds else FOR_EVER
-    section = Section(to="http://application", read_timeout=wait, connect_timeout=max(wait, MARGIN))
+    section = Section(to="http://application", redirect="off", read_timeout=wait, connect_timeout=max(wait, MARGIN))
     way = HostedWay(section, limit=limit)
     way.intercepted = frozenset((4, 5))
     way.head = RequestHead(_fields(found, mount, way), forwarded="off")
     way.gap = FOR_EVER
     way.rules = SentOnce()
     service = resources.upstreams.service(found.upstream)
+    found.group = service.group
     target = section.target
     assert target is not None
     proxy = Proxy(way, target, lambda _: service.backend(section, secure=False), lambda _: service.group)
@@ -89,5 +90,7 @@ def _fields(found: Hosted, mount: str, way: Way) -> list[tuple[str, Template]]:
 
 
 def _authority(exchange: Exchange) -> str:
+    """What the client asked for; a client of HTTP/1.0 that names none gets our address: the hop is HTTP/1.1."""
     facts = exchange.facts
-    return (facts.host if type(facts) is ForwardedFacts else "") or exchange.request.host
+    named = (facts.host if type(facts) is ForwardedFacts else "") or exchange.request.host
+    return named or ":".join(place(facts))

@@ -17,7 +17,7 @@ from edgestack.compose.contents import applications, error_pages
 from edgestack.compose.proxies import Proxies
 from edgestack.compose.resources import Resources
 from edgestack.compose.steps import Called, Sites, Step, Unwritten, explain
-from edgestack.config.map_checks import map_variables, noted_variables
+from edgestack.config.map_checks import own_variables
 from edgestack.config.matching import Match
 from edgestack.config.model import App, Config, Listener, Route, Site
 from edgestack.content.fixed import Redirect, ToHost
@@ -92,7 +92,7 @@ class Plan:
 
     def _sites(self, resources: Resources) -> Sites:
         """The chains of every site, and how a host finds them."""
-        maps = map_variables(self.config.maps) | noted_variables(self.sites)
+        maps = own_variables(self.config.maps, self.sites)
         proxies = Proxies(self.config, resources, maps)
         roads, locations = [], []
         for site in self.sites:

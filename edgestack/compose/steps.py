@@ -26,7 +26,7 @@ from edgestack.content.wsgi import Wsgi
 from edgestack.errors import ClientError, EdgeError
 from edgestack.http.forwarding import TrustedProxies
 from edgestack.http.media_types import media_type
-from edgestack.http.messages import Exchange, Handler, Jump, Response
+from edgestack.http.messages import AppCall, Exchange, Handler, Jump, Response
 from edgestack.http.variables import Scope
 from edgestack.phases.compression import Compression, Undoing
 from edgestack.routing import Chain, Choice, Hosts, Link, Locations, nothing, onward
@@ -294,8 +294,7 @@ def _content(chain: Chain, exchange: Exchange) -> Generator[Step, None, End]:
         yield Step("content", _told(place), origin)
         return _answer(place)
     if isinstance(content, Wsgi):
-        yield Step("content", _named(content), origin)
-        return Response(200)
+        return (yield from _applied(content, exchange, origin))
     if isinstance(content, Proxy | ProxyAnywhere):
         for name, says, where in content.explain(exchange):
             yield Step(name, says, where or (origin if name == "content" else None))
@@ -317,8 +316,7 @@ def _tried(content: Try, exchange: Exchange, chain: Chain) -> Generator[Step, No
             raise ClientError("This address can only be read.", 405)
     last = yield from _behind(content.last, chain, exchange)
     if isinstance(last, Wsgi):
-        yield Step("content", _named(last), _written(chain, last))
-        return Response(200)
+        return (yield from _applied(last, exchange, _written(chain, last)))
     if isinstance(last, Last):
         yield Step("try", f"goes on at {last.goal.text}", origin)
     return cast("End", last(exchange))
@@ -340,8 +338,14 @@ def _written(chain: Chain, content: object) -> Origin | None:
     return lines.get(id(content), chain.origin)
 
 
-def _named(content: Wsgi) -> str:
-    return f"the application {getattr(content.application, 'target', '')}, which is not called: 200 is assumed"
+def _applied(content: Wsgi, exchange: Exchange, origin: Origin | None) -> Generator[Step, None, End]:
+    """An application: its call is made, unless the request is refused, and dropped."""
+    call = content(exchange)
+    name = getattr(content.application, "target", "")
+    yield Step("content", f"the application {name}, which is not called: 200 is assumed", origin)
+    assert isinstance(call, AppCall)  # what was announced is there
+    call.discard()
+    return Response(200)
 
 
 def _told(place: Place) -> str:

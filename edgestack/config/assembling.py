@@ -24,8 +24,7 @@ from edgestack.config.map_checks import (
     check_formats,
     check_noted,
     check_tests,
-    map_variables,
-    noted_variables,
+    own_variables,
     settled_maps,
     unfit_maps,
 )
@@ -68,7 +67,7 @@ def assemble(file: File, mark: Mark, reading: Reading, files: Sequence[Path]) ->
     check_caches(placed, [name for name, _ in file.cache], reading)
     check_tests(file.test, every, reading)
     check_noted(_rule_marks(file), maps, reading)
-    variables = map_variables(maps, parts(mark.child("map"))) | noted_variables(every)
+    variables = own_variables(maps, every, parts(mark.child("map")))
     reading.check_templates(variables, unfit_maps(maps, mark.child("map")))
     tests = tuple(replace(test, origin=place.origin) for test, place in file.test)
     server = replace(file.server, private_paths=_private(file, every, files))

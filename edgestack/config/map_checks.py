@@ -22,6 +22,7 @@ from edgestack.http.messages import Exchange
 from edgestack.http.variables import (
     FAMILIES,
     FORMATS,
+    MOMENTS,
     TIMED,
     VARIABLES,
     Scope,
@@ -33,7 +34,7 @@ from edgestack.http.variables import (
 )  # fmt: skip
 
 __all__ = [
-    "check_formats", "check_noted", "check_tests", "map_variables", "noted_variables", "settled_maps", "unfit_maps",
+    "check_formats", "check_noted", "check_tests", "own_variables", "settled_maps", "unfit_maps",
 ]  # fmt: skip
 
 Map = tuple[str, MapTable]
@@ -79,20 +80,23 @@ def _place(
     ordered[name] = tables[name]
 
 
-def map_variables(maps: Sequence[Map], names: Iterable[str] = ()) -> dict[str, Variable]:
-    """The variables that the maps make; one that does not compile, which is told elsewhere, gives nothing.
+def own_variables(maps: Sequence[Map], sites: Iterable[Site], names: Iterable[str] = ()) -> dict[str, Variable]:
+    """The variables that maps and `auth_request` make. A map's is known as soon as all that it looks at; of a map that
+    does not compile, which is told elsewhere, nothing comes.
 
     :param maps: each after those that it looks at.
     :param names: of maps that could not be read, too.
     """
-    made = {name: Variable("request", lambda exchange: None) for name in names}
+    made = {name: Variable("request", lambda exchange: None) for name in names} | _noted_variables(sites)
     for name, table in maps:
-        try:
-            source = compile_template(table.from_, "request", Scope(maps=made))
-            read = map_read(source, table.to, table.default)
-        except (TemplateError, re.error):
-            continue
-        made[name] = Variable("request", read, certain=True)
+        for moment in MOMENTS:
+            try:
+                source = compile_template(table.from_, moment, Scope(maps=made))
+                read = map_read(source, table.to, table.default)
+            except (TemplateError, re.error):
+                continue  # too early, perhaps
+            made[name] = Variable(moment, read, certain=True)
+            break
     return made
 
 
@@ -113,7 +117,7 @@ def _taken(name: str) -> bool:
     return name in VARIABLES or name in TIMED or name == "server_name" or name.startswith(tuple(FAMILIES))
 
 
-def noted_variables(sites: Iterable[Site]) -> dict[str, Variable]:
+def _noted_variables(sites: Iterable[Site]) -> dict[str, Variable]:
     """The variables that `auth_request` sets; where it does not, they have no value."""
     asked = [rules.auth_request for site in sites for rules in (site, *site.routes) if rules.auth_request is not None]
     return {name: Variable("content", _noted(name)) for one in asked for name, _ in one.set}

@@ -10,6 +10,7 @@ A `Problem` is one of them; `ConfigErrors` holds all that a configuration has. B
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from unicodedata import east_asian_width
@@ -21,6 +22,9 @@ __all__ = ["ConfigErrors", "Problem", "did_you_mean", "listed", "nearest", "told
 
 LONGEST = 100
 """Columns of a source line that are shown; a longer one is cut around the caret."""
+
+_long = re.compile(r"(\S{39})\S{3,}(\S{20})")
+"""A word of more than 61 letters; it stands whole in the file, and is told by its beginning and its end."""
 
 CONTROLS = {code: 0x2400 + code for code in range(0x20) if code != 0x09} | {
     0x7F: 0x2421, **dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
@@ -52,7 +56,8 @@ class Problem(ConfigError):
         hint = f" {self.hint}".translate(CONTROLS) if self.hint else ""
         if len(carets) + len(hint) > LONGEST and hint:
             hint = f"\n{margin} ={hint}"
-        first = f"{self.file}:{self.line}:{self.column}: {self.why.translate(CONTROLS)}"
+        why = _long.sub(r"\1…\2", self.why.translate(CONTROLS))
+        first = f"{self.file}:{self.line}:{self.column}: {why}"
         return f"{first}\n{number} | {line}\n{margin} | {carets}{hint}"
 
     def _cut(self) -> tuple[str, int]:

@@ -47,8 +47,9 @@ def check_rules(rules: Rules, mark: Mark, formats: Mapping[str, str], reading: R
         _check_limit(limit, element(said["limit"], at), reading)
     for at, rule in enumerate(rules.headers):
         _check_headers(rule, element(said["headers"], at), reading)
-    for name in set(rules.allow) & set(rules.deny):
-        reading.problem(said["deny"], f"{name} is in `allow` as well", key="deny")
+    for at, name in enumerate(rules.deny):
+        if name in rules.allow:
+            reading.problem(element(said["deny"], at), f"{name} is in `allow` as well", key="deny")
     if rules.log and rules.log not in (*FORMATS, *formats, "off"):
         hint = did_you_mean(rules.log, (*FORMATS, *formats, "off"), quote='"') or "its own ones stand in [log_formats]"
         reading.problem(said["log"], f"there is no log format {rules.log!r}", hint, key="log")

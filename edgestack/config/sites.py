@@ -58,7 +58,10 @@ class Site(Rules):
 class MapTable:
     """A variable whose value is looked up by another's."""
 
-    from_: str = key(Template("request"), "What is looked up: a template.", example='"$http_x_plan"', nginx="map")
+    from_: str = key(
+        Template("response"), "What is looked up: a template. The map is known as soon as all that it names.",
+        example='"$http_x_plan"', nginx="map",
+    )  # fmt: skip
     to: tuple[tuple[str, str], ...] = key(
         Pairs("a table of texts", TEXT, TEXT),
         "Values and what they give; `*.example.com`, `www.example.*`, `~ regex` and `~* regex` may stand for many.",

@@ -19,18 +19,18 @@ FEW = 8
 
 ELSEWHERE = {
     "root": "static", "alias": "static", "directory": "static", "files": "static",
-    "location": "match", "path": "match", "prefix": "match", "wsgi": "app", "application": "app",
+    "location": "path match", "path": "match", "prefix": "path match", "wsgi": "app", "application": "app",
     "return": "redirect", "body": "respond", "text": "respond", "auth_basic": "basic_auth",
-    "accesslog": "access_log", "access_logfile": "access_log", "errorlog": "error_log", "error_logfile": "error_log",
+    "log": "access_log", "accesslog": "access_log", "access_logfile": "access_log",
+    "errorlog": "error_log", "error_logfile": "error_log",
     "pidfile": "pid", "certfile": "cert", "certificate": "cert", "keyfile": "key", "ssl": "tls", "https": "tls",
     "keep_alive": "keepalive", "forwarded_allow_ips": "trusted_proxies", "worker_connections": "max_connections",
+    "gzip": "compress", "brotli": "compress",
     "url": "to", "target": "to", "port": "at bind", "host": "at bind", "address": "at bind",
 }  # fmt: skip
 """Words of other programs, and the keys that mean the same here, in the order in which they are thought of."""
 
 TOLD = {
-    "gzip": "not in this version: nothing is compressed on the fly; a file's `.gz`, `.br` or `.zst` beside it is used",
-    "brotli": "not in this version; a file's `.br` beside it is used",
     "worker_processes": "`workers` in [server]",
     "http": "no block is needed: routes are `[[route]]`, groups of servers `[upstream.NAME]`, the process `[server]`",
     "events": "no block is needed: how connections are awaited is not configured",
@@ -38,7 +38,7 @@ TOLD = {
     "proxy_http_version": "upstreams are always spoken to in HTTP/1.1",
     "resolver": "names are looked up by the system; `resolve` of [upstream.NAME] says how often",
     **dict.fromkeys(("least_conn", "ip_hash", "random", "least_time", "round_robin"), "this is a word of `balance`"),
-    "zone": "not needed: there is one process, and its upstreams know all of it",
+    "zone": "not needed: a process knows all of its upstreams; of several workers each counts its own failures",
 }  # fmt: skip
 """Words of other programs for which there is no key, and what to do."""
 
@@ -62,7 +62,7 @@ def explain_unknown(name: str, told: Section, raw: Any, present: set[str], root:
     meanings = ELSEWHERE.get(plain, "").split() or [_directives(root).get(plain, "")]
     foreign = next((one for one in meanings if one in told.keys), meanings[-1])
     if foreign in told.keys:
-        return f"here it is called `{foreign}`" + _again(foreign, present)
+        return f"here it is called `{foreign}`" + ("; it is said already" if foreign in present else "")
     close = nearest(plain, told.keys)
     if close:
         return f"did you mean `{close}`?" + _again(close, present)

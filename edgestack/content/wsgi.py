@@ -118,7 +118,7 @@ class WsgiCall(AppCall):
             writer.offload = wsgi.offload
         errors = ErrorStream(exchange)
         try:
-            environ = wsgi.environs.make(exchange, self.spool, errors)
+            environ = self.environ(errors)
             result = wsgi.application(environ, writer.start_response)
             if (type(result) is list or type(result) is tuple) and len(result) == 1:
                 writer.whole(result[0])
@@ -130,6 +130,10 @@ class WsgiCall(AppCall):
             self._failed(error, writer, errors)
         if self.spool is not None:
             self.spool.close()
+
+    def environ(self, errors: ErrorStream) -> dict[str, Any]:
+        """What the application is called with."""
+        return self.wsgi.environs.make(self.exchange, self.spool, errors)
 
     def discard(self) -> None:
         """Close the body of a call that is not run."""

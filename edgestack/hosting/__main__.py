@@ -39,12 +39,23 @@ def main(text: str) -> int:
     """Host what the order names, until told to stop; the exit status."""
     order = Order.read(text)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.enable()
-    channel = Channel(order.channel, watch_imports=order.reload)
+    faulthandler.enable()  # at SIGABRT, from an edge that sees no sign of life, every thread's stack is written
+    if order.preload:
+        from edgestack.hosting.forking import run
+
+        import_module(SERVERS[order.kind])
+        return run(order, load, host)
+    return host(order, lambda: load(order))
+
+
+def host(order: Order, found: Callable[[], Any]) -> int:
+    """Host an application until told to stop; the exit status."""
+    os.set_inheritable(order.listen, False)  # what an application starts must not hold it
+    channel = Channel(order.channel, watch_imports=order.reload, path=order.path)
     try:
         serve: Callable[[Order, Callable[[], Any], int, Channel], bool]
         serve = import_module(SERVERS[order.kind]).serve
-        return 0 if serve(order, lambda: load(order), order.listen, channel) else CROWDED
+        return 0 if serve(order, found, order.listen, channel) else CROWDED
     except ConfigError as error:
         channel.failed(error)
         return NOT_LOADED

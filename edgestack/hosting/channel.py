@@ -2,11 +2,12 @@
 
     {"ready": true, "files": […]}                              it accepts
     {"failed": {"why": …, "hint": …, "traceback": …}, "files": […]}   it cannot: it is about to leave
+    {"alive": true}                                            its loop runs: again after each `beat` of the order
     {"files": […]}                                             more was imported since (with `reload`)
-    {}                                                         the loop, or hub, turns: a sign of life
 
 The edge says nothing; its end of the line closes when it has died, however it died. Then this process leaves too, at
-once: a thread of the system's own waits for that, which no library's patches reach. `files` are of modules that are
+once: a thread of the system's own waits for that, which no library's patches reach; and since nobody else is left to do
+it, it takes away its socket, and the folder of that with the last one. `files` are of modules that are
 neither Python's own nor installed packages.
 """
 
@@ -19,53 +20,62 @@ import select
 import site
 import sys
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
 
 from edgestack.errors import ConfigError
 
-__all__ = ["Channel", "own_files"]
+__all__ = ["ORPHANED", "Channel", "own_files", "said"]
 
 LOOK = 1.0
 """Seconds between two looks at what was imported."""
+TURNS, TURN = 100, 10
+"""Looks, and milliseconds between two, until a dead edge is no parent any more: its lines end a little earlier."""
 ORPHANED = 1
 """Exit status of a process whose edge is gone."""
 
-_poll, _read, _write, _exit = select.poll, os.read, os.write, os._exit
+_poll, _read, _write, _exit, _start = select.poll, os.read, os.write, os._exit, _thread.start_new_thread
 """The system's own, taken before a library puts its own in their place: this is for a thread of the system's."""
 
 
 class Channel:
     """This process's end of it."""
 
-    def __init__(self, fd: int, *, watch_imports: bool) -> None:
-        """:param watch_imports: tell of modules that are imported later, too."""
+    def __init__(self, fd: int, *, watch_imports: bool, path: str = "") -> None:
+        """
+        :param watch_imports: tell of modules that are imported later, too.
+        :param path: of the socket.
+        """
         self._fd = fd
+        self._path = path
+        self._edge = os.getppid()
         self._told = 0
         self._watch_imports = watch_imports
         self._ready = False
         os.set_inheritable(fd, False)
-        _thread.start_new_thread(self._wait, ())
+        _start(self._wait, ())
 
     def ready(self) -> None:
         """The application is loaded, and its server accepts."""
         self._ready = True
         self._tell({"ready": True, "files": self._files()})
 
+    def alive(self) -> None:
+        """Its loop runs."""
+        self._tell({"alive": True})
+
     def failed(self, error: ConfigError) -> None:
         """It cannot be loaded."""
-        failure = {"why": error.why, "hint": error.hint, "traceback": error.traceback_text}
-        self._tell({"failed": failure, "files": own_files()})
-
-    def sign(self) -> None:
-        """Whoever calls this is not stuck."""
-        self._tell({})
+        self._write(said(error))
 
     def _files(self) -> list[str]:
         self._told = len(sys.modules)
         return own_files()
 
     def _tell(self, message: dict[str, object]) -> None:
-        data = json.dumps(message).encode() + b"\n"
+        self._write(json.dumps(message).encode() + b"\n")
+
+    def _write(self, data: bytes) -> None:
         try:
             while data:
                 data = data[_write(self._fd, data) :]
@@ -78,9 +88,28 @@ class Channel:
         while True:
             events = poller.poll(LOOK * 1000 if self._watch_imports else None)
             if events and not _read(self._fd, 1):
+                self._tidy()
                 _exit(ORPHANED)
             if self._watch_imports and self._ready and len(sys.modules) != self._told:
                 self._tell({"files": self._files()})
+
+    def _tidy(self) -> None:
+        """Where the edge has died, nobody will come back; where it has only let go of this line, all is its own."""
+        waiting = _poll()
+        for _ in range(TURNS):
+            if os.getppid() != self._edge:
+                with suppress(OSError):
+                    os.unlink(self._path)
+                with suppress(OSError):  # the others' sockets are still in there
+                    os.rmdir(os.path.dirname(self._path))
+                return
+            waiting.poll(TURN)
+
+
+def said(error: ConfigError) -> bytes:
+    """How it is told that an application cannot be loaded."""
+    failure = {"why": error.why, "hint": error.hint, "traceback": error.traceback_text}
+    return json.dumps({"failed": failure, "files": own_files()}).encode() + b"\n"
 
 
 def own_files() -> list[str]:

@@ -1,63 +1,63 @@
-"""Threads of this house as an executor of the standard library's: what tornado runs WSGI applications on.
+"""Calls on threads of this house, for a loop of asyncio's: what tornado runs WSGI applications on.
 
-    with executor.calls() as jobs: …          what is submitted within, by this task, is in `jobs`
-    executor.lose(jobs)                       nobody waits for them: a thread that hangs loses its slot to another one
+    call = threads.call(function)         on a thread of its own
+    await call.done                       an asyncio future: it has returned, or raised
+    call.lose()                           nobody waits for it: a thread that hangs loses its slot to another one
 
 A thread cannot be ended. When as many hang as there are slots, `crowded` is told, as in a worker of the edge's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
-from contextlib import contextmanager
-from contextvars import ContextVar
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from edgestack.content.threads import AppThreads
 
-__all__ = ["OnThreads"]
-
-Job = Callable[[], None]
-_jobs: ContextVar[list[Job]] = ContextVar("_jobs")
+__all__ = ["Call", "OnThreads"]
 
 
-class OnThreads(Executor):
+class OnThreads:
     """See the top of this file."""
 
     def __init__(self, threads: AppThreads) -> None:
         """:param threads: of which this is the only user."""
         self._threads = threads
 
-    @contextmanager
-    def calls(self) -> Iterator[list[Job]]:
-        """What one request has submitted."""
-        jobs: list[Job] = []
-        token = _jobs.set(jobs)
-        try:
-            yield jobs
-        finally:
-            _jobs.reset(token)
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
+    def call(self, function: Callable[[], Any]) -> Call:
         """Call it on a thread. On the loop.
 
         :raises Refused: too many wait already.
         """
-        future: Future[Any] = Future()
+        made = Call(self._threads, function)
+        self._threads.submit(made.job)
+        return made
 
-        def job() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(fn(*args, **more))
-            except BaseException as error:
-                future.set_exception(error)
 
-        self._threads.submit(job)
-        _jobs.get().append(job)
-        return future
+class Call:
+    """One of them."""
 
-    def lose(self, jobs: list[Job]) -> str:
-        """Give up what still runs of these; where it does, with its stack, "" where nothing does. On the loop."""
-        return "\n".join(filter(None, map(self._threads.lose, jobs)))
+    def __init__(self, threads: AppThreads, function: Callable[[], Any]) -> None:
+        self._threads = threads
+        self._function = function
+        self._future: Future[None] = Future()
+        self.done = asyncio.wrap_future(self._future)
+
+    def job(self) -> None:
+        """On its thread."""
+        if not self._future.set_running_or_notify_cancel():
+            return
+        try:
+            self._function()
+        except BaseException as error:
+            self._future.set_exception(error)
+        else:
+            self._future.set_result(None)
+
+    def lose(self) -> str:
+        """Give it up; where it runs, with its stack, "" where nothing runs. On the loop."""
+        where = self._threads.lose(self.job)
+        self.done.cancel()
+        return where

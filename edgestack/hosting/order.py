@@ -6,12 +6,17 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
-__all__ = ["Order"]
+from edgestack.config.model import Log
+
+__all__ = ["LONGEST_LINE", "MOST_FIELDS", "Order"]
+
+LONGEST_LINE = 1 << 20
+"""Bytes of a request line, or of a field: the edge has limits of its own, and what has passed them passes here."""
+MOST_FIELDS = 10_000
+"""Of a request, likewise."""
 
 LATER = 2.0
 """Seconds behind the edge: its deadlines are a second coarse, and its answer, with its own pages, comes first."""
-SHORTEST = 0.1
-"""Seconds: no more than ten signs of life in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Order:
     """The descriptor of its listening socket."""
     channel: int
     """The descriptor of its line to the edge."""
+    path: str
+    """Of that socket."""
     request_ids: str
     """What request ids begin with: the edge's own."""
     threads: int = 8
@@ -41,26 +48,37 @@ class Order:
     dev: bool = False
     timeout: float = 30.0
     graceful: float = 30.0
+    beat: float = 5.0
+    """Seconds after which it shows another sign of life."""
     error_log: str = "-"
     log_format: str = "combined"
     reload: bool = False
     """Tell which files it was made of, again when there are more."""
+    preload: bool = False
+    """Host nothing, but load, and fork processes that do; `channel` is where their orders come from (`forking.py`)."""
+    forked: bool = False
+    """The application was loaded by a fork server."""
+    book: int = -1
+    """The descriptor on which the fork server tells of a process."""
+
+    def log(self) -> Log:
+        """Where errors go: the log of the edge."""
+        return Log(access="off", error=self.error_log, format=self.log_format)
 
     @property
     def patience(self) -> float:
         """Seconds until a call that has begun no answer is given up here, where the edge has answered it by then."""
         return self.timeout + LATER if self.timeout else math.inf
 
-    @property
-    def sign_every(self) -> float:
-        """Seconds between two signs of life."""
-        return max(self.timeout / 4, SHORTEST) if self.timeout else math.inf
-
     def dump(self) -> str:
         """As text."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def read(cls, text: str) -> Order:
-        """From text."""
-        return cls(**json.loads(text))
+    def read(cls, text: str, *fds: int) -> Order:
+        """From text.
+
+        :param fds: listening socket, line and book, where they did not keep their numbers.
+        """
+        said = json.loads(text)
+        return cls(**said | dict(zip(("listen", "channel", "book"), fds, strict=False)))

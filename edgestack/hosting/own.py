@@ -25,16 +25,15 @@ from edgestack.compose import Plan, Resources, compose
 from edgestack.config.model import App, Config, Limits, Listener, Route, Server, Timeouts
 from edgestack.config.processes import Processes
 from edgestack.content.wsgi import Wsgi
-from edgestack.errors import ClientError, EdgeError
+from edgestack.errors import ClientError
 from edgestack.hosting.channel import Channel
 from edgestack.hosting.crowd import Crowd
-from edgestack.hosting.order import Order
-from edgestack.hosting.records import log_of, opened
-from edgestack.http.forwarding import is_loopback
-from edgestack.http.hop import FACTS, FAILED, TARGET, read
-from edgestack.http.messages import Answer, Exchange, Response
+from edgestack.hosting.failing import FailurePages
+from edgestack.hosting.order import LONGEST_LINE, MOST_FIELDS, Order
+from edgestack.http.hop import FACTS, TARGET, read
+from edgestack.http.messages import Answer, Exchange
 from edgestack.neighbours import Neighbours
-from edgestack.phases.error_pages import ErrorPages
+from edgestack.process.logs import open_error_log
 from edgestack.process.tuning import collected, tuned
 from edgestack.routing import Chain, run
 from edgestack.stack import Stack
@@ -44,7 +43,7 @@ __all__ = ["serve"]
 
 UNBOUNDED = 1 << 62
 """Bytes: the edge has its own limits, and what has passed them passes here."""
-LIMITS = Limits(request_line=1 << 20, head=4 << 20, fields=10_000, body=UNBOUNDED, body_rate=0)
+LIMITS = Limits(request_line=LONGEST_LINE, head=4 << 20, fields=MOST_FIELDS, body=UNBOUNDED, body_rate=0)
 TIMES = {"head": 3600.0, "body_gap": 3600.0, "send_gap": 86400.0, "keepalive": 75.0}
 """Seconds: a slow client is the edge's to judge."""
 
@@ -58,7 +57,7 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
     """
     app = App(order.target, Path(order.folder) if order.folder else None)
     config = _config(order, app)
-    error_log = opened(order)
+    error_log = open_error_log(order.log())
     tuned()
     Exchange.prefix = order.request_ids
     crowd = Crowd(order.graceful)
@@ -79,7 +78,7 @@ def _config(order: Order, app: App) -> Config:
     server = Server(
         threads=order.threads, queue=order.queue, dev=order.dev, limits=LIMITS,
         timeouts=Timeouts(graceful=order.graceful, **TIMES),
-        log=log_of(order),
+        log=order.log(),
         processes=Processes(
             worker_class=worker_class, asgi_loop=order.asgi_loop, timeout=order.timeout,
             websocket_compression=order.websocket_compression,
@@ -96,7 +95,7 @@ async def _live(
         async with trio.open_nursery() as nursery:
             await nursery.start(stack.serve, [place])
             channel.ready()
-            nursery.start_soon(_sign, channel, order.sign_every)
+            nursery.start_soon(_beat, channel, order.beat)
             async for number in signals:
                 if number == signal.SIGTERM:
                     break
@@ -109,10 +108,10 @@ async def _live(
             nursery.cancel_scope.cancel()
 
 
-async def _sign(channel: Channel, seconds: float) -> None:
+async def _beat(channel: Channel, pause: float) -> None:
     while True:
-        await trio.sleep(seconds)
-        channel.sign()
+        await trio.sleep(pause)
+        channel.alive()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +135,7 @@ class Mounted:
         self._server = plan.config.server
         self._order = plan.order
         self._chains: dict[str, Chain] = {}
-        self._pages = ErrorPages(None, dev=self._server.dev)
-
-    def errors(self, exchange: Exchange, error: EdgeError) -> Response:
-        """The edge makes its own page of it; but for a traceback, which it does not have."""
-        page = self._pages(exchange, error)
-        if self._server.dev and is_loopback(exchange.facts.remote_addr):
-            return page
-        return page.with_(fields=(*page.fields, (FAILED, "1")))
+        self.errors = FailurePages(dev=self._server.dev)
 
     def handle(self, exchange: Exchange) -> Answer:
         """Who asks is who the edge says."""

@@ -19,11 +19,14 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 
+from edgestack.errors import ClientError
+
 if TYPE_CHECKING:
     from edgestack.http.messages import Response
 
 __all__ = [
     "Body", "Conversation", "FileSegment", "OpenFile", "Outlet", "Piece", "Relay", "RequestBody", "Transform", "Tunnel",
+    "WrappedBody", "within",
 ]  # fmt: skip
 
 
@@ -143,6 +146,30 @@ class RequestBody(Protocol):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The body piece by piece, as it arrives."""
+
+
+class WrappedBody:
+    """What a body that stands in front of another has in common with it."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: RequestBody) -> None:
+        self._body = body
+
+    @property
+    def gap(self) -> float:
+        """Seconds that the client may pause."""
+        return self._body.gap
+
+    @gap.setter
+    def gap(self, seconds: float) -> None:
+        self._body.gap = seconds
+
+
+def within(size: int, limit: int) -> None:
+    """:raises ClientError: 413, a body of `size` bytes is larger than `limit`."""
+    if size > limit:
+        raise ClientError(f"The request's body is larger than the {limit} bytes that are accepted.", 413)
 
 
 class Outlet(Protocol):

@@ -59,6 +59,8 @@ class ForwardedFacts(Facts):
         )  # fmt: skip
         self.peer_addr = facts.remote_addr
         self.peer_port = facts.remote_port
+        self.connection = facts.connection
+        self.requests = facts.requests
         self.host = host
         self.told = {}
 

@@ -18,10 +18,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from edgestack.errors import ClientError
-from edgestack.http.forwarding import ForwardedFacts
+from edgestack.http.forwarding import DEFAULT_PORTS, ForwardedFacts
 from edgestack.http.messages import Exchange, Facts, TlsFacts
 
-__all__ = ["FACTS", "FAILED", "TARGET", "Hop", "asked", "read", "told"]
+__all__ = ["FACTS", "FAILED", "TARGET", "Hop", "asked", "place", "read", "told"]
 
 FACTS = "x-edgestack-hop"
 TARGET = "x-edgestack-target"
@@ -56,6 +56,16 @@ def asked(exchange: Exchange, sent: str) -> str:
     """The value of X-Edgestack-Target; "" where the request-target that is `sent` is the client's own."""
     target = exchange.request.target
     return "" if target == sent else target
+
+
+def place(facts: Facts) -> tuple[str, str]:
+    """SERVER_NAME and SERVER_PORT, as `content/environ.py` has them."""
+    name = facts.local_addr
+    if ":" in name:
+        name = f"[{name}]"  # RFC 3875 §4.1.14
+    elif not name or name[0] in "/@\0":
+        name = "localhost"
+    return name, str(facts.local_port or DEFAULT_PORTS.get(facts.scheme, 80))
 
 
 def read(text: str) -> Hop:

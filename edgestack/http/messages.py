@@ -244,7 +244,15 @@ class TlsFacts(NamedTuple):
 class Facts:
     """What is known of a connection, made once when it is accepted (and again per request behind a trusted proxy)."""
 
-    __slots__ = ("client_certificate", "local_addr", "local_port", "remote_addr", "remote_port", "scheme", "sni", "tls")
+    __slots__ = (
+        "client_certificate", "connection", "local_addr", "local_port", "remote_addr", "remote_port", "requests",
+        "scheme", "sni", "tls",
+    )  # fmt: skip
+
+    connection: int
+    """The connection's number; 0 until a driver has admitted it."""
+    requests: int
+    """How many requests came over it so far, counted by the driver when a head was read."""
 
     def __init__(
         self,
@@ -271,6 +279,7 @@ class Facts:
         self.sni = sni
         self.client_certificate = client_certificate
         self.tls = tls
+        self.connection = self.requests = 0
 
 
 class Exchange:
@@ -281,8 +290,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "attempts", "bytes_out", "cached", "chain", "ends", "facts", "flow", "head", "journey", "noted", "request",
-        "serial", "started", "status", "ticket",
+        "attempts", "bytes_out", "cached", "chain", "ends", "facts", "flow", "head", "incomplete", "journey", "noted",
+        "request", "serial", "started", "status", "ticket",
     )  # fmt: skip
 
     cached: tuple[str, str]
@@ -292,6 +301,8 @@ class Exchange:
     """How the answer is to be sent; unset where no route says so: what is not asked for costs nothing."""
     head: bytes
     """Status line and fields as the wire wrote them, without Date and X-Request-Id at their end; unset before."""
+    incomplete: bool
+    """It was broken off; unset where its answer left whole."""
     noted: dict[str, str]
     """Variables that were set by the way (`auth_request`), by name; unset where none was."""
     prefix = os.urandom(12).hex()
@@ -324,6 +335,15 @@ class Exchange:
         ends, self.ends = self.ends, ()
         for end in ends:
             end(self)
+
+    def break_off(self, status: int = 0) -> None:
+        """Finish without an answer, or with half of one.
+
+        :param status: what the log says where none was sent.
+        """
+        self.status = self.status or status
+        self.incomplete = True
+        self.finish()
 
 
 class AppCall:

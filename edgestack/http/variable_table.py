@@ -23,14 +23,15 @@ import binascii
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from edgestack.http.attempts import listed, proxied, seconds, upstream_field
 from edgestack.http.forwarding import ForwardedFacts
 from edgestack.http.messages import Exchange
 from edgestack.http.target import host_name
+from edgestack.http.variables_of_tls import agreed, certified, distinguished_name, session_reused
 
 __all__ = [
     "FAMILIES",
@@ -187,51 +188,6 @@ def _request_length(exchange: Exchange) -> str:
     return str(line + fields + 2 + (int(announced) if announced.isdecimal() else 0))
 
 
-# --- of the connection's TLS ------------------------------------------------------------------------------------------
-
-SHORT_NAMES = {
-    "commonName": "CN", "countryName": "C", "domainComponent": "DC", "emailAddress": "emailAddress",
-    "localityName": "L", "organizationName": "O", "organizationalUnitName": "OU", "serialNumber": "serialNumber",
-    "stateOrProvinceName": "ST", "streetAddress": "street", "userId": "UID",
-}  # fmt: skip
-"""Attribute types as `ssl` spells them, and as they stand in a name written out (RFC 4514 §3)."""
-
-_special = re.compile(r'([,+"\\<>;=]|^[# ]| $)')
-
-
-def _distinguished_name(part: str) -> Read:
-    """A name of the client's certificate as RFC 4514 §2 writes it: `CN=alice,O=Example`."""
-
-    def read(exchange: Exchange) -> str | None:
-        certificate: Mapping[str, Any] | None = exchange.facts.client_certificate
-        if not certificate:
-            return None
-        steps = ["+".join(map(_attribute, step)) for step in reversed(certificate.get(part, ()))]
-        return ",".join(steps)
-
-    return read
-
-
-def _attribute(pair: tuple[str, str]) -> str:
-    value = _special.sub(r"\\\1", pair[1])
-    return f"{SHORT_NAMES.get(pair[0], pair[0])}={value}"
-
-
-def _certified(part: str) -> Read:
-    """A plain value of the client's certificate."""
-    return lambda exchange: (exchange.facts.client_certificate or {}).get(part)
-
-
-def _agreed(part: str) -> Read:
-    """What the handshake agreed on."""
-    return lambda exchange: getattr(exchange.facts.tls, part) or None if exchange.facts.tls else None
-
-
-def _session_reused(exchange: Exchange) -> str | None:
-    tls = exchange.facts.tls
-    return None if tls is None else "r" if tls.reused else "."
-
-
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +206,10 @@ VARIABLES: dict[str, Variable] = {
     "https": Variable("request", lambda x: "on" if x.facts.scheme == "https" else None, "`on` over TLS, else empty"),
     "server_addr": _sure(lambda x: x.facts.local_addr, "the address that was connected to"),
     "server_port": _sure(lambda x: str(x.facts.local_port), "the port that was connected to"),
+    "connection": _sure(
+        lambda x: str(x.facts.connection), "the connection’s number; a worker among several puts its pid in front"
+    ),
+    "connection_requests": _sure(lambda x: str(x.facts.requests), "the requests that came over it, with this one"),
     "server_protocol": Variable("request", _part("version"), "`HTTP/1.1`, …"),
     "request": Variable("request", _request_line, "the request line"),
     "request_method": Variable("request", _part("method"), "`GET`, `POST`, …"),
@@ -267,19 +227,19 @@ VARIABLES: dict[str, Variable] = {
     "request_length": _sure(_request_length, "bytes of the request: its line, fields and announced body"),
     "request_id": _sure(lambda x: x.request_id, "32 hex digits, in the answer and in both logs"),
     "ssl_server_name": Variable("request", lambda x: x.facts.sni or None, "the name asked for in the TLS handshake"),
-    "ssl_protocol": Variable("request", _agreed("protocol"), "`TLSv1.3`, `TLSv1.2`; empty without TLS"),
-    "ssl_cipher": Variable("request", _agreed("cipher"), "the cipher, by OpenSSL’s name"),
-    "ssl_alpn_protocol": Variable("request", _agreed("alpn"), "the protocol that ALPN agreed on: `http/1.1`"),
-    "ssl_session_reused": Variable("request", _session_reused, "`r` where a TLS session was resumed, else `.`"),
+    "ssl_protocol": Variable("request", agreed("protocol"), "`TLSv1.3`, `TLSv1.2`; empty without TLS"),
+    "ssl_cipher": Variable("request", agreed("cipher"), "the cipher, by OpenSSL’s name"),
+    "ssl_alpn_protocol": Variable("request", agreed("alpn"), "the protocol that ALPN agreed on: `http/1.1`"),
+    "ssl_session_reused": Variable("request", session_reused, "`r` where a TLS session was resumed, else `.`"),
     "ssl_client_verify": Variable(
         "request", lambda x: "SUCCESS" if x.facts.client_certificate else "NONE",
         "`SUCCESS` with a client certificate (tls.client_ca), else `NONE`",
     ),
-    "ssl_client_s_dn": Variable("request", _distinguished_name("subject"), "whose client certificate", decoded=True),
-    "ssl_client_i_dn": Variable("request", _distinguished_name("issuer"), "who issued it", decoded=True),
-    "ssl_client_serial": Variable("request", _certified("serialNumber"), "its serial number"),
-    "ssl_client_v_start": Variable("request", _certified("notBefore"), "from when on it is valid"),
-    "ssl_client_v_end": Variable("request", _certified("notAfter"), "until when it is valid"),
+    "ssl_client_s_dn": Variable("request", distinguished_name("subject"), "whose client certificate", decoded=True),
+    "ssl_client_i_dn": Variable("request", distinguished_name("issuer"), "who issued it", decoded=True),
+    "ssl_client_serial": Variable("request", certified("serialNumber"), "its serial number"),
+    "ssl_client_v_start": Variable("request", certified("notBefore"), "from when on it is valid"),
+    "ssl_client_v_end": Variable("request", certified("notAfter"), "until when it is valid"),
     "proxy_host": Variable("request", proxied(lambda x: x.host), "host and port of the target that is proxied to"),
     "proxy_port": Variable("request", proxied(lambda x: str(x.port)), "its port"),
     "upstream_cache_status": Variable(
@@ -294,6 +254,9 @@ VARIABLES: dict[str, Variable] = {
     "upstream_bytes_received": Variable("response", listed(lambda x: str(x.bytes_received)), "bytes that each sent"),
     "upstream_bytes_sent": Variable("response", listed(lambda x: str(x.bytes_sent)), "bytes that were sent to each"),
     "status": _sure(lambda x: str(x.status), "the status of the answer", "response"),
+    "request_completion": _sure(
+        lambda x: "" if hasattr(x, "incomplete") else "OK", "`OK` where the whole answer left, else empty", "response"
+    ),
     "body_bytes_sent": _sure(lambda x: str(x.bytes_out), "bytes of the answer's body", "response"),
     "bytes_sent": _sure(_bytes_sent, "bytes of the answer, its head included", "response"),
     "hostname": _sure(lambda x: _hostname(), "this machine's name"),

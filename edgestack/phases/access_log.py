@@ -91,11 +91,7 @@ class AccessLog:
         """Note a finished exchange: one of `Exchange.ends`."""
         self.lines.append(self._line(exchange))
         if not self.armed:
-            self.armed = True
-            if self._at_once:
-                self.flush()
-            else:
-                self._wake()
+            self._arm()
 
     def ending(self, name: str, formats: Mapping[str, str] | None = None, scope: Scope | None = None) -> Ending:
         """An end that writes to the same file in another form: a route's own. Parameters are those of the log.
@@ -108,11 +104,15 @@ class AccessLog:
         """Take in a line that was made elsewhere; on any thread."""
         self.lines.append(line)
         if not self.armed:
-            self.armed = True
-            if self._at_once:
-                self.flush()
-            else:
-                self._wake()
+            self._arm()
+
+    def _arm(self) -> None:
+        """See to it that a flush comes."""
+        self.armed = True
+        if self._at_once:
+            self.flush()
+        else:
+            self._wake()
 
     def flush(self) -> None:
         """Write what there is. Never raises and never waits for a reader; what it still owes arms the next flush."""

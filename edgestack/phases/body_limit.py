@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from edgestack.config.model import Limit
-from edgestack.errors import ClientError
-from edgestack.http.bodies import RequestBody
+from edgestack.http.bodies import RequestBody, WrappedBody, within
 from edgestack.http.messages import Exchange
 
 __all__ = ["BodyLimit", "body_limit", "most_body"]
@@ -35,32 +34,23 @@ class BodyLimit:
         if body is not None:
             if body.length is None:
                 exchange.request.body = BoundedBody(body, self.most)
-            elif body.length > self.most:
-                _too_large(self.most)
+            else:
+                within(body.length, self.most)
 
     def describe(self, exchange: Exchange) -> str:
         """The limit."""
         return f"a body of at most {self.most} bytes"
 
 
-class BoundedBody:
+class BoundedBody(WrappedBody):
     """A body of unknown length, counted while it is read. See `http.bodies.RequestBody`."""
 
-    __slots__ = ("_body", "_most", "length")
+    __slots__ = ("_most", "length")
 
     def __init__(self, body: RequestBody, most: int) -> None:
-        self._body = body
+        super().__init__(body)
         self._most = most
         self.length = body.length
-
-    @property
-    def gap(self) -> float:
-        """Seconds that the client may pause."""
-        return self._body.gap
-
-    @gap.setter
-    def gap(self, seconds: float) -> None:
-        self._body.gap = seconds
 
     def spooled_nowait(self, limit: int) -> IO[bytes] | None:
         """The whole body if it is here already."""
@@ -77,8 +67,7 @@ class BoundedBody:
         async with aclosing(pieces):
             async for piece in pieces:
                 size += len(piece)
-                if size > self._most:
-                    _too_large(self._most)
+                within(size, self._most)
                 yield piece
 
 
@@ -90,7 +79,3 @@ def most_body(limits: Sequence[Limit]) -> int | None:
 def body_limit(most: int | None) -> BodyLimit | None:
     """The check for bodies of at most `most` bytes; None for None."""
     return None if most is None else BodyLimit(most)
-
-
-def _too_large(most: int) -> NoReturn:
-    raise ClientError(f"The request's body is larger than the {most} bytes that are accepted.", 413)

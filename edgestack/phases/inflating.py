@@ -19,7 +19,7 @@ from typing import IO
 
 from edgestack.codecs import Inflater, available
 from edgestack.errors import ClientError
-from edgestack.http.bodies import RequestBody
+from edgestack.http.bodies import RequestBody, WrappedBody, within
 from edgestack.http.fields import tokens
 from edgestack.http.messages import Exchange
 from edgestack.wire.held_clock import on_thread
@@ -72,27 +72,18 @@ class Inflating:
         return f"the body is inflated ({coding})" if coding else "the body is not coded"
 
 
-class InflatedBody:
+class InflatedBody(WrappedBody):
     """See `http.bodies.RequestBody`."""
 
-    __slots__ = ("_body", "_inflater", "_received", "_size", "length")
+    __slots__ = ("_inflater", "_received", "_size", "length")
 
     length: int | None
 
     def __init__(self, body: RequestBody, coding: str) -> None:
-        self._body = body
+        super().__init__(body)
         self._inflater = Inflater(coding)
         self._received = self._size = 0
         self.length = None
-
-    @property
-    def gap(self) -> float:
-        """Seconds that the client may pause."""
-        return self._body.gap
-
-    @gap.setter
-    def gap(self, seconds: float) -> None:
-        self._body.gap = seconds
 
     def spooled_nowait(self, limit: int) -> IO[bytes] | None:
         """The whole body, if all of it is here and it takes no thread's time."""
@@ -153,8 +144,8 @@ class InflatedBody:
             ) from None
 
     def _bound(self, limit: int | None) -> None:
-        if limit is not None and self._size > limit:
-            raise ClientError(f"The request's body is larger than the {limit} bytes that are accepted.", 413)
+        if limit is not None:
+            within(self._size, limit)
         if self._size > FREE and self._size > self._received * RATIO:
             raise ClientError(f"The request's body grows to more than {RATIO} times its size.", 413)
 

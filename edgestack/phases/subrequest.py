@@ -9,7 +9,7 @@ access log. Application code runs on an application thread, and writes to an out
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import trio
@@ -18,6 +18,8 @@ from edgestack.errors import Disconnected, EdgeError
 from edgestack.http.bodies import FileSegment
 from edgestack.http.messages import AppCall, Exchange, Handler, Journey, Jump, Request, Response, settled
 from edgestack.http.target import read_path
+from edgestack.wire.app_turn import Pool, take_turn
+from edgestack.wire.streaming import let_go
 
 __all__ = ["CurrentThreads", "Subrequest", "Threads", "ask"]
 
@@ -30,16 +32,6 @@ DROPPED = frozenset((*ABOUT_BODY, *CONDITIONS, *OURS))
 
 PAGE_LIMIT = 5.0
 """Seconds that an application thread waits for the page of its error; then the built-in one is sent."""
-
-
-class Pool(Protocol):
-    """Threads that run application code."""
-
-    def queue(self, job: Callable[[], None]) -> None:
-        """Take a job. :raises Refused: there are too many."""
-
-    def go(self) -> None:
-        """Run what was queued."""
 
 
 class Threads(Pool, Protocol):
@@ -165,10 +157,8 @@ async def ask(exchange: Exchange, path: str, handle: Handler, threads: Threads) 
             raise EdgeError("The request could not be checked.", 500, detail=f"{path} leads to {answer.target}")
         if isinstance(answer, AppCall):
             answer = await _run(answer, threads)
-        elif isinstance(answer.body, AsyncIterable):
-            close = getattr(answer.body, "aclose", None)
-            if close is not None:
-                await close()
+        else:
+            let_go(answer.body)
         asked.status = answer.status
         return answer
     except Disconnected:
@@ -179,24 +169,8 @@ async def ask(exchange: Exchange, path: str, handle: Handler, threads: Threads) 
 
 async def _run(call: AppCall, threads: Threads) -> Response:
     """Run application code on its thread; what it does not finish in time is nobody's: the wait can be cancelled."""
-    outlet, done, token = Collected(), trio.Event(), trio.lowlevel.current_trio_token()
-
-    def job() -> None:
-        try:
-            call.run(outlet)
-        finally:
-            try:
-                token.run_sync_soon(done.set)
-            except trio.RunFinishedError:
-                pass  # the server has stopped: nobody waits
-
-    try:
-        threads.queue(job)
-    except BaseException:
-        call.discard()
-        raise
-    threads.go()
-    await done.wait()
+    outlet = Collected()
+    await take_turn(threads, call, outlet)
     if outlet.response is None:
         raise EdgeError("The request could not be checked.", 500, detail="the application gave no answer")
     return outlet.response

@@ -42,7 +42,8 @@ def _explained(name: str) -> str:
     from edgestack.process.gunicorn.settings import option_of
 
     theirs = option_of(name)
-    return f"no such option {name!r} (gunicorn's: {theirs.lost or theirs.moot})" if theirs is not None else ""
+    why = theirs.lost or theirs.moot if theirs is not None else ""
+    return f"no such option {name!r} (gunicorn's: {why})" if why else ""
 
 
 class Program(click.Group):

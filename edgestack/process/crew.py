@@ -118,15 +118,20 @@ class Crew:
 
     def retire(self, *, now: bool = False) -> None:
         """All leave, at once or when they have drained."""
-        self.over = True
+        self._end()
         for child in list(self.members):
             child.leave(now=now)
 
     def kill(self, number: signal.Signals) -> None:
         """Send all of them a signal; nobody is started any more."""
-        self.over = True
+        self._end()
         for child in self.members:
             child.kill(number)
+
+    def _end(self) -> None:
+        self.over = True
+        if self.preloader is not None:
+            self.preloader.give_up()
 
     def _let_go(self, child: Child) -> None:
         child.leave()
@@ -169,10 +174,11 @@ class Crew:
         self.owner.gone(child)
         if child.left and child.status in (0, None):
             return
-        log.error("worker %d (pid %d) %s%s", child.age, child.pid, why, " while it left" if child.left else "")
-        if not self.has_begun:
-            self.owner.broken(self, ConfigError(f"a worker {why} before it was ready"))
+        if not self.has_begun:  # one message is enough for all of them
+            if not self.over:
+                self.owner.broken(self, ConfigError(f"a worker {why} before it was ready"))
             return
+        log.error("worker %d (pid %d) %s%s", child.age, child.pid, why, " while it left" if child.left else "")
         if child.left or self.over:
             return
         self._mourn(child, lived)

@@ -23,7 +23,7 @@ from typing import Any
 
 from edgestack.certs.authority import Development, development_certificate
 from edgestack.compose import Plan, compose
-from edgestack.config.map_checks import map_variables, noted_variables
+from edgestack.config.map_checks import own_variables
 from edgestack.config.model import App, Config, Listener
 from edgestack.content.loading import load
 from edgestack.errors import ConfigError
@@ -165,7 +165,7 @@ def _applications(
     with ExitStack() as undo:
         groups = []
         for app in plan.applications:
-            groups.append(HostGroup.start(app, plan.config))
+            groups.append(HostGroup(app, plan.config))
             undo.callback(groups[-1].abandon)
         for group in groups:
             group.wait()
@@ -182,7 +182,7 @@ def _access_log(config: Config, before: Generation | None) -> AccessLog | None:
     if wanted.access == "off" and logger is None:
         return None
     try:
-        scope = Scope(maps=map_variables(config.maps) | noted_variables(config.all_sites()))
+        scope = Scope(maps=own_variables(config.maps, config.all_sites()))
         formats = dict(config.log_formats)
         file = LoggedLines(logger) if logger is not None else None
         return AccessLog(
@@ -195,7 +195,7 @@ def _access_log(config: Config, before: Generation | None) -> AccessLog | None:
 
 def _log_section(config: Config) -> tuple[object, ...]:
     log = config.server.log
-    noted = frozenset(noted_variables(config.all_sites()))
+    noted = frozenset(own_variables((), config.all_sites()))
     return log.access, log.format, log.config, config.server.dev, config.log_formats, config.maps, noted
 
 

@@ -22,7 +22,7 @@ from edgestack.asgi import is_asgi
 from edgestack.process.options import Options
 from edgestack.upstream.hosted import Hosted
 
-__all__ = ["FATAL", "HOOKS", "Hooks", "Server", "Worker", "adjust", "hooks_of"]
+__all__ = ["AT_WORKERS", "FATAL", "HOOKS", "Hooks", "Server", "Worker", "adjust", "hooks_of"]
 
 HOOKS = {
     "on_starting": "server",  # the configuration is read, nothing is bound
@@ -42,6 +42,11 @@ HOOKS = {
     "on_exit": "server",  # the last moment of all
 }
 """Names (gunicorn's "Server Hooks") and what each is given."""
+
+AT_WORKERS = frozenset(
+    ("pre_fork", "post_fork", "worker_abort", "pre_request", "post_request", "child_exit", "worker_exit")
+)  # fmt: skip
+"""Those about processes in which applications run: where these are hosted, nothing of a configuration runs there."""
 
 FATAL = frozenset(("on_starting", "post_fork", "post_worker_init"))
 """Those whose exceptions stop the server or worker that was about to begin; of all others they are logged."""
@@ -99,9 +104,14 @@ class Hooks:
                 raise
             log.exception("the hook %s failed", name)
 
-    def around(self, application: Callable[..., Any] | Hosted, worker: Worker) -> Callable[..., Any] | Hosted:
-        """The application, with what is to be called before and after each request; an ASGI one as it is."""
-        if isinstance(application, Hosted) or is_asgi(application):
+    def around(
+        self, application: Callable[..., Any] | Hosted, worker: Worker, *, asgi: bool = False
+    ) -> Callable[..., Any] | Hosted:
+        """The application, with what is to be called before and after each request; an ASGI one as it is.
+
+        :param asgi: the user says that it is one.
+        """
+        if isinstance(application, Hosted) or is_asgi(application, said=asgi):
             return application
         if not self.functions.keys() & {"pre_request", "post_request"}:
             return application

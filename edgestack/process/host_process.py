@@ -2,7 +2,7 @@
 
     HostProcess(order, path)     a listening socket at `path`, a line to it, and the process (hosting/__main__.py)
     .report()                    waits, blocking, until it accepts or says why it cannot
-    await .ended()               on the loop: until it is dead; what it says meanwhile is kept, and when it said it last
+    await .ended()               on the loop: until it is dead; what it says meanwhile is kept
     .stop(), .kill(), .reap()    its end
 
 The socket belongs to the edge and outlives the process: while a dead one is begun again, requests wait in its queue.
@@ -13,13 +13,11 @@ its line to the edge closes.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import signal
 import socket
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,17 +27,12 @@ import trio
 from edgestack.errors import ConfigError
 from edgestack.hosting.order import Order
 from edgestack.process.deaths import told as how_it_ended
+from edgestack.process.host_forker import Forked, Forker, started
 from edgestack.wire.listening import BACKLOG
 
 __all__ = ["HostProcess", "NotHosted"]
 
 READ = 1 << 16
-LAST_LOOK = 0.1
-"""Seconds: what it says at the last moment is heard."""
-STACKS_WITHIN = 1.0
-"""Seconds between SIGABRT and SIGKILL: some stacks are written in milliseconds."""
-
-log = logging.getLogger("edgestack.error")
 
 
 class NotHosted(ConfigError):
@@ -52,11 +45,14 @@ class NotHosted(ConfigError):
 class HostProcess:
     """See the top of this file."""
 
-    def __init__(self, order: Order, path: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, order: Order, path: Path, environment: dict[str, str] | None = None, forker: Forker | None = None
+    ) -> None:
         """
         :param order: without its descriptors.
         :param path: of its unix socket; in a folder that nobody else may enter.
         :param environment: instead of this process's own.
+        :param forker: has loaded the application, or will have, and forks the process.
         :raises ConfigError: it cannot be begun.
         """
         self.path = path
@@ -64,33 +60,42 @@ class HostProcess:
         """What its application was made of, as far as it has said."""
         self.ready = False
         """It accepts; signals have a meaning for it."""
-        self.heard = math.inf
-        """When it last said something, by the loop's clock; with a timeout it does so every now and then."""
+        self.signs = 0
+        """Signs of life, counted."""
+        self.most: float = math.inf
+        """Requests after which it is replaced."""
+        self.leaving = False
+        """Another one has its place: it is not begun again."""
+        self.gone = trio.Event()
+        """It has left, as it should."""
         self._order = order
         self._environment = environment
+        self._forker = forker
         self._listener: socket.socket | None = None
         self._begin()
 
     def _begin(self) -> None:
-        self.ready = False
+        self.ready = self._told_to_stop = False
         self._listen()
         assert self._listener is not None
         self.line, theirs = socket.socketpair()
         self._begun = b""
         self._line_closed = trio.Event()
-        order = replace(self._order, listen=self._listener.fileno(), channel=theirs.fileno())
         try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "edgestack.hosting", order.dump()],
-                stdin=subprocess.DEVNULL, pass_fds=(order.listen, order.channel), process_group=0,
-                env=self._environment,
-            )  # fmt: skip
-        except OSError as error:
+            self.process = self._started(self._listener, theirs)
+        except ConfigError:
             self.line.close()
-            self.close()
-            raise ConfigError(f"no process can be started for {self._order.target}: {error.strerror}") from None
+            self.deaf()
+            raise
         finally:
             theirs.close()
+
+    def _started(self, listener: socket.socket, line: socket.socket) -> subprocess.Popen[bytes] | Forked:
+        order = replace(self._order, path=str(self.path))
+        if self._forker is not None:
+            return self._forker.begin(order, listener, line)
+        order = replace(order, listen=listener.fileno(), channel=line.fileno())
+        return started(order, self._environment, order.listen, order.channel)
 
     def _listen(self) -> None:
         if self._listener is None:
@@ -105,7 +110,7 @@ class HostProcess:
 
         :raises ConfigError: it cannot be begun.
         """
-        self.line.close()
+        self._hang_up()
         self._begin()
 
     @property
@@ -122,8 +127,13 @@ class HostProcess:
 
     def close(self) -> None:
         """The end: of the line, which ends the process too, and of the socket."""
-        self.line.close()
+        self._hang_up()
         self.deaf()
+
+    def _hang_up(self) -> None:
+        self.line.close()
+        if isinstance(self.process, Forked):
+            self.process.close()
 
     # -- what it says --------------------------------------------------------------------------------------------------
 
@@ -150,20 +160,19 @@ class HostProcess:
         return ConfigError(f"the process for {self._order.target} {ended} before it was ready", key="app")
 
     async def ended(self) -> int:
-        """Until it is dead; its exit status, or the negative number of the signal. What it says meanwhile is kept.
-
-        One that is stuck is ended.
-        """
-        self.heard = trio.current_time()
+        """Until it is dead; its exit status, or the negative number of the signal. What it says meanwhile is kept."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen_to)
-            nursery.start_soon(self._end_if_stuck)
             await self._dead()
             nursery.cancel_scope.cancel()
         return self.process.wait()
 
     async def _dead(self) -> None:
         """Its line may outlive it, in a child that the application forked: where the system tells, it is asked."""
+        if isinstance(self.process, Forked):
+            while self.process.poll() is None:
+                await trio.lowlevel.wait_readable(self.process.told)
+            return
         if not hasattr(os, "pidfd_open"):
             await self._line_closed.wait()
             return
@@ -185,25 +194,12 @@ class HostProcess:
             if not data:
                 self._line_closed.set()
                 return
-            self.heard = trio.current_time()
             self._messages(data)
-
-    async def _end_if_stuck(self) -> None:
-        """Where it gives no sign of life: its loop, or hub, is kept by code that never waits."""
-        longest = self._order.patience + 2 * self._order.sign_every
-        silent = 0.0
-        while silent < longest:
-            await trio.sleep_until(self.heard + longest + LAST_LOOK)
-            silent = trio.current_time() - self.heard
-        log.error("a process of %s (%d) has given no sign of life for %g s and is ended", self._order.target,
-                  self.process.pid, longest)  # fmt: skip
-        self.tell(signal.SIGABRT)
-        await trio.sleep(STACKS_WITHIN)
-        self.kill()
 
     def _messages(self, data: bytes) -> list[dict[str, Any]]:
         *lines, self._begun = (self._begun + data).split(b"\n")
         messages = [json.loads(line) for line in lines]
+        self.signs += len(messages)
         for message in messages:
             self.files = frozenset(message.get("files", self.files))
         return messages
@@ -211,11 +207,28 @@ class HostProcess:
     # -- its end -------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Have it drain and leave; one that has begun nothing has nothing to drain."""
-        if self.process.poll() is None:
+        """Have it drain and leave, told once: at a second time a library may be in the midst of its end.
+
+        One that has begun nothing has nothing to drain.
+        """
+        if self.process.poll() is None and not self._told_to_stop:
+            self._told_to_stop = True
             self.process.send_signal(signal.SIGTERM if self.ready else signal.SIGKILL)
 
-    def tell(self, number: signal.Signals) -> None:
+    def say_goodbye(self) -> None:
+        """Have WebSockets end, which would go on for ever; requests still come."""
+        if self._order.kind == "process":  # other libraries' servers know no such signal
+            self._tell(signal.SIGUSR2)
+
+    def reopen_logs(self) -> None:
+        """Have it open the error log anew."""
+        self._tell(signal.SIGUSR1)
+
+    def abort(self) -> None:
+        """Have it write every thread's stack, and end."""
+        self._tell(signal.SIGABRT)
+
+    def _tell(self, number: signal.Signals) -> None:
         """A signal that has a meaning for it, once it is ready."""
         if self.ready and self.process.poll() is None:
             self.process.send_signal(number)

@@ -2,8 +2,9 @@
 
     READY=1 ─ (RELOADING=1 MONOTONIC_USEC=… ─ READY=1)* ─ STOPPING=1          WATCHDOG=1 every `watchdog` seconds
 
-The variables are taken out of the environment: children are not the service. What cannot be sent is not sent again;
-systemd itself decides about a service that it does not hear of.
+The variables are taken out of the environment: children are not the service. A manager that is busy has a full queue of
+datagrams: a state waits for room in it, a sign of life does not, since another one follows. What cannot be sent is not
+sent again; systemd itself decides about a service that it does not hear of.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from contextlib import contextmanager
 __all__ = ["Systemd"]
 
 log = logging.getLogger("edgestack.error")
+
+PATIENCE = 1.0
+"""Seconds that a state waits for room in the manager's queue; libsystemd's own sd_notify waits for ever."""
 
 
 class Systemd:
@@ -73,15 +77,16 @@ class Systemd:
 
     def alive(self) -> None:
         """A sign of life."""
-        self._say("WATCHDOG=1")
+        self._say("WATCHDOG=1", patient=False)
 
-    def _say(self, *lines: str) -> None:
+    def _say(self, *lines: str, patient: bool = True) -> None:
         if not self.address:
             return
         path = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.setblocking(False)
+                sock.settimeout(PATIENCE if patient else 0)
                 sock.sendto("\n".join(lines).encode(), path)
         except OSError as error:
-            log.warning("the service manager at %s was not told %s: %s", self.address, lines[0], error.strerror)
+            why = error.strerror or error  # a timeout has no number
+            log.warning("the service manager at %s was not told %s: %s", self.address, lines[0], why)

@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from edgestack.errors import ConfigError
@@ -104,6 +105,7 @@ class Preloading:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for sock in (self._channel, self._wake, self._woken):
             sock.close()
+        os.set_inheritable(channel, False)
         gc.enable()
         Exchange.prefix = os.urandom(12).hex()  # two workers never give out the same request id
         worker = Worker(order["age"], self._hooks.cfg, os.getpid())
@@ -129,6 +131,7 @@ def main(channel: int, spec_fd: int) -> int:
     """A fresh interpreter."""
     spec = read_spec(spec_fd)
     os.close(spec_fd)
+    spec.keep(channel)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -144,7 +147,8 @@ def main(channel: int, spec_fd: int) -> int:
             return 3
         finally:
             error_log.close()
-        preloading.run()
+        with suppress(BrokenPipeError):  # the supervisor has gone while it was loaded
+            preloading.run()
         preloading.close()
     return 0
 

@@ -7,6 +7,7 @@ When the preloader itself ends, its workers go on; that one of them has ended is
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import subprocess
@@ -48,7 +49,12 @@ class Preloader:
         self.line = Line(loop, self._sock, self._heard, self._ended)
 
     def start(self, child: Child) -> None:
-        """Have it fork a worker, as soon as it can."""
+        """Have it fork a worker, as soon as it can.
+
+        :raises OSError: it has ended.
+        """
+        if self._gone:
+            raise ChildProcessError(errno.ECHILD, "the process that loads the application has ended")
         if not self._ready:
             self._wanted.append(child)
             return
@@ -56,6 +62,8 @@ class Preloader:
         self._forking[child.age] = child
         try:
             socket.send_fds(self._sock, [order], [child.end.fileno()])
+        except BlockingIOError:
+            self._wanted.append(self._forking.pop(child.age))  # hundreds at a time: it goes on as they are forked
         except OSError:
             return  # it has gone, which will be heard
 
@@ -63,16 +71,21 @@ class Preloader:
         say = message["say"]
         if say == "ready":
             self._ready = True
-            for child in self._wanted:
-                self.start(child)
+            self._go_on()
         elif say == "forked":
             child = self._forking.pop(message["age"])
             self._forked[message["pid"]] = child
             child.started(message["pid"])
+            self._go_on()
         elif say == "died":
             self._forked.pop(message["pid"]).ended(message["status"])
         elif say == "failed":
             self._fail(reason(message))
+
+    def _go_on(self) -> None:
+        wanted, self._wanted = self._wanted, []
+        for child in wanted:
+            self.start(child)
 
     def _ended(self) -> None:
         self._fail(ConfigError("the process that loads the application has ended"))
@@ -86,6 +99,11 @@ class Preloader:
         if not self._gone:
             self._gone = True
             self._failed(error)
+
+    def give_up(self) -> None:
+        """Nobody wants workers of it any more: it need not go on loading, which may take any time."""
+        if not self._ready:
+            self.process.kill()
 
     def close(self) -> None:
         """No more workers are wanted of it; those that there are have another parent then."""

@@ -6,6 +6,8 @@
 
 One reload at a time; of signals that come while one waits, that one is enough. Application code is not read again: an
 app whose section is unchanged keeps its object, and one that names a module which is imported already gets that module.
+Where processes of their own host the applications, each reload begins fresh ones, and so has new code; for that, no
+file needs to be there.
 What only a start can do (the pid file's name, the ready file's) is told and left as it is.
 """
 
@@ -24,6 +26,7 @@ from edgestack.process.checks import check
 from edgestack.process.configuring import configure_again, placed
 from edgestack.process.generation import Generation, begin, renewed
 from edgestack.process.logs import ErrorLog
+from edgestack.process.options import Options
 from edgestack.stack import Stack
 from edgestack.wire.held_clock import on_thread
 
@@ -35,7 +38,7 @@ AT_START = (("pid_file", "pid"), ("ready_file", "ready_file"))
 """Of the options, those that a reload leaves as they are, and their keys."""
 
 
-def _itself(application: Any) -> Any:
+def _itself(application: Any, options: Options, *, asgi: bool) -> Any:
     return application
 
 
@@ -52,11 +55,11 @@ class Reloader:
         generation: Generation,
         error_log: ErrorLog,
         changed: Callable[[], None] = _nobody,
-        around: Callable[[Any], Any] = _itself,
+        around: Callable[..., Any] = _itself,
     ) -> None:
         """
         :param changed: called after each reload that succeeds.
-        :param around: what hooks make of an application.
+        :param around: what the hooks that a reading brings make of an application.
         """
         self._around = around
         self.generation = generation
@@ -107,7 +110,7 @@ class Reloader:
                 raise
         for warning in warnings:
             log.warning("%s", warning)
-        log.info("reloaded %s", self.generation.options.file)
+        log.info("reloaded %s", self.generation.options.file or "what is served")
         return warnings
 
     async def renew(self) -> None:
@@ -131,14 +134,15 @@ class Reloader:
 
     async def _reload(self) -> list[str]:
         before = self.generation
-        if before.options.file is None:
+        if before.options.file is None and not before.groups:
             raise ConfigError("no configuration file is in use", hint="start the server with -c FILE")
         after, loaded = await on_thread(self._prepare, before)
         try:
             if self._stopped:
                 raise ConfigError("the server is stopping")
             unknown = after.development.learn if after.development else None
-            around = {app: self._around(one) for app, one in after.applications.items()}
+            asgi = after.config.server.processes.worker_class == "asgi"
+            around = {app: self._around(one, after.options, asgi=asgi) for app, one in after.applications.items()}
             applications = await self._stack.awake(after.plan, around)
             self._stack.adopt(after.plan, applications, after.access_log, after.sockets.pairs, unknown_host=unknown)
         except ConfigError as error:

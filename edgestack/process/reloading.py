@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from edgestack.config.load import Loaded
@@ -120,6 +121,8 @@ class Reloading:
 
     def _fail(self, error: ConfigError) -> None:
         self._failed += 1
+        with suppress(ConfigError):  # a folder that is gone: workers that are started stay where they can
+            settle(self._supervisor.config.server.processes)
         text = f"\n{error.traceback_text.rstrip()}" if error.traceback_text else ""
         log.error("not reloaded, the workers before go on: %s%s", error, text)
         self._end(refused(error))

@@ -21,6 +21,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -32,16 +33,16 @@ from edgestack.process.code_watch import CodeWatch
 from edgestack.process.control import Message
 from edgestack.process.control_server import Control
 from edgestack.process.generation import Generation, begin
-from edgestack.process.hooks import Hooks, Server, Worker, hooks_of
+from edgestack.process.hooks import AT_WORKERS, Hooks, Server, Worker, hooks_of
 from edgestack.process.hosts import Hosts
 from edgestack.process.identity import entitle, settle
-from edgestack.process.logs import ErrorLog, open_error_log
+from edgestack.process.logs import open_error_log
 from edgestack.process.markers import Marker, claim_pid_file, ready_text, write_ready_file
 from edgestack.process.notify import Systemd
 from edgestack.process.options import Options
 from edgestack.process.reload import Reloader
 from edgestack.process.scene import first_page, show_banner
-from edgestack.process.serving import Serving, collected, end_process, tuned
+from edgestack.process.serving import Outset, Serving, collected, end_process, tuned
 from edgestack.process.signals import INTERRUPTED, has_terminal, wait_for_order
 from edgestack.process.starting import Orders, Stopped
 from edgestack.wire.held_clock import on_thread
@@ -80,43 +81,50 @@ def _alone(config: Config, options: Options, at_exit: ExitStack, orders: Orders)
     error_log = open_error_log(config.server.log, options)
     at_exit.callback(error_log.close)
     hooks = hooks_of(options)
-    server = Server(hooks.cfg)
+    server, worker = Server(hooks.cfg), Worker(1, hooks.cfg, os.getpid())
+    server.workers[worker.pid] = worker
     hooks.call("on_starting", server)
     at_exit.callback(hooks.call, "on_exit", server)
     if options.pid_file is not None:
         at_exit.callback(claim_pid_file(options.pid_file).remove)
+    if config.server.processes.hosting:
+        _warn_of(hooks)
+    else:
+        _be_both(hooks, server, worker, at_exit)
     generation = begin(config, options, importing=orders.interruptible)
-    alone = Alone(generation, error_log, at_exit, orders, hooks, server)
+    alone = Alone(Outset(generation, error_log, at_exit, orders, hooks, worker), server)
     collected()
     return alone
+
+
+def _be_both(hooks: Hooks, server: Server, worker: Worker, at_exit: ExitStack) -> None:
+    """What is to happen between a server and its worker happens, though both are this process."""
+    hooks.call("pre_fork", server, worker)
+    at_exit.callback(hooks.call, "child_exit", server, worker)
+    hooks.call("post_fork", server, worker)
+    at_exit.callback(hooks.call, "worker_exit", server, worker)
+
+
+def _warn_of(hooks: Hooks) -> None:
+    names = sorted(hooks.functions.keys() & AT_WORKERS)
+    if names:
+        log.warning("not called, since applications are hosted by other processes: %s", ", ".join(names))
 
 
 class Alone(Serving):
     """Serves, and keeps itself."""
 
-    def __init__(
-        self,
-        generation: Generation,
-        error_log: ErrorLog,
-        at_exit: ExitStack,
-        orders: Orders,
-        hooks: Hooks,
-        server: Server,
-    ) -> None:
+    def __init__(self, outset: Outset, server: Server) -> None:
         """:raises ConfigError: it cannot be served."""
-        worker = Worker(1, hooks.cfg, os.getpid())
-        server.workers[worker.pid] = worker
-        neighbours = Neighbours(crowded=_crowded)
-        super().__init__(generation, error_log, at_exit, orders, hooks, worker, neighbours)
+        super().__init__(outset, Neighbours(crowded=_crowded))
+        generation = outset.generation
         self.server = server
         self.options = generation.options
-        self.reloader = Reloader(
-            self.stack, generation, error_log, self._reloaded, partial(hooks.around, worker=worker)
-        )
+        self.reloader = Reloader(self.stack, generation, self.error_log, self._reloaded, self._around)
         self.hosts = Hosts(generation.groups)
         self._hurried = False
-        at_exit.callback(self._close_generation)
-        at_exit.callback(self._end_hosts)
+        self.at_exit.callback(self._close_generation)
+        self.at_exit.callback(self._end_hosts)
         self.systemd = Systemd.of(os.environ)
         self.ready_file: Marker | None = None
         self._told: trio.MemorySendChannel[int]
@@ -161,8 +169,6 @@ class Alone(Serving):
         processes = self.generation.config.server.processes
         if processes.reload:
             nursery.start_soon(CodeWatch(self.reloader.renew, self.hosts, processes.reload_extra_files).run)
-        if processes.hosting and (processes.preload or processes.max_requests):
-            log.warning("preload and max_requests are for workers of this server: hosted applications have none")
 
     async def _feed_watchdog(self) -> None:
         """As long as this loop runs, it is well."""
@@ -170,10 +176,16 @@ class Alone(Serving):
             await trio.sleep(self.systemd.watchdog)
             self.systemd.alive()
 
+    def _around(self, application: Any, options: Options, *, asgi: bool) -> Any:
+        """A gunicorn configuration that was read again may bring other hooks; who runs already keeps those it has."""
+        return hooks_of(options).around(application, self.worker, asgi=asgi)
+
     async def wait(self, orders: AsyncIterator[int], nursery: trio.Nursery) -> int:
-        """SIGHUP means another reading of a file; of one that was found, where nobody can close a terminal on us."""
-        terminal = has_terminal()
-        again = self.options.file is not None and not (terminal and self.options.found)
+        """SIGHUP means another reading of a file, and new code where others host it; but for a file that was named,
+        only where nobody can close a terminal on us."""
+        terminal, file = has_terminal(), self.options.file
+        again = file is not None or bool(self.generation.groups)
+        again = again and not (terminal and (file is None or self.options.found))
         reload = partial(nursery.start_soon, self._reload_logged) if again else None
         return await wait_for_order(orders, self.reopen_logs, terminal=terminal, reload=reload)
 

@@ -1,6 +1,6 @@
 """One process that serves, whoever keeps it: from a generation to the end of its drain.
 
-    Serving(generation, error log, …)            the stack is made: certificates are loaded here
+    Serving(outset, neighbours)                  the stack is made: certificates are loaded here
       .live()  trio.run: signals opened ─ stack.serve accepts ─ begun() ─ an order ─ leaving() ─ drain
 
 `run.py` serves alone: its orders are signals, and it tells everybody that it is there. `worker.py` serves for a
@@ -17,7 +17,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import trio
 
@@ -34,39 +34,37 @@ from edgestack.process.starting import Orders
 from edgestack.process.tuning import collected, tuned
 from edgestack.stack import Stack
 
-__all__ = ["Serving", "collected", "end_process", "tuned"]
+__all__ = ["Outset", "Serving", "collected", "end_process", "tuned"]
 
 log = logging.getLogger("edgestack.error")
+
+
+class Outset(NamedTuple):
+    """What a process has when it begins to serve."""
+
+    generation: Generation
+    """Closed at the end, or when its stack cannot be made."""
+    error_log: ErrorLog
+    at_exit: ExitStack
+    """What is to be done at the end."""
+    orders: Orders
+    """Those that came before the loop runs."""
+    hooks: Hooks
+    worker: Worker
+    """This process, as hooks see it."""
 
 
 class Serving(ABC):
     """What is served, and for how long."""
 
-    def __init__(
-        self,
-        generation: Generation,
-        error_log: ErrorLog,
-        at_exit: ExitStack,
-        orders: Orders,
-        hooks: Hooks,
-        worker: Worker,
-        neighbours: Neighbours,
-    ) -> None:
-        """
-        :param generation: closed at the end, or when this fails.
-        :param at_exit: what is to be done at the end.
-        :param orders: those that came before the loop runs.
-        :param worker: this process, as hooks see it.
-        :raises ConfigError: it cannot be served.
-        """
-        self.error_log = error_log
-        self.at_exit = at_exit
-        self.orders = orders
-        self.hooks = hooks
-        self.worker = worker
+    def __init__(self, outset: Outset, neighbours: Neighbours) -> None:
+        """:raises ConfigError: it cannot be served."""
+        generation, self.error_log, self.at_exit, self.orders, hooks, worker = outset
+        self.hooks, self.worker = hooks, worker
         unknown = generation.development.learn if generation.development else None
         try:
-            applications = {app: hooks.around(one, worker) for app, one in generation.applications.items()}
+            asgi = generation.config.server.processes.worker_class == "asgi"
+            applications = {app: hooks.around(one, worker, asgi=asgi) for app, one in generation.applications.items()}
             self.stack = Stack(
                 generation.plan, applications, generation.access_log, unknown, neighbours=neighbours,
                 certificates=generation.certificates,

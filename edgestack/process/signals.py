@@ -3,9 +3,10 @@
     SIGTERM, SIGINT          stop gracefully (E10); a SIGINT while stopping stops at once, with status 130
     SIGQUIT                  stop at once
     SIGUSR1                  reopen the logs
-    SIGHUP                   read the configuration file again; without one (nor one that was named, where a terminal
-                             controls us) the terminal was closed: stop; with neither there is nothing to do, and that
-                             is logged; where it was ignored at start (nohup) it stays ignored
+    SIGHUP                   read the configuration file again, and have new code where applications are hosted; without
+                             either (or, where a terminal controls us, a file that was named) the terminal was closed:
+                             stop; with nothing to do, that is logged; where it was ignored at start (nohup) it stays
+                             ignored
 
 The receiver is opened before the first accept and closed after the last word. This file must not know what is served:
 it is given two functions.
@@ -62,7 +63,8 @@ async def wait_for_order(
         elif number == signal.SIGHUP and reload is not None:
             reload()
         elif number == signal.SIGHUP and not terminal:
-            log.warning("SIGHUP: there is no configuration file to read again; nothing changed")
+            log.warning("SIGHUP: there is no configuration file to read again, and this process loads code once; "
+                        "nothing changed (with -w 2 or -k process, new code would serve now)")  # fmt: skip
         else:
             return number
     return signal.SIGTERM

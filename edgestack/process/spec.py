@@ -41,6 +41,11 @@ class Spec:
         """Those that a worker inherits."""
         return [self.board, self.arena, *(pair[2] for _, pairs in self.sockets for pair in pairs)]
 
+    def keep(self, channel: int) -> None:
+        """In the worker: what an application starts inherits none of this."""
+        for fd in (channel, *self.descriptors()):
+            os.set_inheritable(fd, False)
+
 
 def write_spec(spec: Spec) -> int:
     """The descriptor of a file that says it."""

@@ -36,13 +36,14 @@ from edgestack.process.control import Message
 from edgestack.process.generation import Generation, begin
 from edgestack.process.hooks import Hooks, Server, Worker, hooks_of
 from edgestack.process.identity import entitle, settle
-from edgestack.process.logs import ErrorLog, open_error_log
-from edgestack.process.serving import Serving, collected, end_process, tuned
+from edgestack.process.logs import open_error_log
+from edgestack.process.serving import Outset, Serving, collected, end_process, tuned
 from edgestack.process.signals import wait_for_order
 from edgestack.process.sockets import Sockets
 from edgestack.process.spec import Spec, read_spec
 from edgestack.process.starting import Orders, Stopped
 from edgestack.process.telling import told
+from edgestack.wire.statistics import Statistics
 
 __all__ = ["begun_generation", "failure", "live_as", "settled_signals"]
 
@@ -56,26 +57,16 @@ IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGWINCH)
 """What a terminal sends to everybody in it."""
 BOOT_FAILED = 3
 """The exit status of a worker that could not begin (gunicorn's WORKER_BOOT_ERROR)."""
+CONNECTIONS = 10**9
+"""Numbers of connections that each worker has to itself, from its pid times this on. With Linux's largest pid, 2^22,
+all of them are below 2^53, which readers of JSON take without loss."""
 
 
 class Kept(Serving):
     """Serves for a supervisor."""
 
-    def __init__(
-        self,
-        spec: Spec,
-        channel: Channel,
-        row: int,
-        generation: Generation,
-        error_log: ErrorLog,
-        at_exit: ExitStack,
-        orders: Orders,
-        hooks: Hooks,
-        worker: Worker,
-    ) -> None:
-        """
-        :param row: of this process on the board.
-        """
+    def __init__(self, outset: Outset, spec: Spec, channel: Channel, row: int) -> None:
+        """:param row: of this process on the board."""
         board = Board(spec.board)
         self._channel = channel
         self._turns = Turns(board, row)
@@ -87,7 +78,7 @@ class Kept(Serving):
             self._turns, Arena(spec.arena, row, board.rows), spec.processes, spec.secret,
             requests=processes.max_requests + jitter, spent=self._spent, crowded=self._crowded,
         )  # fmt: skip
-        super().__init__(generation, error_log, at_exit, orders, hooks, worker, neighbours)
+        super().__init__(outset, neighbours)
 
     def signals(self) -> tuple[int, ...]:
         """A terminal's are the supervisor's."""
@@ -234,6 +225,7 @@ def live_as(
     status = 0
     settle(spec.config.server.processes)
     entitle("worker", spec.config)
+    Statistics.before = os.getpid() * CONNECTIONS
     server = Server(hooks.cfg, spec.processes, os.getppid())
     with ExitStack() as at_exit:
         try:
@@ -242,7 +234,7 @@ def live_as(
             hooks.call("post_fork", server, worker)
             generation = begun()
             at_exit.callback(generation.close)
-            kept = Kept(spec, channel, row, generation, error_log, at_exit, orders, hooks, worker)
+            kept = Kept(Outset(generation, error_log, at_exit, orders, hooks, worker), spec, channel, row)
             collected()
             status = kept.live(running)
         except ConfigError as error:
@@ -262,6 +254,7 @@ def main(channel: int, spec_fd: int, row: int, age: int) -> NoReturn:
     """A fresh interpreter."""
     spec = read_spec(spec_fd)
     os.close(spec_fd)
+    spec.keep(channel)
     hooks = hooks_of(spec.options)
     worker = Worker(age, hooks.cfg, os.getpid())
     with Orders() as orders:

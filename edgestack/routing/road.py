@@ -35,6 +35,7 @@ from edgestack.http.messages import (
     settled,
 )
 from edgestack.routing.chain import Chain
+from edgestack.wire.streaming import let_go
 
 __all__ = ["ROUNDS", "answered", "enter", "failed", "filtered", "onward", "recovered", "run", "settle"]
 
@@ -127,9 +128,7 @@ async def recovered(exchange: Exchange, error: EdgeError) -> Response | AppCall:
     answer = await settled(answered(exchange, chain, _page(exchange, chain, error)))
     if isinstance(answer, AppCall) or type(getattr(answer, "body", None)) in (bytes, FileSegment):
         return answer  # type: ignore[return-value] # jumps were followed
-    close = getattr(getattr(answer, "body", None), "aclose", None)
-    if close is not None:
-        await close()
+    let_go(getattr(answer, "body", None))
     log.error("%s: the page for %d is a stream, which no thread can send", exchange.request_id, error.status)
     return filtered(exchange, chain, chain.errors(exchange, error))
 

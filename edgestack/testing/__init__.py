@@ -19,7 +19,7 @@ on the floor of whoever starts the program, and enters where the command line do
 
 from __future__ import annotations
 
-from edgestack.testing.acts import drips, hangs, refuses, replies, resets, says, websocket
+from edgestack.testing.acts import does, drips, hangs, refuses, replies, resets, says, websocket
 from edgestack.testing.async_site import AsyncSite, Connection
 from edgestack.testing.dialogue import Dialogue, DialogueError
 from edgestack.testing.edge import Edge
@@ -32,6 +32,6 @@ from edgestack.testing.site import Site
 
 __all__ = [
     "GUARDS", "AsyncSite", "Connection", "Dialogue", "DialogueError", "Edge", "GuardError", "Record", "Reply",
-    "ScriptedUpstream", "SeenRequest", "Site", "drips", "guarded", "hangs", "refuses", "replies", "resets", "says",
-    "websocket",
+    "ScriptedUpstream", "SeenRequest", "Site", "does", "drips", "guarded", "hangs", "refuses", "replies", "resets",
+    "says", "websocket",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """What a scripted upstream may do with one request, or with a connection: values, told in the words of a test.
 
     replies(503)   says(b"HTTP/1.1 …")   refuses()   resets(after="headers")   hangs(after="request")
-    drips(b"abc", every=0.5)             websocket("hello")
+    drips(b"abc", every=0.5)             websocket("hello")               does(function)
 
 An act is performed by `scripted.py`, over whatever stream the edge was given. `after` names the moment, in the order of
 an exchange: "connect" (nothing was read), "request" (all of it was), "headers" (of the answer), "body" (half of it).
@@ -9,15 +9,18 @@ an exchange: "connect" (nothing was read), "request" (all of it was), "headers" 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import trio
+
 from edgestack.http.pages import reason as usual_reason
+from edgestack.testing.messages import SeenRequest
 
 __all__ = [
-    "Act", "Drip", "Hang", "Refuse", "Replying", "Reset", "Say", "Talk", "act_of", "drips", "hangs", "refuses",
-    "replies", "resets", "says", "websocket",
+    "Act", "Do", "Drip", "Hang", "Refuse", "Replying", "Reset", "Say", "Talk", "act_of", "does", "drips", "hangs",
+    "refuses", "replies", "resets", "says", "websocket",
 ]  # fmt: skip
 
 Moment: TypeAlias = Literal["connect", "request", "headers", "body"]
@@ -104,7 +107,15 @@ class Talk:
     echo: bool = field(default=True)
 
 
-Act: TypeAlias = "Replying | Say | Drip | Refuse | Reset | Hang | Talk"
+@dataclass(frozen=True)
+class Do:
+    """What a function of the test's says, or does itself."""
+
+    function: Doing
+
+
+Act: TypeAlias = "Replying | Say | Drip | Refuse | Reset | Hang | Talk | Do"
+Doing: TypeAlias = Callable[[SeenRequest, trio.abc.Stream], Awaitable["Act | int | None"]]
 
 
 def replies(
@@ -167,6 +178,14 @@ def websocket(*messages: str | bytes, echo: bool = True) -> Talk:
     :param echo: say every message that comes again.
     """
     return Talk(messages, echo)
+
+
+def does(function: Doing) -> Do:
+    """A function decides: `await function(request, stream)`, in the edge's loop.
+
+    :param function: it gives an act, or the status of an empty answer; or it answers on the stream, and gives None.
+    """
+    return Do(function)
 
 
 def act_of(said: Act | int) -> Act:

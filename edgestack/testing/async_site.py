@@ -35,6 +35,9 @@ SILENCE = 2.0
 UNDER_WAY = 0.02
 """Real seconds that a clock waits before it jumps, where bytes may be under way between sockets: the loopback delivers
 within microseconds, a busy machine within some milliseconds."""
+LAST_WORDS = 5
+"""Turns of the loop that the edge gets to write down what it has answered: trio gives way after each send to a socket,
+when the client may have read it already; with TLS twice."""
 RECEIVE = 1 << 16
 
 
@@ -60,13 +63,22 @@ class Connection:
         await self.stream.send_all(request_bytes(method, target, self._authority, pairs, data))
         return await self.reply()
 
-    async def reply(self) -> Reply:
-        """The next whole answer."""
+    async def reply(self, method: str = "GET") -> Reply:
+        """The next whole answer.
+
+        :param method: of its request, where that was said by `send`: answers to HEAD have no body.
+        :raises ConnectionError: it broke.
+        :raises TimeoutError: the clock stands still, and so does everything else.
+        """
+        if not self._reader.awaits:
+            self._reader.expect(method)
         while (reply := self._reader.next()) is None:
             try:
                 self._reader.feed(await self.receive())
             except trio.BrokenResourceError as error:
                 raise ConnectionError("the connection broke") from error
+        for _ in range(0 if self._site._running.wanted.memory else LAST_WORDS):
+            await trio.lowlevel.cancel_shielded_checkpoint()
         return reply
 
     async def send(self, data: bytes) -> None:
@@ -244,7 +256,8 @@ class AsyncSite(CommonSite):
         return self._running.statistics()
 
     def reload(self, config: str | Path | None = None, *, text: str = "", **options: Any) -> None:
-        """Serve another configuration from now on, as `edgestack reload` does; arguments are those of `Edge`.
+        """Serve another configuration from now on, as `edgestack reload` does; arguments are those of `Edge`. Where it
+        listens stays, unless `bind`, `redirect_http` or `tls` say something else.
 
         :raises ConfigErrors: it makes no sense; nothing has changed.
         """

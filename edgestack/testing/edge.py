@@ -140,6 +140,7 @@ class Edge:
 
         :raises GuardError: something.
         """
+        __tracebackhide__ = True  # pytest's word for frames that say nothing to whoever reads the report
         self._running.findings.check()
 
     def serving_in(self, nursery: trio.Nursery) -> _ServingIn:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
+from edgestack.errors import ConfigError
 from edgestack.testing.async_site import AsyncSite
 from edgestack.testing.edge import Edge
 from edgestack.testing.records import Attempted
@@ -60,6 +61,9 @@ class _Factory(Generic[S]):
 
         :raises GuardError: something.
         """
+        __tracebackhide__ = True
+        for site in self.sites:
+            site._rest()
         for edge in self._edges:
             edge.check()
 
@@ -80,8 +84,13 @@ class Edges(_Factory[Site]):
 
         :raises ConfigErrors: the configuration makes no sense.
         """
+        __tracebackhide__ = True
         edge = self._edge(config, options)
-        return self._runs(edge, self._open.enter_context(edge))
+        try:
+            site = self._open.enter_context(edge)
+        except ConfigError as error:
+            raise error.with_traceback(None)  # noqa: B904 # the test's own line is the one that matters
+        return self._runs(edge, site)
 
     def close(self) -> None:
         """End all sites.
@@ -106,8 +115,13 @@ class AsyncEdges(_Factory[AsyncSite]):
 
         :raises ConfigErrors: the configuration makes no sense.
         """
+        __tracebackhide__ = True
         edge = self._edge(config, {**options, "memory": self._memory})
-        return self._runs(edge, await self._open.enter_async_context(edge.serving_in(self._nursery)))
+        try:
+            site = await self._open.enter_async_context(edge.serving_in(self._nursery))
+        except ConfigError as error:
+            raise error.with_traceback(None)  # noqa: B904 # as above
+        return self._runs(edge, site)
 
     async def close(self) -> None:
         """End all sites.

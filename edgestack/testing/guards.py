@@ -6,6 +6,8 @@
     set-cookie       an answer that caches may give to others sets a cookie
     threads          a thread that began during the test is alive at its end
 
+The first three know WSGI alone, and leave ASGI applications be.
+
 A guard changes nothing that a client sees: it notes a finding, and whoever runs the edge raises `GuardError` at the
 end. Thread-safe.
 """
@@ -28,7 +30,7 @@ FROM_STORE = frozenset(("HIT", "STALE", "UPDATING", "REVALIDATED"))
 PATIENCE = 1.0
 """Seconds that threads may take to their end once the test is over: a stop that was asked for is on its way."""
 OWN = re.compile(
-    r"edgestack test loop|app-\d+$|Trio thread |trio-|pymonitor|pydevd|ThreadManager|execnet|pytest_timeout"
+    r"edgestack (test loop|files)$|app-\d+$|Trio thread |trio-|pymonitor|pydevd|ThreadManager|execnet|pytest_timeout"
 )
 """Names of threads that are the edge's, trio's (idle ones go by themselves), or of whoever runs the tests."""
 SHARED = re.compile(r"(?:^|,)\s*(?:public|s-maxage\s*=\s*\"?[1-9])", re.IGNORECASE)
@@ -57,6 +59,7 @@ class Findings:
 
         :raises GuardError: something was.
         """
+        __tracebackhide__ = True
         found, self._found = self._found, []
         if found:
             raise GuardError("\n".join(found))

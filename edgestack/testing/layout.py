@@ -67,6 +67,8 @@ class Layout:
     plan: Plan
     applications: dict[App, Application]
     upstreams: dict[PeerAddress, ScriptedUpstream]
+    names: dict[PeerAddress, str]
+    """What the configuration calls those whose addresses stand for others."""
     hosts: tuple[str, ...]
     """Names of sites, wildcards too."""
 
@@ -77,12 +79,23 @@ class Places:
     def __init__(self) -> None:
         self._servers: dict[ScriptedUpstream, PeerAddress] = {}
         self._targets: dict[int, tuple[str, Application]] = {}
+        self._unasked: dict[str, PeerAddress] = {}
 
     def address(self, upstream: ScriptedUpstream) -> PeerAddress:
         """The one that stands for it."""
         number = len(self._servers) + 1
         host = f"198.18.{number // 250}.{number % 250}"
         return self._servers.setdefault(upstream, PeerAddress(host, 80))
+
+    def unasked(self, to: ServerAddress) -> PeerAddress:
+        """The one that stands for a server whose name is not looked up: RFC 5737 keeps 192.0.2.0/24 for examples."""
+        number = len(self._unasked) + 1
+        return self._unasked.setdefault(to.text, PeerAddress(f"192.0.2.{number % 250}", to.port))
+
+    def names(self) -> dict[PeerAddress, str]:
+        """Of all that stand for something."""
+        scripted = {address: one.name for one, address in self._servers.items()}
+        return {**scripted, **{address: text for text, address in self._unasked.items()}}
 
     def target(self, app: Application) -> str:
         """A name for it."""
@@ -113,7 +126,7 @@ def laid_out(wanted: Wanted, places: Places) -> Layout:
     config, upstreams = _with_upstreams(config, servers, wanted, places)
     plan = compose(config)
     applications = _applications(plan, {**given, **apps})
-    return Layout(config, plan, applications, upstreams, _hosts(config))
+    return Layout(config, plan, applications, upstreams, places.names(), _hosts(config))
 
 
 def _is_group(name: str) -> bool:
@@ -195,7 +208,7 @@ def _with_upstreams(
         if said is None and group.name in scripted:
             said = scripted[group.name]
         servers = _replaced(group, _listed(said), places) if said is not None else _named(group, scripted, places)
-        groups.append(replace(group, servers=_unasked(servers) if wanted.memory else servers))
+        groups.append(replace(group, servers=_unasked(servers, places) if wanted.memory else servers))
     if replaced:
         why = f"there is no [upstream.{next(iter(replaced))}] to be replaced"
         names = ", ".join(group.name for group in config.upstreams) or "none"
@@ -242,12 +255,12 @@ def _server(one: Standing, text: str, places: Places) -> ServerAddress:
     return ServerAddress(address.host, address.port, text=text or one.name)
 
 
-def _unasked(servers: Iterable[UpstreamServer]) -> tuple[UpstreamServer, ...]:
-    """Servers of which no name is looked up: 192.0.2.0/24 is for documentation (RFC 5737)."""
+def _unasked(servers: Iterable[UpstreamServer], places: Places) -> tuple[UpstreamServer, ...]:
+    """Servers of which no name is looked up."""
     return tuple(
-        replace(one, to=replace(one.to, host=f"192.0.2.{at % 250 + 1}")) if one.to.is_name else one
-        for at, one in enumerate(servers)
-    )
+        replace(one, to=replace(one.to, host=places.unasked(one.to).host)) if one.to.is_name else one
+        for one in servers
+    )  # fmt: skip
 
 
 # --- applications -----------------------------------------------------------------------------------------------------

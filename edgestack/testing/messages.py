@@ -176,6 +176,11 @@ class Replies(_Reader):
         """A request was sent: how its answer ends depends on it (RFC 9112 §6.3)."""
         self._methods.append("UPGRADE" if upgrade else method)
 
+    @property
+    def awaits(self) -> bool:
+        """Whether an answer is still to come."""
+        return bool(self._methods)
+
     def next(self) -> Reply | None:
         """The next one, when all of it is here.
 

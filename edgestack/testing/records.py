@@ -14,12 +14,11 @@ from typing import Any
 
 from edgestack.config.peer_addresses import PeerAddress
 from edgestack.http.messages import Exchange
-from edgestack.testing.scripted import ScriptedUpstream
 
 __all__ = ["Attempted", "Record", "Records"]
 
 Attempted = tuple[str, int]
-"""Who was asked, and the status that came of it: 502 and 504 where none was answered."""
+"""Who was asked, and the status that came of it: 502 and 504 where none was answered, 0 where nobody could be asked."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ class Records:
     def __init__(self, watch: Callable[[Exchange], None]) -> None:
         """:param watch: sees each exchange after its record is made (a guard)."""
         self.lines: list[Record] = []
-        self.names: dict[PeerAddress, ScriptedUpstream] = {}
-        """Scripted upstreams by the addresses that stand for them."""
+        self.names: dict[PeerAddress, str] = {}
+        """What the test calls those whose addresses stand for others."""
         self._watch = watch
         self._clock: Callable[[], float] = float
 
@@ -66,7 +65,7 @@ class Records:
 
     def _record(self, exchange: Exchange) -> Record:
         request, facts, chain = exchange.request, exchange.facts, exchange.chain
-        attempts = tuple((self._name(one.address), one.status) for one in exchange.attempts or ())
+        attempts = tuple((self.name(one.address), one.status) for one in exchange.attempts or ())
         return Record(
             request.method, request.target, request.host, exchange.status, exchange.bytes_out,
             self._clock() - exchange.started, str(chain.match) if hasattr(chain, "match") else "",
@@ -74,9 +73,9 @@ class Records:
             facts.remote_addr, facts.scheme, exchange.request_id,
         )  # fmt: skip
 
-    def _name(self, address: Any) -> str:
-        found = self.names.get(address)
-        return found.name if found is not None else str(address)
+    def name(self, address: Any) -> str:
+        """What the test calls an upstream; its address where it is real."""
+        return self.names.get(address, str(address))
 
     def attempts(self) -> list[Attempted]:
         """Every try, in order."""

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import trio
 
+from edgestack.asgi import is_asgi
 from edgestack.config.model import App, Config, Listener
 from edgestack.http.messages import Exchange, Facts
 from edgestack.process.sockets import Sockets
@@ -76,14 +77,16 @@ class Running:
 
     def _laid_out(self, wanted: Wanted) -> Layout:
         layout = laid_out(wanted, self._places)
-        self.records.names = {**self.records.names, **layout.upstreams}
+        self.records.names = layout.names
         return layout
 
     def _applications(self, layout: Layout) -> dict[App, Any]:
-        return {app: self._watched(one) for app, one in layout.applications.items()}
+        said = layout.config.server.processes.worker_class == "asgi"
+        return {app: self._watched(one, is_asgi(one, said=said)) for app, one in layout.applications.items()}
 
-    def _watched(self, application: Any) -> Any:
-        if not self.findings.guards & {"pep3333", "unclosed", "content-length"}:
+    def _watched(self, application: Any, asgi: bool) -> Any:
+        """What is served in its place: guards know WSGI alone."""
+        if asgi or not self.findings.guards & {"pep3333", "unclosed", "content-length"}:
             return self._outer(application)
         guarded = Guarded(application, self.findings)
         self._guarded.append(guarded)
@@ -116,7 +119,7 @@ class Running:
             self._bound(Sockets.bind(layout.config.listeners))
         try:
             async with trio.open_nursery() as self._nursery:
-                self._dialed = Dialed(layout.upstreams, self._nursery, memory=memory)
+                self._dialed = Dialed(layout.upstreams, self.records, self._nursery, memory=memory)
                 records: Any = self.records
                 certificates = the_authority().certificates(layout.config.tls)
                 self._stack = Stack(
@@ -179,7 +182,7 @@ class Running:
 
     def statistics(self) -> dict[str, Any]:
         """Counters and levels; `upstreams` has a state for each peer, by its name."""
-        names = {str(address): one.name for address, one in self.records.names.items()}
+        names = {str(address): name for address, name in self.records.names.items()}
         upstreams = {
             group.name: {names.get(peer.address, peer.address): peer for peer in group.peers}
             for group in self.stack.upstreams()
@@ -223,12 +226,12 @@ class Running:
         whole = url if "://" in url else self.url(url if url.startswith(("/", "*")) else f"/{url}", "localhost")
         parts = urlsplit(whole)
         listener, port = self._listener(parts.scheme)
-        target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-        if url == "*":
-            target = "*"
         name = parts.hostname or "localhost"
         authority = parts.netloc.rpartition("@")[2] or name
-        return authority, name, port, listener.tls, target
+        target = whole.partition("#")[0].partition("://")[2].removeprefix(parts.netloc)  # as given: "/x?" has its "?"
+        if not target.startswith("/"):
+            target = f"/{target}"
+        return authority, name, port, listener.tls, "*" if url == "*" else target
 
     # -- in memory -----------------------------------------------------------------------------------------------------
 

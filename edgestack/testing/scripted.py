@@ -17,7 +17,7 @@ from typing import Any
 import trio
 
 from edgestack.testing import acts
-from edgestack.testing.acts import Act, Drip, Hang, Refuse, Replying, Reset, Say, Talk, act_of
+from edgestack.testing.acts import Act, Do, Doing, Drip, Hang, Refuse, Replying, Reset, Say, Talk, act_of
 from edgestack.testing.messages import Requests, SeenRequest
 from edgestack.testing.pipes import Pipe, SocketEnd
 from edgestack.testing.websocket import CLOSE, Frames, accepted, frame
@@ -43,6 +43,8 @@ class ScriptedUpstream:
         """What came before the requests of a connection (the PROXY protocol)."""
         self.connections = 0
         """How often it was connected to, or that was tried."""
+        self.open = 0
+        """Connections that neither side has closed."""
         self._acts: list[Act] = [Replying()]
         self._idle: set[Pipe | SocketEnd] = set()
 
@@ -89,6 +91,10 @@ class ScriptedUpstream:
         """Accept WebSockets: see `acts.websocket`."""
         return self.sequence(acts.websocket(*messages, echo=echo))
 
+    def does(self, function: Doing) -> ScriptedUpstream:
+        """Answer every request as a function says: see `acts.does`."""
+        return self.sequence(acts.does(function))
+
     def _take(self) -> Act:
         """The next act, which is done with it, unless it is the last."""
         return self._acts.pop(0) if len(self._acts) > 1 else self._acts[0]
@@ -103,6 +109,7 @@ class ScriptedUpstream:
     async def serve(self, end: Pipe | SocketEnd) -> None:
         """The upstream's end of one connection, until it ends."""
         reader = Requests()
+        self.open += 1
         try:
             while (request := await self._request(end, reader)) is not None:
                 if _wants_a_new_connection(self._acts[0]):
@@ -114,6 +121,7 @@ class ScriptedUpstream:
             pass  # the edge has had enough
         finally:
             self._idle.discard(end)
+            self.open -= 1
             await trio.aclose_forcefully(end)
 
     async def _request(self, end: Pipe | SocketEnd, reader: Requests) -> SeenRequest | None:
@@ -134,6 +142,14 @@ class ScriptedUpstream:
 
     async def _perform(self, act: Act, request: SeenRequest, end: Pipe | SocketEnd, reader: Requests) -> bool:
         """Do one thing. Whether the connection goes on."""
+        if isinstance(act, Do):
+            said = await act.function(request, end)
+            if said is None:
+                return True
+            act = act_of(said)
+            if _wants_a_new_connection(act):
+                raise ValueError(f"{act} is for who connects, and a function is called with a request")
+            return await self._perform(act, request, end, reader)
         if isinstance(act, Replying | Drip):
             answer = act if isinstance(act, Replying) else act.answer
             last = _wants_a_new_connection(self._acts[0]) or _says_close(answer.fields)
@@ -151,7 +167,9 @@ class ScriptedUpstream:
             if act.after == "body":
                 await end.send_all(b"12345")
         if isinstance(act, Hang):
-            await trio.sleep_forever()
+            while await end.receive_some(RECEIVE):
+                pass  # until the edge gives up
+            return False
         end.reset()
         return False
 

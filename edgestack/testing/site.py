@@ -41,6 +41,11 @@ LARGE = 64 * 1024
 """Bytes of a request from which on its head is sent first."""
 HESITATION = 0.02
 """Seconds that a server gets to refuse a large body by its head; on the loopback it needs one or two thousandths."""
+STRANGE_NAME = (
+    "the certificate of a test edge is for localhost, 127.0.0.1, ::1 and the names of the configuration's sites"
+)
+LISTENING = ("bind", "redirect_http", "tls")
+"""Options that a reload keeps: a test that serves in clear text goes on doing so."""
 Fields = Mapping[str, str] | Iterable[tuple[str, str]]
 Body = bytes | str | None
 
@@ -182,8 +187,10 @@ class Site(CommonSite):
             return sock
         try:
             return self.ssl_context.wrap_socket(sock, server_hostname=name)
-        except BaseException:
+        except BaseException as error:
             sock.close()
+            if isinstance(error, ssl.SSLCertVerificationError):
+                error.add_note(STRANGE_NAME)
             raise
 
     def client(self) -> Any:
@@ -217,7 +224,8 @@ class Site(CommonSite):
         return self._loop.call(self._running.statistics)
 
     def reload(self, config: str | Path | None = None, *, text: str = "", **options: Any) -> None:
-        """Serve another configuration from now on, as `edgestack reload` does; arguments are those of `Edge`.
+        """Serve another configuration from now on, as `edgestack reload` does; arguments are those of `Edge`. Where it
+        listens stays, unless `bind`, `redirect_http` or `tls` say something else.
 
         :raises ConfigErrors: it makes no sense; nothing has changed.
         """
@@ -236,9 +244,10 @@ class Site(CommonSite):
 
 def other(wanted: Wanted, config: str | Path | None, text: str, options: dict[str, Any]) -> Wanted:
     """What a reload asks for: without a word, the same again; without a file or a text, the one of before. What was
-    replaced stays so."""
+    replaced stays so, and so does where it listens, unless something else is said."""
     if config is None and not text and not options:
         return wanted
+    options = {**{name: value for name, value in wanted.options.items() if name in LISTENING}, **options}
     replaced = options.pop("replace", wanted.replaced)
     file = Path(config) if config is not None else None
     if file is None and not text:

@@ -25,6 +25,8 @@ __all__ = ["Tap", "Tapped", "Turn"]
 
 MOST = 256 * 1024
 """Bytes of one direction of a turn that are kept for reports: enough for any page; a download is cut."""
+LINE = 400
+"""Bytes of a line that a report shows: more than any ordinary field has, and no report that a body floods."""
 LAST = 64
 """Turns that are kept for reports."""
 
@@ -50,8 +52,13 @@ class Turn:
         """Both, as they passed; a line of source for each line that has one."""
         told = [f"-- connection {self.number}{', not all of it' if self.cut else ''}"]
         for sign, data in ((">>", self.request), ("<<", self.answer)):
-            told += [f"{sign} {line!r}" for line in bytes(data).splitlines(keepends=True)]
+            told += [f"{sign} {_shown(line)}" for line in bytes(data).splitlines(keepends=True)]
         return "\n".join(told)
+
+
+def _shown(line: bytes) -> str:
+    left = len(line) - LINE
+    return f"{line[:LINE]!r} and {left} bytes more" if left > 0 else repr(line)
 
 
 class _Line:

@@ -210,7 +210,22 @@ class Group:
         addresses = dict.fromkeys(server.to.at(host) for host in hosts)
         self._found[server] = tuple(known.pop(one) if one in known else self._peer(server, one) for one in addresses)
         self._settle()
-        for peer in known.values():
+        self.forget(known.values())
+
+    def replace(self, server: UpstreamServer, other: UpstreamServer) -> tuple[Peer, ...]:
+        """Ask another server in the place of one, which is written with an address; who asked that one already may end.
+
+        :returns: the peers that are gone; their `conns` tell how many requests they are still answering.
+        """
+        gone = self._found.pop(server)
+        self._found[other] = (self._peer(other, other.to.at()),)
+        self._settle()
+        self.forget(gone)
+        return gone
+
+    def forget(self, peers: Iterable[Peer]) -> None:
+        """They are gone: what is kept for them is not, idle links above all."""
+        for peer in peers:
             for call in self.when_gone:
                 call(peer)
 

@@ -1,6 +1,8 @@
 """An application that other processes of ours host, as a route sees it: a group of servers on private unix sockets.
 
     Hosted.upstream     the group, by its sockets; another generation of processes has other sockets
+    Hosted.under_way    requests that were let in and have not ended
+    Hosted.replace      another process in the place of one: no request goes to that one any more
     Hosted.broken       what newer code, that cannot be loaded, ended in: development mode shows it in the browser
     Hosted.down         no process is there just now, and the next one is not begun before a while
 
@@ -9,7 +11,8 @@ Who starts the processes, and watches them, writes these; `process/hosts.py`. On
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from edgestack.config.peer_addresses import ServerAddress
@@ -17,6 +20,8 @@ from edgestack.config.upstreams import Upstream, UpstreamServer
 from edgestack.errors import AppError, Refused
 from edgestack.http.forwarding import is_loopback
 from edgestack.http.messages import Answer, Exchange, Response
+from edgestack.upstream.group import Group
+from edgestack.upstream.peers import Peer
 from edgestack.upstream.proxy import Proxy
 
 __all__ = ["Hosted", "HostedContent"]
@@ -42,13 +47,58 @@ class Hosted:
         """
         self.name = name
         self.kind = kind
+        self._servers = {path: _server(path) for path in sockets}
         self.upstream = Upstream(
-            tuple(UpstreamServer(ServerAddress(path=str(path), text=f"unix:{path}"), max_fails=0) for path in sockets),
-            balance="least_conn", keepalive=IDLE_LINKS, keepalive_timeout=IDLE_FOR, keepalive_requests=1 << 31,
-            name=name,
+            tuple(self._servers.values()), balance="least_conn", keepalive=IDLE_LINKS, keepalive_timeout=IDLE_FOR,
+            keepalive_requests=1 << 31, name=name,
         )  # fmt: skip
+        self.group: Group | None = None
+        """The upstream as it is asked; None until a route leads there."""
         self.broken = ""
         self.down = False
+        self.under_way = 0
+        self.asked = 0
+        """Requests so far, of all processes."""
+        self.most = math.inf
+        """Of those, when `worn` is called."""
+        self.worn: Callable[[], None] = _nobody
+
+    def came(self, exchange: Exchange) -> None:
+        """A request is let in."""
+        self.asked += 1
+        self.under_way += 1
+        exchange.ends = (*exchange.ends, self._ended)
+        if self.asked > self.most:
+            self.most = math.inf
+            self.worn()
+
+    def _ended(self, exchange: Exchange) -> None:
+        self.under_way -= 1
+
+    def requests(self, path: Path) -> int:
+        """How many the process at that socket was asked."""
+        assert self.group is not None
+        server = self._servers[path].to
+        return sum(peer.requests for peer in self.group.peers() if peer.server == server)
+
+    def replace(self, path: Path, other: Path) -> tuple[Peer, ...]:
+        """Ask the process at another socket in the place of one; gives what answers the rest of that one's requests."""
+        assert self.group is not None
+        server = self._servers[other] = _server(other)
+        return self.group.replace(self._servers.pop(path), server)
+
+    def forget(self, peers: tuple[Peer, ...]) -> None:
+        """They have answered all that they were asked: close the links that came back since they were replaced."""
+        assert self.group is not None
+        self.group.forget(peers)
+
+
+def _server(path: Path) -> UpstreamServer:
+    return UpstreamServer(ServerAddress(path=str(path), text=f"unix:{path}"), max_fails=0)
+
+
+def _nobody() -> None:
+    """Nobody counts."""
 
 
 class HostedContent:
@@ -78,6 +128,7 @@ class HostedContent:
         if hosted.down:
             raise Refused("The application is being started again.", retry_after=RETRY_AFTER,
                           detail=f"no process of {hosted.name} is running")  # fmt: skip
+        hosted.came(exchange)
         return self.proxy(exchange)
 
 

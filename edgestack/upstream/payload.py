@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import IO
 
-from edgestack.errors import ClientError
-from edgestack.http.bodies import RequestBody
+from edgestack.http.bodies import RequestBody, within
 from edgestack.http.messages import Exchange
 from edgestack.upstream.request_head import CHUNKED, with_length
 
@@ -97,7 +96,7 @@ class Streamed(Payload):
         self._body = body
         self._limit = limit
         self._begun = False
-        _bound(body.length or 0, limit)
+        within(body.length or 0, limit)
 
     @property
     def gone(self) -> bool:
@@ -115,7 +114,7 @@ class Streamed(Payload):
         try:
             async for piece in pieces:
                 size += len(piece)
-                _bound(size, self._limit)
+                within(size, self._limit)
                 yield b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
         finally:
             close = getattr(pieces, "aclose", None)  # of a generator, at once and not when it is collected
@@ -148,8 +147,3 @@ async def payload(exchange: Exchange, limit: int, *, buffering: bool) -> Payload
     body = exchange.request.body
     assert body is not None
     return Spooled(await body.spooled(limit)) if buffering else Streamed(body, limit)
-
-
-def _bound(size: int, limit: int) -> None:
-    if size > limit:
-        raise ClientError(f"The request's body is larger than the {limit} bytes that are accepted.", 413)

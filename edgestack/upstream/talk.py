@@ -210,15 +210,18 @@ class Ahead:
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         """The whole body."""
-        rest = self._rest
         try:
             while piece := self._file.read(PIECE):
                 yield piece
-            async for piece in rest:
+            async for piece in self._rest:
                 yield piece
         finally:
-            self._file.close()
-            rest.close()
+            self.close()
+
+    def close(self) -> None:
+        """Take no more; harmless at the end."""
+        self._file.close()
+        self._rest.close()
 
 
 async def checked_status(dialer: Dialer, peer: PeerAddress, tls: ClientTls | None, path: str, host: str) -> int:

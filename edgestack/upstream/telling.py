@@ -17,6 +17,7 @@ from typing import TypeAlias
 from edgestack.config.positions import Origin
 from edgestack.config.proxy_targets import Target
 from edgestack.errors import UpstreamError
+from edgestack.http.bodies import within
 from edgestack.http.messages import Exchange
 from edgestack.upstream.group import Group
 from edgestack.upstream.peers import Peer, PeerStatistics, Tried
@@ -35,7 +36,11 @@ def told(exchange: Exchange, way: Way, target: Target, uri: str, group: Group | 
 
     :param uri: the request-target that would be sent.
     :param group: whom it would go to; what is picked here counts as busy, so it must be nobody else's.
+    :raises ClientError: 413, it would not be sent.
     """
+    body = exchange.request.body
+    if body is not None:
+        within(body.length or 0, way.limit)
     yield "content", f"{exchange.request.method} {uri} of {target.scheme}://{target.server}", None
     if group is not None:
         yield from _peers(exchange, target, group)

@@ -37,7 +37,8 @@ from edgestack.wire.connection import Door
 from edgestack.wire.listening import BACKLOG
 from edgestack.wire.proxy_protocol import LONGEST, read_header
 from edgestack.wire.statistics import Statistics
-from edgestack.wire.tls import Certificates, handshake_problem, is_plain_http, sni_of, tls_facts
+from edgestack.wire.tls import Certificates
+from edgestack.wire.tls_sockets import handshake_problem, is_plain_http, sni_of, tls_facts
 
 if TYPE_CHECKING:
     from edgestack.wire.lot import Lot

@@ -20,7 +20,7 @@ from typing import Protocol
 from edgestack.errors import EdgeError
 from edgestack.http.messages import Exchange, Facts, Handler, Response
 from edgestack.wire.h1 import H1
-from edgestack.wire.tls import calls_of
+from edgestack.wire.tls_sockets import calls_of
 
 __all__ = [
     "BROKEN",

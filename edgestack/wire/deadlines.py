@@ -71,7 +71,7 @@ class Deadlines:
         """Expire what is due at `now`, and move what was prolonged."""
         for bucket in [bucket for bucket in self._buckets if bucket <= now]:
             for timed in self._buckets.pop(bucket, ()):
-                timed.bucket = 0  # before the deadline is read: a thread that writes one later reads this 0 (outlet.py)
+                timed.bucket = 0  # before the deadline is read: a thread that writes a later one reads this 0
                 deadline = timed.deadline
                 if deadline <= now:
                     self._expire(timed, now)

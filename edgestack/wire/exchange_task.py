@@ -22,11 +22,12 @@ from edgestack.wire.carrying import carry
 from edgestack.wire.connection import CLOSING, GONE, READABLE, WOULD_BLOCK, Connection
 from edgestack.wire.conversation import Conversation, Line
 from edgestack.wire.h1_answer import Tail, frame
-from edgestack.wire.outlet import LotOutlet, PacedOutlet
+from edgestack.wire.lot_outlet import LotOutlet, PacedOutlet
 from edgestack.wire.pace import Pace, pace_of, send_gap
 from edgestack.wire.receiving import LotSource
-from edgestack.wire.sending import Sender, begin, unread
-from edgestack.wire.streaming import on_the_wire
+from edgestack.wire.sender import Sender
+from edgestack.wire.sending import begin, unread
+from edgestack.wire.streaming import let_go, on_the_wire
 from edgestack.wire.tunnel import head_of
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ class ExchangeTask:
 
     def _end(self, status: int) -> None:
         """Nobody will get this answer, or no more of it. `status` is what the log says where none was sent."""
-        self._exchange.status = self._exchange.status or status
-        self._exchange.finish()
+        self._exchange.break_off(status)
         self._lot.close(self._connection, hard=True)
 
     async def _run(self) -> None:
@@ -105,8 +105,11 @@ class ExchangeTask:
         exchange.status = response.status
         self._impatient = True
         lot.watch(connection, READABLE)
-        await self._send(framed.head + _tail.of(exchange))
-        await on_the_wire(exchange, response, framed, self._send)
+        try:
+            await self._send(framed.head + _tail.of(exchange))
+            await on_the_wire(exchange, response, framed, self._send)
+        finally:
+            let_go(response.body)  # of which nothing was asked, where not even the head could be sent
         exchange.finish()
         lot.now = lot.clock()
         lot.give_back(connection, framed.keep)

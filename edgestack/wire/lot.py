@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -27,18 +28,19 @@ import trio
 from edgestack.config.model import Limits, Timeouts
 from edgestack.errors import ClientError, EdgeError, Refused
 from edgestack.http.bodies import FileSegment
-from edgestack.http.messages import AppCall, Errand, Exchange, Response
-from edgestack.wire.connection import QUEUED, READABLE, RECEIVE, WOULD_BLOCK, WRITABLE, Connection
+from edgestack.http.messages import AppCall, Errand, Exchange, Facts, Response
+from edgestack.wire.connection import QUEUED, READABLE, RECEIVE, WOULD_BLOCK, WRITABLE, Connection, Door
 from edgestack.wire.exchange_task import ExchangeTask
 from edgestack.wire.h1_answer import Tail, encode
 from edgestack.wire.held_clock import Threads
 from edgestack.wire.linger import Linger
 from edgestack.wire.link import Link
 from edgestack.wire.lot_books import Books, nothing
+from edgestack.wire.lot_outlet import LotOutlet
 from edgestack.wire.outbox import Budget, Outbox
-from edgestack.wire.outlet import LotOutlet
 from edgestack.wire.receiving import LotSource, ReceivedBody
-from edgestack.wire.sending import Sender, begin, begin_file, begin_file_on_tls
+from edgestack.wire.sender import Sender
+from edgestack.wire.sending import begin, begin_file, begin_file_on_tls
 from edgestack.wire.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -75,8 +77,8 @@ class Lot(Books):
     ) -> None:
         super().__init__(limits, timeouts, clock, self._expire)
         self.draining = False
-        self._grace_over = False
-        """A drain has waited for idle connections long enough; until then, who was promised more may ask once more."""
+        self._lately: set[Connection] = set()
+        """Taken in, or given back, since a drain last closed what was idle: they may ask once more."""
         self.lasting = timeouts.keepalive > 0
         """Whether a connection may go on after an answer: neither draining, nor without keep-alive."""
         self.spools = Budget(limits.spools)
@@ -199,6 +201,13 @@ class Lot(Books):
 
     # -- one connection --------------------------------------------------------------------------------------------
 
+    def admit(self, sock: socket.socket, facts: Facts, door: Door) -> Connection:
+        """See `Books`."""
+        connection = super().admit(sock, facts, door)
+        if self.draining:
+            self._lately.add(connection)
+        return connection
+
     def _serve(self, connection: Connection) -> None:
         """Read once, and answer every complete head."""
         h1 = connection.h1
@@ -247,7 +256,9 @@ class Lot(Books):
                 return
             started = False
             self._serial = serial = self._serial + 1
-            exchange = Exchange(connection.facts, request, serial, self.now)
+            facts = connection.facts
+            facts.requests += 1
+            exchange = Exchange(facts, request, serial, self.now)
             if h1.framing is not None:
                 request.body = ReceivedBody(LotSource(self, connection), h1.framing, h1, self.limits, self.timeouts)
             try:
@@ -273,12 +284,8 @@ class Lot(Books):
 
     def _park(self, connection: Connection, started: bool) -> None:
         """Nothing to do for now. A head that has begun must be whole in time; TLS may hold back what was read."""
-        if connection.h1.buffer:
-            if not started:
-                self.deadlines.watch(connection, self.now + self.timeouts.head)
-        elif self.draining:
-            self.close(connection)
-            return
+        if connection.h1.buffer and not started:
+            self.deadlines.watch(connection, self.now + self.timeouts.head)
         if connection.tls and connection.sock.pending():  # type: ignore[attr-defined]
             self.post(lambda: self.resume(connection))
 
@@ -312,7 +319,7 @@ class Lot(Books):
         except OSError:
             self.close(connection, hard=True)
             exchange.status, exchange.bytes_out = 499, 0  # the client left before its answer, as nginx has it
-            exchange.finish()
+            exchange.break_off()
             return False
         if sent < len(data):
             offered = len(data) if connection.tls else 0
@@ -347,6 +354,7 @@ class Lot(Books):
         """Answer what could not be read, and close (E1); the close lingers, so that the client sees the answer."""
         self.statistics.refused += 1
         self._serial += 1
+        connection.facts.requests += 1
         exchange = Exchange(connection.facts, connection.h1.unreadable(), self._serial, self.now)
         exchange.ends = connection.door.ends
         begin(self, connection, exchange, connection.door.errors(exchange, error))
@@ -379,13 +387,13 @@ class Lot(Books):
             return
         connection.pending = False
         self.watch(connection, READABLE)
+        if self.draining:
+            self._lately.add(connection)
         if connection.h1.buffer:
             self.queue(connection)
         else:
             self.deadlines.watch(connection, connection.deadline)
             self._serve(connection)
-            if self._grace_over and connection.holder is None and not connection.h1.buffer:
-                self.close(connection)
 
     def go_on(self, connection: Connection) -> None:
         """All of its answer left from a callback: see to what came meanwhile, if anything may have. On the loop."""
@@ -416,7 +424,18 @@ class Lot(Books):
             late = ClientError("The request's head took too long to arrive.", 408)
             self.guarded(timed, partial(self.refuse, timed, late))
         else:
-            self.close(timed)
+            self.post(lambda: self.guarded(timed, partial(self._close_expired, timed)))
+
+    def _close_expired(self, connection: Connection) -> None:
+        """In a turn, whose events may have prolonged its time."""
+        if connection.deadline <= self.now:
+            self._close_unless_asked(connection)
+
+    def _close_unless_asked(self, connection: Connection) -> None:
+        """A request that is here already is answered: closing would reset it (RFC 9112 §9.3.1). In a turn."""
+        self.resume(connection)
+        if connection.holder is None and not connection.h1.buffer:
+            self.close(connection)
 
     def drain(self) -> None:
         """From now on each answer is the last one of its connection (E10)."""
@@ -424,12 +443,17 @@ class Lot(Books):
         self.lasting = False
 
     def close_idle(self) -> None:
-        """Close the connections that wait for a next request; one that is here already is still answered."""
-        self._grace_over = True
-        self.now = self.clock()
+        """Close the connections that wait for a request, but for those that were taken in or given back since the last
+        time: these answers left with the promise that the connection goes on, and the client may be asking just now."""
+        self.post(self._close_idle)
+
+    def _close_idle(self) -> None:
+        lately, self._lately = self._lately, set()
         for connection in list(self.table.values()):
-            if connection.holder is None and not connection.h1.buffer:
-                self.guarded(connection, partial(self.resume, connection))
+            if connection.holder is None and not connection.h1.buffer and connection not in lately:
+                self.guarded(connection, partial(self._close_unless_asked, connection))
+                self._bury_all()  # each one at once: what its client sends between look and close is lost
+        self._lately.intersection_update(self.table.values())
 
     def stop(self) -> None:
         """Wait no longer: every exchange in flight loses its connection. Tasks are cancelled by their nursery."""

@@ -27,7 +27,9 @@ from edgestack.http.messages import Exchange, Facts
 from edgestack.wire.connection import READABLE, Connection, Door, Holder
 from edgestack.wire.deadlines import Deadlines, Timed
 from edgestack.wire.h1 import H1
+from edgestack.wire.held_clock import jumps_by_itself
 from edgestack.wire.link import Link
+from edgestack.wire.mover import Mover
 from edgestack.wire.statistics import Statistics
 
 __all__ = ["Books", "nothing"]
@@ -64,6 +66,8 @@ class Books:
         """Told of each connection before its first byte."""
         self.statistics = Statistics()
         self.deadlines = Deadlines(expire, clock)
+        self.mover = None if jumps_by_itself(trio.lowlevel.current_clock()) else Mover(self.post)
+        """Moves large files; None under a test's clock."""
         self._poller = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller.register(self._wake, select.EPOLLIN)
@@ -127,7 +131,7 @@ class Books:
         self.watch(connection, READABLE)
         self.table[connection.fd] = connection
         door.held += 1
-        self.statistics.accepted += 1
+        self.statistics.admit(facts)
         if self.admitted is not None:
             self.admitted(connection)
         self.deadlines.watch(connection, self.now + (self.timeouts.keepalive or self.timeouts.head))
@@ -232,8 +236,7 @@ class Books:
         holder = connection.holder
         self.close(connection, hard=True)
         if exchange is not None:
-            exchange.status = exchange.status or 500
-            exchange.finish()
+            exchange.break_off(500)
         elif holder is not None:
             self._abandoned(connection, holder)
 
@@ -264,8 +267,10 @@ class Books:
 
     def dispose(self) -> None:
         """Give the descriptors back; after `stop`, when the loop runs no more. Threads may still come and `post`."""
+        if self.mover is not None:
+            self.mover.close()
         self._poller.close()
-        self.table.clear()  # what is left there is a thread's, which closes it (outlet.py)
+        self.table.clear()  # what is left there is a thread's, which closes it (lot_outlet.py)
         with self._gate:
             os.close(self._wake)
             self._wake = -1

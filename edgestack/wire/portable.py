@@ -79,7 +79,7 @@ class Portable:
 
         :param transport: what lies beneath a TLS stream; closing that one leaves it open.
         """
-        self.statistics.accepted += 1
+        self.statistics.admit(facts)
         connection = PortableStream(self, stream, transport or stream, facts, door)
         self.table.add(connection)
         door.held += 1
@@ -113,6 +113,7 @@ class Portable:
     def exchange(self, facts: Facts, request: Request) -> Exchange:
         """A new exchange, numbered."""
         self._serial += 1
+        facts.requests += 1
         if self._serial >= self.most:
             self.most = math.inf
             self.spent()
@@ -150,10 +151,11 @@ class Portable:
         self.lasting = False
 
     def close_idle(self) -> None:
-        """End the waits for a next request."""
+        """End the waits for a next request, but for those that began since the last time (lot.py says why)."""
         for connection in self.table:
-            if connection.idle is not None:
+            if connection.idle is not None and not connection.lately:
                 connection.idle.cancel()
+            connection.lately = False
 
     def stop(self) -> None:
         """Wait no longer: every connection is cancelled, and the ticket of its exchange taken with it."""

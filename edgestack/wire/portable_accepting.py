@@ -18,7 +18,8 @@ from edgestack.errors import EdgeError
 from edgestack.http.messages import Facts
 from edgestack.wire.accepting import Acceptor, full
 from edgestack.wire.connection import Door
-from edgestack.wire.tls import Certificates, sni_of, tls_facts
+from edgestack.wire.tls import Certificates
+from edgestack.wire.tls_sockets import sni_of, tls_facts
 
 if TYPE_CHECKING:
     from edgestack.wire.portable import Portable

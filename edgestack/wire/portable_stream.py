@@ -32,7 +32,7 @@ from edgestack.wire.portable_watch import Watch
 from edgestack.wire.receiving import ReceivedBody
 from edgestack.wire.relay import Relay
 from edgestack.wire.sending import pieces_of
-from edgestack.wire.streaming import on_the_wire
+from edgestack.wire.streaming import let_go, on_the_wire
 from edgestack.wire.tunnel import Tunnel, head_of
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ class PortableStream:
         """What a watch has read."""
         self._receiving = False
         """Somebody waits for what the client sends next."""
-        self._fresh = True
-        """Nothing was asked yet: one that comes just when the server stops is heard all the same."""
         self.scope = trio.CancelScope()
         """Cancelled when the server waits no longer."""
         self.idle: trio.CancelScope | None = None
         """The wait for a next request."""
+        self.lately = False
+        """That wait began since a drain last closed what was idle."""
 
     # -- receiving ---------------------------------------------------------------------------------------------------
 
@@ -173,8 +173,6 @@ class PortableStream:
         while (request := h1.next_request()) is None:
             now = trio.current_time()
             if not h1.buffer:
-                if driver.draining and not self._fresh and not self._ahead:
-                    return None
                 until = None
                 deadline = now + (driver.timeouts.keepalive or driver.timeouts.head)
             else:
@@ -186,13 +184,12 @@ class PortableStream:
                     raise error
                 return None
             h1.feed(data)
-        self._fresh = False
         return request
 
     async def _wait(self, deadline: float) -> bytes:
         with trio.CancelScope(deadline=deadline) as scope:
             if not self._h1.buffer:
-                self.idle = scope
+                self.idle, self.lately = scope, self._driver.draining
             try:
                 return await self.receive()
             finally:
@@ -207,10 +204,7 @@ class PortableStream:
         self._driver.statistics.refused += 1
         exchange = self._driver.exchange(self._facts, self._h1.unreadable())
         exchange.ends = self.door.ends
-        try:
-            await self._reply(exchange, self.door.errors(exchange, error))
-        finally:
-            exchange.finish()
+        await self._see_through(exchange, self._reply(exchange, self.door.errors(exchange, error)))
 
     async def _linger(self) -> None:
         """Read on for a while, so that the client sees the answer and not a reset (E8)."""
@@ -237,25 +231,29 @@ class PortableStream:
     # -- answering ---------------------------------------------------------------------------------------------------
 
     async def _exchange(self, request: Request) -> bool:
-        """Answer one request, and the boundary for what fails there. True: the connection goes on."""
+        """Answer one request. True: the connection goes on."""
         driver = self._driver
         exchange = driver.exchange(self._facts, request)
         if self._h1.framing is not None:
             request.body = ReceivedBody(self, self._h1.framing, self._h1, driver.limits, driver.timeouts)
+        return await self._see_through(exchange, self._answer(exchange))
+
+    async def _see_through(self, exchange: Exchange, answering: Awaitable[bool]) -> bool:
+        """Answer to the end of the exchange, and the boundary for what fails there. True: the connection goes on."""
         try:
-            return await self._answer(exchange)
+            goes_on = await answering
         except Disconnected:
-            exchange.status = exchange.status or 499
+            exchange.break_off(499)
             raise
         except Exception as error:
-            exchange.status = exchange.status or 500
             self._failed(exchange.request_id, error)
+            exchange.break_off(500)
             raise Disconnected from None
         except BaseException:  # Cancelled: the server waits no longer
-            exchange.status = exchange.status or 503
+            exchange.break_off(503)
             raise
-        finally:
-            exchange.finish()
+        exchange.finish()
+        return goes_on
 
     async def _answer(self, exchange: Exchange) -> bool:
         answer: Any = self.door.handle(exchange)
@@ -292,8 +290,9 @@ class PortableStream:
             exchange.status = response.status
             await self._send_framed(exchange, response, framed)
         finally:
-            if isinstance(body, Relay | Tunnel):
+            if isinstance(body, Tunnel):
                 body.close()
+            let_go(body)
         return framed.keep
 
     async def _send_framed(self, exchange: Exchange, response: Response, framed: Framed) -> None:

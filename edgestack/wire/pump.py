@@ -24,7 +24,8 @@ from edgestack.wire.h1_answer import LAST_CHUNK, Tail, chunk, frame
 from edgestack.wire.link import Link
 from edgestack.wire.outbox import Outbox
 from edgestack.wire.relay import MOST, Relay, paused
-from edgestack.wire.sending import Sender, unread
+from edgestack.wire.sender import Sender
+from edgestack.wire.sending import unread
 from edgestack.wire.upstream_errors import about
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ import trio
 
 from edgestack.config.model import Limits, Timeouts
 from edgestack.errors import ClientError, Disconnected
+from edgestack.http.bodies import within
 from edgestack.wire.connection import CLOSING, RECEIVE, WOULD_BLOCK, Connection
 from edgestack.wire.h1 import H1, Framing
 from edgestack.wire.h1_answer import CONTINUE
@@ -99,21 +100,21 @@ class ReceivedBody:
 
     def spooled_nowait(self, limit: int) -> IO[bytes] | None:
         """The whole body if it is here already."""
-        self._bound(self.length or 0, limit)
+        within(self.length or 0, limit)
         self._held += self._framing.read()
-        self._bound(len(self._held), limit)
+        within(len(self._held), limit)
         return BytesIO(self._held) if self._framing.complete else None
 
     async def spooled(self, limit: int) -> IO[bytes]:
         """The whole body, read to its end."""
-        self._bound(self.length or 0, limit)
+        within(self.length or 0, limit)
         spool: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - the caller's
         size = 0
         try:
             async with aclosing(self.__aiter__()) as pieces:
                 async for piece in pieces:
                     size += len(piece)
-                    self._bound(size, limit)
+                    within(size, limit)
                     spool.write(piece)
         except BaseException:
             spool.close()
@@ -154,8 +155,3 @@ class ReceivedBody:
         """At least so many bytes a second, once the first seconds are over (E7); what came first is not counted."""
         if seconds > RATE_AFTER and size < (seconds - RATE_AFTER) * self._limits.body_rate:
             raise ClientError("The request's body arrived too slowly.", 408)
-
-    @staticmethod
-    def _bound(size: int, limit: int) -> None:
-        if size > limit:
-            raise ClientError(f"The request's body is larger than the {limit} bytes that are accepted.", 413)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from edgestack.http.messages import Facts
+
 __all__ = ["Statistics"]
 
 
@@ -10,6 +14,9 @@ class Statistics:
 
     __slots__ = ("accepted", "failures", "refused")
 
+    before: ClassVar[int] = 0
+    """What a process adds to the numbers of its connections, so that no other one gives out the same."""
+
     def __init__(self) -> None:
         self.accepted = 0
         """Connections admitted."""
@@ -17,3 +24,8 @@ class Statistics:
         """Heads that could not be read, and connections over the limit."""
         self.failures = 0
         """Exceptions that ended a connection at one of the boundaries: bugs."""
+
+    def admit(self, facts: Facts) -> None:
+        """One more connection, which gets its number."""
+        self.accepted += 1
+        facts.connection = self.before + self.accepted

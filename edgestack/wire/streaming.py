@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import AsyncIterable, Awaitable, Callable
+from typing import Any
 
 from edgestack.errors import Disconnected, UpstreamError
 from edgestack.http.messages import Exchange, Response
 from edgestack.wire.h1_answer import LAST_CHUNK, Framed, chunk
 
-__all__ = ["on_the_wire"]
+__all__ = ["let_go", "on_the_wire"]
 
 log = logging.getLogger("edgestack.error")
 
@@ -64,3 +65,11 @@ async def on_the_wire(
         await pass_on(transform.finish())
     if framed.chunked:
         await send(LAST_CHUNK)
+
+
+def let_go(body: Any) -> None:
+    """Nobody takes a body, or no more of it: who makes a stream is told. Harmless for any other, and at its end."""
+    if isinstance(body, AsyncIterable):
+        close = getattr(body, "close", None)  # a generator that was never begun holds nothing
+        if close is not None:
+            close()

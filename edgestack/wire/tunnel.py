@@ -206,7 +206,10 @@ class Passage:
 
     def _end(self, error: EdgeError | None) -> None:
         self._over = True
-        self._exchange.finish()
+        if error is None:
+            self._exchange.finish()
+        else:
+            self._exchange.break_off()
         self._lot.close(self._connection, hard=error is not None)
         self._tunnel.end(error)
         self._lot.close(self._down.source)

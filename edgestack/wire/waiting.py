@@ -72,7 +72,7 @@ class Waiting:
             elif isinstance(came, Errand):
                 lot.wait(connection, exchange, came)
             elif isinstance(came, Disconnected):
-                self._end(499)
+                exchange.break_off(499)
                 lot.close(connection, hard=True)
             else:
                 assert isinstance(came, Exception)
@@ -102,7 +102,7 @@ class Waiting:
             self._lot.watch(connection, 0)  # its end is seen again when the answer has left
             return
         self._lot.close(connection, hard=True)
-        self._end(499)
+        self._exchange.break_off(499)
         self._errand.left()
 
     def expire(self, connection: Connection, now: float) -> None:
@@ -110,13 +110,9 @@ class Waiting:
 
     def stop(self, connection: Connection) -> bool:
         """The server waits no longer."""
-        self._end(503)
+        self._exchange.break_off(503)
         self._errand.left()
         return True
-
-    def _end(self, status: int) -> None:
-        self._exchange.status = self._exchange.status or status
-        self._exchange.finish()
 
 
 def see_off(lot: Lot, connection: Connection, exchange: Exchange, answer: Answer) -> None:

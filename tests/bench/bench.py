@@ -12,6 +12,7 @@
     crowded.py      a fast client beside slow ones                     slow.py      the slow ones
     startup.py      from the command to the first answer               latency.py   timing one client
     workers.py      two workers beside one                             fixture.py   edges in tests, by its probe
+    hup.py          a reload under load                                busy.py      requests kept in flight
     routing.py      500 routes, by routing_probe.py
     report.py       table and JSON        chart.py  SVG                cpu.py       processor time and memory
 
@@ -30,6 +31,7 @@ from typing import Any
 import crowded
 import fixture
 import gil
+import hup
 import idle
 import routing
 import startup
@@ -43,6 +45,7 @@ from cases import (
     CrowdCase,
     FixtureCase,
     GilCase,
+    HupCase,
     IdleCase,
     RoutingCase,
     StartCase,
@@ -64,6 +67,7 @@ RUNNERS: dict[type, Callable[[Workshop, Any], None]] = {
     StartCase: startup.run,
     RoutingCase: routing.run,
     WorkersCase: workers.run,
+    HupCase: hup.run,
     FixtureCase: fixture.run,
 }
 SITE_CHART = ROOT / "site" / "bench.svg"

@@ -16,6 +16,7 @@ from proxies import edgestack_proxy, edgestack_tunnel, nginx_proxy, nginx_tunnel
 from servers import (
     Server,
     edgestack,
+    edgestack_apart,
     edgestack_cache,
     edgestack_proxy_cache,
     edgestack_workers,
@@ -35,6 +36,7 @@ __all__ = [
     "CrowdCase",
     "FixtureCase",
     "GilCase",
+    "HupCase",
     "IdleCase",
     "Ratio",
     "RoutingCase",
@@ -147,6 +149,20 @@ class WorkersCase:
 
 
 @dataclass(frozen=True)
+class HupCase:
+    """What visitors feel of a reload under load."""
+
+    name: str
+    title: str
+    load: Load
+    server: Server
+    seconds: float
+    """For how long p99 may be raised."""
+    slowest: float
+    """Milliseconds that anybody may wait."""
+
+
+@dataclass(frozen=True)
 class FixtureCase:
     """A hundred edges inside tests, each with one request."""
 
@@ -156,7 +172,18 @@ class FixtureCase:
     """The probe's kinds, titles, and the seconds that all of them may take together."""
 
 
-Case = WorkersCase | CpuCase | TunnelCase | IdleCase | GilCase | CrowdCase | StartCase | RoutingCase | FixtureCase
+Case = (
+    WorkersCase
+    | HupCase
+    | CpuCase
+    | TunnelCase
+    | IdleCase
+    | GilCase
+    | CrowdCase
+    | StartCase
+    | RoutingCase
+    | FixtureCase
+)
 
 STATIC_1K = Load("/1k.html", "1k.html")
 STATIC_100K = Load("/100k.jpg", "100k.jpg", large=True, tries=10)
@@ -274,7 +301,15 @@ CASES: tuple[Case, ...] = (
         p50=(8.0, 4.0),
         p99=(60.0, 30.0),
     ),
+    GilCase(
+        "gil-process",
+        "static 1 KiB beside 8 computing threads, -k process",
+        edgestack_apart("service:app"),
+        p50=(2.0, 0.5),
+        p99=(5.0, 2.0),
+    ),
     workers(),
+    HupCase("hup", "SIGHUP under load", HELLO, edgestack_workers(2, "hello:app"), seconds=2.0, slowest=2000.0),
     idle("idle-plain", "10,000 idle connections", 10_000, 2.0, tls=False),
     idle("idle-tls", "2,000 idle TLS connections", 2_000, 22.0, tls=True),
     CrowdCase("slow", "a fast client beside slow ones", edgestack(static=True, app="service:app", log=True), 1_000),

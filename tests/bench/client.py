@@ -119,6 +119,8 @@ class Asker:
         :param timeout: seconds that any single operation may take; beyond it TimeoutError.
         """
         self.sock = connect(address, tls, timeout)
+        self.last = False
+        """The server has said that it closes after the latest answer."""
 
     def ask(self, message: bytes) -> bytes:
         """Send `message` and read one answer framed by Content-Length; gives its body.
@@ -132,6 +134,7 @@ class Asker:
         head = data[:end].lower()
         if not head.startswith(b"http/1.1 200 "):
             raise RuntimeError(f"unexpected answer {head[:60]!r}")
+        self.last = b"\r\nconnection: close" in head
         total = end + 4 + int(head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0])
         while len(data) < total:
             data += self.more()

@@ -1,46 +1,23 @@
 """Static files beside an application that computes: they share one interpreter lock, and no visitor may feel it much.
 
 Eight requests to an endpoint of pure Python are kept in flight by a background client, so that every application thread
-always has work; one client asks for a small file, again and again, and is timed.
+always has work; one client asks for a small file, again and again, and is timed. The same with the application in a
+process of its own (`-k process`), where nothing is shared but the cores.
 """
 
 from __future__ import annotations
 
-import threading
-from multiprocessing.connection import Connection
-
 from background import Background
+from busy import keep_busy
 from cases import STATIC_1K, GilCase
-from client import Asker, request
 from latency import Waits, sample
 from running import Live
 from workshop import Row, Workshop
 
-__all__ = ["burn", "run"]
+__all__ = ["run"]
 
 THREADS = 8
-
-
-def burn(channel: Connection, address: tuple[str, int]) -> list[bytes]:
-    """The background client: keep eight requests in flight; gives all answers."""
-    stop = threading.Event()
-    answers: list[bytes] = []
-
-    def keep_one() -> None:
-        asker = Asker(address, timeout=60.0)
-        while not stop.is_set():
-            answers.append(asker.ask(request(address, "/burn")))
-        asker.close()
-
-    threads = [threading.Thread(target=keep_one) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    channel.send("burning")
-    channel.poll(None)
-    stop.set()
-    for thread in threads:
-        thread.join()
-    return answers
+"""Computations in flight: one for each application thread."""
 
 
 def run(shop: Workshop, case: GilCase) -> None:
@@ -53,7 +30,7 @@ def measure(shop: Workshop, case: GilCase, live: Live) -> list[Row]:
     """Percentiles of the one client, alone and beside the others."""
     asks = [(STATIC_1K.path, shop.bodies[STATIC_1K.body])]
     alone = sample(live.address, asks, 1.0)[0]
-    with Background(burn, live.address) as others:
+    with Background(keep_busy, live.address, "/burn", THREADS) as others:
         sample(live.address, asks, 1.0)
         beside = sample(live.address, asks, shop.window)[0]
         answers = others.stop()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from client import VARIANTS, Asker, request
 
-__all__ = ["SLACK", "Waits", "allowed_rise", "sample"]
+__all__ = ["SLACK", "Waits", "allowed_rise", "sample", "summary"]
 
 SLACK = 1.0
 """Milliseconds by which a latency may rise whatever it was."""

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Place",
     "Server",
     "edgestack",
+    "edgestack_apart",
     "edgestack_cache",
     "edgestack_proxy_cache",
     "edgestack_workers",
@@ -125,14 +126,28 @@ app = "{app}"
 """
 
 
+ALL_CORES = ("taskset", "-c", ",".join(map(str, range(os.cpu_count() or 1))))
+"""Before a command: for servers that are several processes."""
+
+
+def edgestack_apart(app: str) -> Server:
+    """edgestack with files, and its application in a process of its own; on all cores."""
+    inside = edgestack("-k", "process", static=True, app=app, log=True)
+
+    def launch(place: Place) -> Launch:
+        (command,) = inside.launch(place).commands
+        return Launch((replace(command, argv=(*ALL_CORES, *command.argv)),))
+
+    return Server("edgestack (static, -k process, log on)", inside.needs, launch)
+
+
 def edgestack_workers(workers: int, app: str) -> Server:
     """edgestack with a supervisor, on all cores: `max_requests` has one for a single worker too."""
 
     def launch(place: Place) -> Launch:
         file = place.folder / "edgestack.toml"
         text = WORKERS.format(port=place.port, workers=workers, folder=place.folder, app=app)
-        cores = ",".join(map(str, range(os.cpu_count() or 1)))
-        argv = ("taskset", "-c", cores, str(EDGESTACK), "serve", "-c", str(file))
+        argv = (*ALL_CORES, str(EDGESTACK), "serve", "-c", str(file))
         return Launch((Command(argv, place.address, APPS),), {file: text})
 
     return Server(f"edgestack ({workers} {'worker' if workers == 1 else 'workers'})", (str(EDGESTACK),), launch)

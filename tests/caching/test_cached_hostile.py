@@ -4,163 +4,161 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from cached_apps import app
-from running import Answer, Running, edge
-from scripted import Wire, says, whole
+from cached_kit import ask, said, server, zone_of
+from scripted import whole
+
+from edgestack.testing import AsyncSite, SeenRequest, replies, says
+from edgestack.testing.acts import Act
+from edgestack.testing.fixtures import AsyncEdges
 
 pytestmark = pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
 
 FRESH = "Cache-Control: max-age=60"
 APPLICATION = '[[route]]\nmatch = "/"\napp = "cached_apps:app"\ncache = CACHE\n'
-PROXIED = '[[route]]\nmatch = "/"\nproxy = { to = "http://{one}" SET }\ncache = CACHE\n'
+PROXIED = '[[route]]\nmatch = "/"\nproxy = { to = "http://one" SET }\ncache = CACHE\n'
 
 
-@asynccontextmanager
-async def application(folder: Path, portable: bool, cache: str = "{}", before: str = "") -> AsyncIterator[Running]:
-    text = before + APPLICATION.replace("CACHE", cache)
-    async with edge(folder, text, {}, portable=portable, patience=30) as running:
-        yield running
+async def application(
+    edge_trio: AsyncEdges, portable: bool, cache: str = "{}", before: str = "", **more: Any
+) -> AsyncSite:
+    return await edge_trio(text=before + APPLICATION.replace("CACHE", cache), tls=False, portable=portable, **more)
 
 
-async def asked_by(running: Running, *lines: str, target: str = "/x") -> Answer:
-    """A request whose Host is among `lines`."""
-    client = await running.connect()
-    async with client.stream:
-        await client.stream.send_all("\r\n".join([f"GET {target} HTTP/1.1", *lines, "", ""]).encode())
-        return await client.answer()
-
-
-def said(answer: Answer) -> str:
-    return answer.field("cache-status") or ""
+async def proxied(
+    edge_trio: AsyncEdges, portable: bool, cache: str = "{}", set_: str = "", before: str = ""
+) -> AsyncSite:
+    text = before + PROXIED.replace("SET", set_).replace("CACHE", cache)
+    return await edge_trio(text=text, tls=False, portable=portable)
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_port_of_host_is_in_the_key(portable: bool, tmp_path: Path) -> None:
+async def test_the_port_of_host_is_in_the_key(edge_trio: AsyncEdges, portable: bool) -> None:
     """Applications make links of Host: one with a strange port must not meet everybody."""
     app.says(FRESH)
-    async with application(tmp_path, portable) as running:
-        first = await asked_by(running, "Host: example.com:1337")
-        second = await asked_by(running, "Host: example.com")
-        assert (first.body, second.body) == (b"/x 1", b"/x 2")
-        same = [await asked_by(running, host) for host in ("Host: EXAMPLE.com", "Host: example.com:80")]
-        assert [one.body for one in same] == [b"/x 2", b"/x 2"]
+    site = await application(edge_trio, portable)
+    first = await ask(site, "/x", "Host: example.com:1337")
+    second = await ask(site, "/x", "Host: example.com")
+    assert (first.body, second.body) == (b"/x 1", b"/x 2")
+    same = [await ask(site, "/x", host) for host in ("Host: EXAMPLE.com", "Host: example.com:80")]
+    assert [one.body for one in same] == [b"/x 2", b"/x 2"]
 
 
-async def test_the_parts_of_a_key_cannot_be_mistaken(portable: bool, tmp_path: Path) -> None:
+async def test_the_parts_of_a_key_cannot_be_mistaken(edge_trio: AsyncEdges, portable: bool) -> None:
     """`$arg_a$arg_b` of a=1, b=23 is not that of a=12, b=3."""
     app.says(FRESH)
-    async with application(tmp_path, portable, '{ key = "$arg_a$arg_b" }') as running:
-        bodies = [(await running.get(f"/x?{query}")).body for query in ("a=1&b=23", "a=12&b=3", "b=23&a=1")]
-        assert bodies == [b"/x 1", b"/x 2", b"/x 1"]
+    site = await application(edge_trio, portable, '{ key = "$arg_a$arg_b" }')
+    bodies = [(await ask(site, f"/x?{query}")).body for query in ("a=1&b=23", "a=12&b=3", "b=23&a=1")]
+    assert bodies == [b"/x 1", b"/x 2", b"/x 1"]
 
 
 @pytest.mark.parametrize(
     "target", ["/a/../x", "/%78", "/x?", "/x?b&a", "/x;a", "//x", "/X", "/x/", "http://example.org/x"]
 )
-async def test_another_spelling_is_another_key(portable: bool, tmp_path: Path, target: str) -> None:
+async def test_another_spelling_is_another_key(edge_trio: AsyncEdges, portable: bool, target: str) -> None:
     """What the application might tell apart is kept apart."""
     app.says(FRESH)
-    async with application(tmp_path, portable) as running:
-        assert said(await running.get("/x")).endswith("stored")
-        assert "hit" not in said(await running.get(target))
+    site = await application(edge_trio, portable)
+    assert said(await ask(site, "/x")).endswith("stored")
+    assert "hit" not in said(await ask(site, target))
 
 
 @pytest.mark.parametrize("field", ["X-HTTP-Method-Override: DELETE", "X-Original-URL: /admin", "X-Rewrite-URL: /a"])
-async def test_what_steers_frameworks_is_not_stored(portable: bool, tmp_path: Path, field: str) -> None:
+async def test_what_steers_frameworks_is_not_stored(edge_trio: AsyncEdges, portable: bool, field: str) -> None:
     """It passes, and nobody else gets its answer; nor does it refresh anything behind a client's back."""
     app.says("Cache-Control: max-age=0, stale-while-revalidate=60")
-    async with application(tmp_path, portable) as running:
-        steered = await running.get("/x", field)
-        assert steered.body == b"/x 1"
-        assert "fwd=bypass" in said(steered)
-        assert (await running.get("/x")).body == b"/x 2"
-        assert (await running.get("/x", field)).body == b"/x 2"
-        await trio.testing.wait_all_tasks_blocked(0.05)
-        assert len(app.asked) == 2
+    site = await application(edge_trio, portable)
+    steered = await ask(site, "/x", field)
+    assert steered.body == b"/x 1"
+    assert "fwd=bypass" in said(steered)
+    assert (await ask(site, "/x")).body == b"/x 2"
+    assert (await ask(site, "/x", field)).body == b"/x 2"
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    assert len(app.asked) == 2
 
 
-async def test_forwarding_fields_of_strangers_reach_nobody(portable: bool, tmp_path: Path) -> None:
+async def test_forwarding_fields_of_strangers_reach_nobody(edge_trio: AsyncEdges, portable: bool) -> None:
     """F3: so they cannot poison what is stored."""
     app.says(FRESH)
-    async with application(tmp_path, portable) as running:
-        await running.get("/x", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "Forwarded: host=evil")
-        assert not [name for name in app.asked[0] if "FORWARDED" in name]
-        assert app.asked[0]["HTTP_HOST"] == "example.com"
+    site = await application(edge_trio, portable)
+    await ask(site, "/x", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "Forwarded: host=evil")
+    assert not [name for name in app.asked[0] if "FORWARDED" in name]
+    assert app.asked[0]["HTTP_HOST"] == "example.com"
 
 
-async def test_behind_a_trusted_proxy_the_clients_own_url_counts(portable: bool, tmp_path: Path) -> None:
+async def test_behind_a_trusted_proxy_the_clients_own_url_counts(edge_trio: AsyncEdges, portable: bool) -> None:
     """Tenants behind one balancer, which sends its own Host: neither gets the other's, and a purge is by their URL."""
     app.says(FRESH)
-    before = 'trusted_proxies = ["127.0.0.0/8"]\n'
-    async with application(tmp_path, portable, before=before) as running:
-        bodies = []
-        for tenant in ("a.example", "b.example", "a.example"):
-            told = (f"X-Forwarded-Host: {tenant}", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https")
-            bodies.append((await asked_by(running, "Host: inside", *told)).body)
-        assert bodies == [b"/x 1", b"/x 2", b"/x 1"]
-        (zone,) = running.stack.caches.all()
-        assert zone.store.purge(url="https://a.example/x") == 1
+    before = '[server]\ntrusted_proxies = ["127.0.0.0/8"]\n'
+    site = await application(edge_trio, portable, before=before)
+    bodies = []
+    for tenant in ("a.example", "b.example", "a.example"):
+        told = (f"X-Forwarded-Host: {tenant}", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https")
+        bodies.append((await ask(site, "/x", "Host: inside", *told)).body)
+    assert bodies == [b"/x 1", b"/x 2", b"/x 1"]
+    zone = zone_of(site)
+    assert zone.store.purge(url="https://a.example/x") == 1
 
 
-async def test_vary_on_what_the_proxy_writes_itself(portable: bool, tmp_path: Path) -> None:
+async def test_vary_on_what_the_proxy_writes_itself(edge_trio: AsyncEdges, portable: bool) -> None:
     """A page for each address: the client's own X-Forwarded-For says nothing of what the server behind saw."""
-    vary = [whole(200, b"yours alone", FRESH, f"Vary: {name}") for name in ("X-Forwarded-For", "X-Device")]
-    text = PROXIED.replace("SET", ', set_headers = { X-Device = "$http_user_agent" }').replace("CACHE", "{}")
-    async with edge(tmp_path, text, {"one": [says(*vary, *vary)]}, portable=portable) as running:
-        client = await running.connect()
-        answers = [await client.ask(target) for target in ("/a", "/b", "/a", "/b")]
-        assert [said(one) for one in answers] == ['edgestack; fwd=uri-miss; fwd-status=200; detail="Vary"'] * 4
+    edge_trio.upstream("one").sequence(
+        *[server(200, b"yours alone", FRESH, f"Vary: {name}") for name in ("X-Forwarded-For", "X-Device") * 2]
+    )
+    site = await proxied(edge_trio, portable, set_=', set_headers = { X-Device = "$http_user_agent" }')
+    client = await site.connect()
+    answers = [await client.request("GET", target) for target in ("/a", "/b", "/a", "/b")]
+    assert [said(one) for one in answers] == ['edgestack; fwd=uri-miss; fwd-status=200; detail="Vary"'] * 4
 
 
-async def test_who_is_known_by_a_subrequest_gets_no_page_of_another_one(portable: bool, tmp_path: Path) -> None:
+async def test_who_is_known_by_a_subrequest_gets_no_page_of_another_one(edge_trio: AsyncEdges, portable: bool) -> None:
     """As with Authorization (RFC 9111 §3.5): the server behind is told who asks, and the key does not say it."""
 
-    async def knows(wire: Wire) -> None:
-        while request := await wire.request():
-            await wire.send(whole(200, b"", f"X-User: {'a' if b'X-Token: a' in request else 'b'}"))
+    async def knows(request: SeenRequest, stream: trio.abc.Stream) -> Act:
+        return replies(fields={"X-User": request["X-Token"]})
 
-    async def greets(wire: Wire) -> None:
-        while request := await wire.request():
-            await wire.send(whole(200, b"a" if b"X-User: a" in request else b"b"))
+    async def greets(request: SeenRequest, stream: trio.abc.Stream) -> Act:
+        return replies(body=request["X-User"])
 
     text = """
     [[route]]
     match = "/"
     auth_request = { path = "/who", copy = ["X-User"] }
-    proxy = "http://{one}"
+    proxy = "http://one"
     cache = { valid = "1h" }
 
     [[route]]
     match = "/who"
-    proxy = "http://{who}"
+    proxy = "http://who"
     internal = true
     """
-    async with edge(tmp_path, text, {"one": [greets], "who": [knows]}, portable=portable) as running:
-        bodies = [(await running.get("/x", f"X-Token: {token}")).body for token in "abab"]
-        assert bodies == [b"a", b"b", b"a", b"b"]
+    edge_trio.upstream("one").does(greets)
+    edge_trio.upstream("who").does(knows)
+    site = await edge_trio(text=text, tls=False, portable=portable)
+    bodies = [(await ask(site, "/x", f"X-Token: {token}")).body for token in "abab"]
+    assert bodies == [b"a", b"b", b"a", b"b"]
 
 
-async def test_a_vary_that_changes(portable: bool, tmp_path: Path) -> None:
+async def test_a_vary_that_changes(edge_trio: AsyncEdges, portable: bool) -> None:
     """Each stored answer is judged by its own Vary; the one that came last goes before."""
-    async with application(tmp_path, portable) as running:
-        app.says(FRESH)
-        assert (await running.get("/x", "X-A: 1", "Cache-Control: no-cache")).body == b"/x 1"
-        app.says(FRESH, "Vary: X-A")
-        assert (await running.get("/x", "X-A: 1", "Cache-Control: no-cache")).body == b"/x 2"
-        app.says(FRESH, "Vary: X-A, X-B")
-        assert (await running.get("/x", "X-A: 2", "X-B: 1", "Cache-Control: no-cache")).body == b"/x 3"
-        assert (await running.get("/x", "X-A: 1")).body == b"/x 2"
-        assert (await running.get("/x", "X-A: 2", "X-B: 1")).body == b"/x 3"
-        assert (await running.get("/x", "X-A: 2", "X-B: 2")).body == b"/x 1"  # the first said nothing of X-A
+    site = await application(edge_trio, portable)
+    app.says(FRESH)
+    assert (await ask(site, "/x", "X-A: 1", "Cache-Control: no-cache")).body == b"/x 1"
+    app.says(FRESH, "Vary: X-A")
+    assert (await ask(site, "/x", "X-A: 1", "Cache-Control: no-cache")).body == b"/x 2"
+    app.says(FRESH, "Vary: X-A, X-B")
+    assert (await ask(site, "/x", "X-A: 2", "X-B: 1", "Cache-Control: no-cache")).body == b"/x 3"
+    assert (await ask(site, "/x", "X-A: 1")).body == b"/x 2"
+    assert (await ask(site, "/x", "X-A: 2", "X-B: 1")).body == b"/x 3"
+    assert (await ask(site, "/x", "X-A: 2", "X-B: 2")).body == b"/x 1"  # the first said nothing of X-A
 
 
 # --- servers and applications that lie --------------------------------------------------------------------------------
@@ -178,20 +176,14 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-async def test_a_server_that_lies(portable: bool, tmp_path: Path, lie: str) -> None:
+async def test_a_server_that_lies(edge_trio: AsyncEdges, portable: bool, lie: str) -> None:
     """What it says is passed on as it came, and is nobody else's."""
     data, status = LIES[lie]
-    text = PROXIED.replace("SET", "").replace("CACHE", '{ valid = { any = "1h" } }')
-
-    async def liar(wire: Wire) -> None:
-        await wire.request()
-        await wire.send(data)
-        await wire.close()
-
-    async with edge(tmp_path, text, {"one": [liar, says(whole(200, b"true", FRESH))]}, portable=portable) as running:
-        assert (await running.get("/x")).status == status
-        truth = await running.get("/x")
-        assert (truth.status, truth.body) == (200, b"true")
+    edge_trio.upstream("one").sequence(says(data, close=True), server(200, b"true", FRESH))
+    site = await proxied(edge_trio, portable, '{ valid = { any = "1h" } }')
+    assert (await ask(site, "/x")).status == status
+    truth = await ask(site, "/x")
+    assert (truth.status, truth.body) == (200, b"true")
 
 
 TORN = {
@@ -203,77 +195,70 @@ TORN = {
 
 @pytest.mark.parametrize("torn", TORN)
 @pytest.mark.parametrize("tier", ["memory", "disk"])
-async def test_a_body_that_is_broken_off(portable: bool, tmp_path: Path, torn: str, tier: str) -> None:
+async def test_a_body_that_is_broken_off(
+    edge_trio: AsyncEdges, portable: bool, tmp_path: Path, torn: str, tier: str
+) -> None:
     """D11: whoever waited for it gets a whole one."""
     where = f'[cache.main]\nmemory = "1MB"\ndisk = "{tmp_path}/kept"\n' if tier == "disk" else ""
-    text = where + PROXIED.replace("SET", "").replace("CACHE", "{}")
-
-    async def breaks(wire: Wire) -> None:
-        await wire.request()
-        await wire.send(TORN[torn] + b"t" * 100_000)
-        await wire.close()
-
-    scripts = {"one": [breaks, says(whole(200, b"true", FRESH))]}
-    async with edge(tmp_path, text, scripts, portable=portable) as running:
-        with pytest.raises(EOFError):
-            await running.get("/x")
-        assert (await running.get("/x")).body == b"true"
+    edge_trio.upstream("one").sequence(says(TORN[torn] + b"t" * 100_000, close=True), server(200, b"true", FRESH))
+    site = await proxied(edge_trio, portable, before=where)
+    with pytest.raises(ConnectionError):
+        await ask(site, "/x")
+    assert (await ask(site, "/x")).body == b"true"
 
 
-async def test_an_application_that_says_too_little_or_too_much(portable: bool, tmp_path: Path) -> None:
+async def test_an_application_that_says_too_little_or_too_much(edge_trio: AsyncEdges, portable: bool) -> None:
     """F9: what is stored is what the client got, and a short body is nothing."""
-    async with application(tmp_path, portable) as running:
-        app.says(FRESH, "Content-Length: 9", pieces=[b"short"])
-        with pytest.raises(EOFError):
-            await running.get("/x")
-        app.says(FRESH, "Content-Length: 4", pieces=[b"lo", b"ng", b"er"])
-        assert (await running.get("/x")).body == b"long"
-        assert (await running.get("/x")).body == b"long"
-        assert len(app.asked) == 2
+    site = await application(edge_trio, portable, guards=False)  # one would tell the same
+    app.says(FRESH, "Content-Length: 9", pieces=[b"short"])
+    with pytest.raises(ConnectionError):
+        await ask(site, "/x")
+    app.says(FRESH, "Content-Length: 4", pieces=[b"lo", b"ng", b"er"])
+    assert (await ask(site, "/x")).body == b"long"
+    assert (await ask(site, "/x")).body == b"long"
+    assert len(app.asked) == 2
 
 
-async def test_what_is_too_large_is_not_said_to_be_stored(portable: bool, tmp_path: Path) -> None:
+async def test_what_is_too_large_is_not_said_to_be_stored(edge_trio: AsyncEdges, portable: bool) -> None:
     """And nobody waits for it to end: neither where its length is known, nor once it has become too long."""
     before = '[cache.main]\nmemory = "800kB"\n'
     for fields in ((FRESH, "Content-Length: 200000"), (FRESH,)):
         app.says(*fields, pieces=[b"x" * 50_000] * 4)
-        async with application(tmp_path, portable, before=before) as running:
-            first = await running.get("/x")
-            assert len(first.body) == 200_000
-            assert ("stored" in said(first)) is (len(fields) == 1)
-            (zone,) = running.stack.caches.all()
-            assert not zone.fills
-            assert not any(zone.is_worth_waiting(key) for key in zone._unworthy)
-            assert zone.store.statistics().entries == 0
+        site = await application(edge_trio, portable, before=before)
+        first = await ask(site, "/x")
+        assert len(first.body) == 200_000
+        assert ("stored" in said(first)) is (len(fields) == 1)
+        zone = zone_of(site)
+        assert not zone.fills
+        assert not any(zone.is_worth_waiting(key) for key in zone._unworthy)
+        assert zone.store.statistics().entries == 0
 
 
-async def test_a_range_of_what_is_too_large_does_not_have_all_of_it_sent(portable: bool, tmp_path: Path) -> None:
+async def test_a_range_of_what_is_too_large_does_not_have_all_of_it_sent(edge_trio: AsyncEdges, portable: bool) -> None:
     """One byte for the client, and the whole behind his back is given up when it is seen not to be for the store."""
     sent, ended = [0], trio.Event()
 
-    async def long(wire: Wire) -> None:
-        request = await wire.request()
-        if b"\r\nRange:" in request:
-            await wire.send(whole(206, b"x", "Content-Range: bytes 0-0/50000000"))
-            await wire.request()
-            return
+    async def long(request: SeenRequest, stream: trio.abc.Stream) -> Act | None:
+        if "Range" in request:
+            return server(206, b"x", "Content-Range: bytes 0-0/50000000")
         try:
-            await wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n")
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n")
             for _ in range(500):
-                await wire.send(b"186a0\r\n" + b"y" * 100_000 + b"\r\n")
+                await stream.send_all(b"186a0\r\n" + b"y" * 100_000 + b"\r\n")
                 sent[0] += 100_000
         finally:
             ended.set()
+        return None
 
-    text = '[cache.main]\nmemory = "1MB"\n' + PROXIED.replace("SET", "").replace("CACHE", "{}")
-    async with edge(tmp_path, text, {"one": [long]}, portable=portable) as running:
-        part = await running.get("/x", "Range: bytes=0-0")
-        assert (part.status, part.body) == (206, b"x")
-        await ended.wait()
-        assert sent[0] < 40_000_000  # what buffers on the way hold, and no more
+    edge_trio.upstream("one").does(long)
+    site = await proxied(edge_trio, portable, before='[cache.main]\nmemory = "1MB"\n')
+    part = await ask(site, "/x", "Range: bytes=0-0")
+    assert (part.status, part.body) == (206, b"x")
+    await ended.wait()
+    assert sent[0] < 40_000_000  # what buffers on the way hold, and no more
 
 
-async def test_an_application_is_stopped_when_nobody_wants_the_rest(portable: bool, tmp_path: Path) -> None:
+async def test_an_application_is_stopped_when_nobody_wants_the_rest(edge_trio: AsyncEdges, portable: bool) -> None:
     """It is asked in the background, and what it answers is too large for the store."""
     given, closed = [0], threading.Event()
 
@@ -290,17 +275,19 @@ async def test_an_application_is_stopped_when_nobody_wants_the_rest(portable: bo
             closed.set()
 
     app.instead = endless
-    async with application(tmp_path, portable, before='[cache.main]\nmemory = "1MB"\n') as running:
-        assert (await running.get("/x", "Range: bytes=0-0")).body == b"part"
-        assert await trio.to_thread.run_sync(closed.wait, 20)
-        assert given[0] < 10
+    site = await application(edge_trio, portable, before='[cache.main]\nmemory = "1MB"\n')
+    assert (await ask(site, "/x", "Range: bytes=0-0")).body == b"part"
+    assert await trio.to_thread.run_sync(closed.wait, 20)
+    assert given[0] < 10
 
 
 # --- files before an application --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("more", ["", 'try = ["$uri", "$uri/"]\n'])
-async def test_c14_a_file_before_a_cached_application_is_never_stale(portable: bool, tmp_path: Path, more: str) -> None:
+async def test_c14_a_file_before_a_cached_application_is_never_stale(
+    edge_trio: AsyncEdges, portable: bool, tmp_path: Path, more: str
+) -> None:
     """C14: the cache stands behind the files; the application behind them is kept, and sees its own tags (D3)."""
     (tmp_path / "site").mkdir()
     page = tmp_path / "site" / "page.html"
@@ -308,14 +295,14 @@ async def test_c14_a_file_before_a_cached_application_is_never_stale(portable: b
     os.utime(page, (1_600_000_000, 1_600_000_000))
     app.says(FRESH, 'ETag: "v1"', "Content-Type: text/html", pieces=[b"x" * 3000])
     text = f'[[route]]\nmatch = "/"\nstatic = "{tmp_path}/site"\napp = "cached_apps:app"\ncache = {{ valid = "1h" }}\n'
-    async with edge(tmp_path, text + more, {}, portable=portable) as running:
-        for content in ("old ", "new "):
-            page.write_text(content * 500)
-            answers = [await running.get("/page.html") for _ in range(2)]
-            assert [one.body for one in answers] == [content.encode() * 500] * 2
-            assert [said(one) for one in answers] == ["", ""]
-        await running.get("/app")
-        assert "hit" in said(await running.get("/app"))
-        coded = await running.get("/app", "Accept-Encoding: gzip", 'If-None-Match: "v1-gzip"')
-        assert (coded.status, coded.field("etag")) == (304, '"v1-gzip"')
-        assert len(app.asked) == 1
+    site = await edge_trio(text=text + more, tls=False, portable=portable)
+    for content in ("old ", "new "):
+        page.write_text(content * 500)
+        answers = [await ask(site, "/page.html") for _ in range(2)]
+        assert [one.body for one in answers] == [content.encode() * 500] * 2
+        assert [said(one) for one in answers] == ["", ""]
+    await ask(site, "/app")
+    assert "hit" in said(await ask(site, "/app"))
+    coded = await ask(site, "/app", "Accept-Encoding: gzip", 'If-None-Match: "v1-gzip"')
+    assert (coded.status, coded.get("etag")) == (304, '"v1-gzip"')
+    assert len(app.asked) == 1

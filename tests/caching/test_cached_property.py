@@ -1,8 +1,9 @@
 """Criterion D8, of the real cache: whatever is asked in whatever order, nobody gets an answer that he must not.
 
-A whole edge in memory, on the portable driver: configuration, chain, cache, store, filters, wire. Its application's
-words are drawn at random and noted; each of its answers bears a number of its own. Every answer that a client reads is
-judged by the notes alone, which share no code with what is judged (tests/http/caching_oracle.py):
+A whole edge in memory, on the portable driver: configuration, chain, cache, store, filters, wire. Its application is
+called on threads, or streams as ASGI; its words are drawn at random and noted, and each of its answers bears a number
+of its own. Every answer that a client reads is judged by the notes alone, which share no code with what is judged
+(tests/http/caching_oracle.py):
 
     another URL's, or one from before a purge or an unsafe request     never
     the number of an answer that was just made                         the origin's own word
@@ -23,16 +24,15 @@ from typing import Any
 from zlib import crc32
 
 import trio
+from as_asgi import AsAsgi
+from cached_kit import HOST, ask, said, zone_of
 from caching_oracle import WINDOW, Grant, Judge, Policy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running import Answer, Client
-from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
+from trio.testing import MockClock
 
-from edgestack.compose import compose
-from edgestack.config.load import load
 from edgestack.http.caching import CachingRule
-from edgestack.stack import Stack
+from edgestack.testing import AsyncSite, Edge, Reply
 
 HEARD = ("x-a", "cookie", "authorization", "cache-control")
 TARGETS = ("/a", "/a?x")
@@ -41,6 +41,8 @@ FLAGS = ("private", "no-store", "no-cache", "must-revalidate", "proxy-revalidate
 WISHES = ("no-cache", "no-store", "max-age=0", "max-age=5", "max-stale", "max-stale=3", "min-fresh=4", "only-if-cached",
           "stale-if-error=3")  # fmt: skip
 STEPS = 60
+GUARDS = ("pep3333", "unclosed", "content-length", "threads")
+"""Without "set-cookie": some of these routes are told to store what sets one."""
 
 
 def drawn_policy(draw: Random) -> Policy:
@@ -96,7 +98,8 @@ def drawn_step(draw: Random) -> tuple[Any, ...]:
 
 def drawn_config(draw: Random) -> dict[str, Any]:
     """The route's cache, and where it keeps things."""
-    found: dict[str, Any] = {name: draw.random() < 0.5 for name in ("valid", "error", "stale", "cookies", "disk")}
+    names = ("valid", "error", "stale", "cookies", "disk", "asgi")
+    found: dict[str, Any] = {name: draw.random() < 0.5 for name in names}
     return found | {"memory": draw.choice(("20kB", "1MB"))}
 
 
@@ -141,7 +144,7 @@ class Origin:
             fields.append(("ETag", etag))
         if environ.get("HTTP_IF_NONE_MATCH") == etag:
             self.confirm(target, etag, word)
-            start_response("304 Not Modified", fields)
+            start_response("304 Not Modified", [pair for pair in fields if pair[0] != "Content-Type"])
             return []
         self.made.append(Made(target, etag, [word]))
         start_response("200 OK", fields)
@@ -154,60 +157,53 @@ class Origin:
                 one.words.append(word.after(one.words[-1]))
 
 
+def written(folder: Path, config: dict[str, Any]) -> str:
+    """A configuration."""
+    window = f"{WINDOW}s"
+    windows = {"stale_if_error": config["error"], "stale_while_revalidate": config["stale"]}
+    words = [f'{name} = "{window}"' for name, on in windows.items() if on]
+    words += ['valid = { 200 = "4s" }'] * config["valid"] + ["cookies = true"] * config["cookies"]
+    disk = f'disk = "{folder}/kept"' if config["disk"] else ""
+    return (
+        f'[server]\ntls = false\nthreads = 1\n[cache.main]\nmemory = "{config["memory"]}"\n{disk}\n'
+        '[[route]]\napp = "cached_apps:app"\ncompress = { codings = ["gzip"], min_size = 1 }\n'
+        f"cache = {{ {', '.join(words)} }}\n"
+    )
+
+
+def judge_of(config: dict[str, Any]) -> Judge:
+    return Judge(
+        CachingRule(
+            {200: 4.0} if config["valid"] else {}, stale_if_error=WINDOW * config["error"],
+            stale_while_revalidate=WINDOW * config["stale"], cookies=config["cookies"],
+            ignore=frozenset({"set-cookie"} if config["cookies"] else ()),
+        )
+    )  # fmt: skip
+
+
 class Play:
     """One edge, and what was asked of it."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], clock: MockClock, nursery: trio.Nursery) -> None:
-        self.clock = clock
-        self.nursery = nursery
-        self.origin = Origin(clock)
+    def __init__(self, site: AsyncSite, origin: Origin, judge: Judge) -> None:
+        self.site = site
+        self.origin = origin
+        self.judge = judge
         self.dead = dict.fromkeys(TARGETS, 0)
         """Of each URL: answers with lower numbers are never to be seen again."""
         self.given = 0
-        window = f"{WINDOW}s"
-        windows = {"stale_if_error": config["error"], "stale_while_revalidate": config["stale"]}
-        said = [f'{name} = "{window}"' for name, on in windows.items() if on]
-        said += ['valid = { 200 = "4s" }'] * config["valid"] + ["cookies = true"] * config["cookies"]
-        disk = f'disk = "{folder}/kept"' if config["disk"] else ""
-        (folder / "edgestack.toml").write_text(
-            f'[server]\ntls = false\nbind = "127.0.0.1:0"\nthreads = 1\n[cache.main]\nmemory = "{config["memory"]}"\n'
-            f'{disk}\n[[route]]\napp = "cached_apps:app"\ncompress = {{ codings = ["gzip"], min_size = 1 }}\n'
-            f"cache = {{ {', '.join(said)} }}\n"
-        )
-        plan = compose(load(folder / "edgestack.toml").config)
-        self.judge = Judge(
-            CachingRule(
-                {200: 4.0} if config["valid"] else {}, stale_if_error=WINDOW * config["error"],
-                stale_while_revalidate=WINDOW * config["stale"], cookies=config["cookies"],
-                ignore=frozenset({"set-cookie"} if config["cookies"] else ()),
-            )
-        )  # fmt: skip
-        (route,) = plan.config.all_sites()[0].routes
-        self.stack = Stack(plan, {route.app: self.origin}, portable=True)  # type: ignore[dict-item]
 
-    async def settle(self) -> None:
-        """Until nothing is under way."""
-        await wait_all_tasks_blocked()
-        while self.stack.threads.busy() or self.stack.threads.statistics().waiting:
-            await wait_all_tasks_blocked(0.0005)  # real time, in which threads work
-        await wait_all_tasks_blocked()
-
-    async def ask(self, target: str, method: str, lines: list[str]) -> Answer:
-        ours, theirs = memory_stream_pair()
-        self.nursery.start_soon(self.stack.serve_stream, theirs)
-        with trio.fail_after(1000):
-            answer = await Client(ours).ask(target, *lines, method=method)  # type: ignore[arg-type]
-        await ours.aclose()
-        await self.settle()
+    async def ask(self, target: str, method: str, lines: list[str]) -> Reply:
+        answer = await ask(self.site, target, *lines, method=method)
+        await self.site.settle()
         return answer
 
     async def do(self, step: tuple[Any, ...]) -> None:
         kind, *more = step
-        (zone,) = self.stack.caches.all()
+        zone = zone_of(self.site)
         if kind == "ask":
             await self.judged(*more)
         elif kind == "wait":
-            self.clock.jump(more[0])
+            self.origin.clock.jump(more[0])
         elif kind == "policy":
             (self.origin.policy,) = more
         elif kind == "change":
@@ -222,10 +218,10 @@ class Play:
             self.dead[more[0]] = len(self.origin.made)
         else:
             self.purged(zone.store, *more)
-        await self.settle()
+        await self.site.settle()
 
     def purged(self, store: Any, by: str, target: str) -> None:
-        what = {"url": f"http://example.com{target}", "tag": target.replace("?", "-"), "prefix": target}[by]
+        what = {"url": HOST + target, "tag": target.replace("?", "-"), "prefix": target}[by]
         store.purge(**{by: what})
         for one in TARGETS:
             if one == target or (by == "prefix" and one.startswith(target)):
@@ -237,8 +233,8 @@ class Play:
         asked, before = origin.asked, [len(one.words) for one in origin.made]
         lines = [f"{name}: {value}" for name, value in fields.items()]
         answer = await self.ask(target, method, [*lines, *more])
-        about = (target, fields, method, more, answer.status, answer.pairs)
-        assert "x-accel-expires" not in answer.names(), about
+        about = (target, fields, method, more, answer.status, answer.fields)
+        assert "x-accel-expires" not in answer, about
         if answer.status == 504:
             assert fields.get("cache-control") == "only-if-cached", about
             return
@@ -249,7 +245,7 @@ class Play:
         if method == "HEAD" or answer.status in (304, 416):
             assert answer.body == b"", about
             return
-        body = gzip.decompress(answer.body) if answer.field("content-encoding") == "gzip" else answer.body
+        body = gzip.decompress(answer.body) if answer.get("content-encoding") == "gzip" else answer.body
         serial = int(body[:7])
         self.given += serial < number
         found = origin.made[serial]
@@ -257,12 +253,12 @@ class Play:
         assert serial >= self.dead[target], about
         if serial >= number:
             return
-        assert "set-cookie" not in answer.names(), about
+        assert "set-cookie" not in answer, about
         words = found.words[: before[serial]]  # as it was asked; what came since came behind this client's back
-        if "fwd-status=304" in (answer.field("cache-status") or ""):
+        if "fwd-status=304" in said(answer):
             assert len(found.words) > len(words), about
             return
-        failed, now = origin.fails and origin.asked > asked, self.clock.current_time()
+        failed, now = origin.fails and origin.asked > asked, self.origin.clock.current_time()
         if not {"authorization", "cookie", "cache-control"} & words[-1].asked.keys():
             words = words[-1:]  # where a 304 could not be stored for a reason of its own request, the word before holds
         assert any(self.judge.granted(word, fields, now, failed) for word in words), (about, found)
@@ -280,14 +276,14 @@ def test_d8_nobody_gets_what_he_must_not(tmp_path: Path) -> None:
         async def main() -> None:
             own = tmp_path / str(next(counter))
             own.mkdir()
-            async with trio.open_nursery() as nursery:
-                play = Play(own, config, clock, nursery)
-                await nursery.start(play.stack.serve, [])
+            origin = Origin(clock)
+            app = {"app.cached_apps:app": AsAsgi(origin) if config["asgi"] else origin}
+            edge = Edge(text=written(own, config), replace=app, memory=True, guards=GUARDS)
+            async with edge as site:
+                play = Play(site, origin, judge_of(config))
                 for step in played:
                     await play.do(step)
-                nursery.cancel_scope.cancel()
             without_asking[0] += play.given
-            assert play.stack.threads.stop(5.0)
 
         clock = MockClock()
         trio.run(main, clock=clock)

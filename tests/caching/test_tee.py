@@ -1,13 +1,17 @@
-"""An application's answer on its way: stored before its end can be seen (D9)."""
+"""An application's answer on its way, on a thread or on the loop: stored before its end can be seen (D9)."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Iterable
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from edgestack.caching.fetching import Copy
+from edgestack.caching.stream import CopiedStream
 from edgestack.caching.tee import Fetching, Tee
+from edgestack.errors import Disconnected
 from edgestack.http.bodies import Outlet
 from edgestack.http.messages import Response
 
@@ -32,6 +36,10 @@ class Kept:
     def whole(self, data: bytes) -> None:
         self.piece(data)
         self.over(True)
+
+    def paused(self, paused: bool) -> None:
+        if self.body is not None and not paused:
+            self.order.append("asked")
 
     def over(self, complete: bool) -> None:
         if self.body is not None:
@@ -118,3 +126,90 @@ def test_a_second_head_drops_what_belonged_to_the_first(watched: Watched) -> Non
     made.head(Response(200, (), b"", len(BODY)))
     made.piece(BODY)
     assert watched.order == ["head", "dropped", "head", "stored the whole of it", "sent the whole of it"]
+
+
+# --- a stream made on the loop ----------------------------------------------------------------------------------------
+
+
+class Made:
+    """A stream of an application's."""
+
+    def __init__(self, order: list[str], pieces: Iterable[bytes], failure: Exception | None = None) -> None:
+        self.order = order
+        self.pieces = iter(pieces)
+        self.failure = failure
+
+    def __aiter__(self) -> Made:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self.pieces:
+            return piece
+        if self.failure is not None:
+            raise self.failure
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        self.order.append("closed")
+
+    async def aclose(self) -> None:
+        self.close()
+
+
+STREAMS: list[tuple[str, int | None, list[bytes], Exception | None, list[str]]] = [
+    ("without a length", None, [b"ab", b"", b"c"], None,
+     ["asked", "sent ab", "asked", "sent ", "asked", "sent c", "asked", "stored abc", "end", "closed"]),
+    ("with one", 3, [b"ab", b"c"], None,
+     ["asked", "sent ab", "asked", "stored abc", "sent c", "closed", "end", "closed"]),
+    ("more than announced", 3, [b"ab", b"cde", b"f"], None,
+     ["asked", "sent ab", "asked", "stored abc", "sent c", "closed", "end", "closed"]),
+    ("nothing announced", 0, [b"ab"], None, ["stored ", "closed", "end", "closed"]),
+    ("less than announced", 4, [b"ab", b"c"], None,
+     ["asked", "sent ab", "asked", "sent c", "asked", "dropped", "end", "closed"]),
+    ("broken off", None, [b"ab"], Disconnected(), ["asked", "sent ab", "asked", "dropped", "Disconnected", "closed"]),
+    ("nothing at all", None, [], None, ["asked", "stored ", "end", "closed"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("length", "pieces", "failure", "expected"), [one[1:] for one in STREAMS], ids=[one[0] for one in STREAMS]
+)
+async def test_a_stream(
+    length: int | None, pieces: list[bytes], failure: Exception | None, expected: list[str]
+) -> None:
+    """What is stored is what was sent, and all of it; the application is asked no further than it is to answer (F9)."""
+    order: list[str] = []
+    stream = CopiedStream(Made(order, pieces, failure), cast(Copy, Kept(order)), length)
+    try:
+        async for piece in stream:
+            order.append(f"sent {piece.decode()}")
+        order.append("end")
+    except Disconnected:
+        order.append("Disconnected")
+    await stream.aclose()
+    assert order == expected
+
+
+async def test_a_stream_that_is_let_go() -> None:
+    """In its middle, and before anybody has asked for a piece; a generator is closed too."""
+    for begun in (True, False):
+        order: list[str] = []
+        stream = CopiedStream(Made(order, [b"ab", b"c"]), cast(Copy, Kept(order)), None)
+        if begun:
+            await anext(stream)
+            order.clear()
+        stream.close()
+        assert order == ["dropped", "closed"]
+
+    async def made() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"ab"
+            yield b"c"
+        finally:
+            order.append("closed")
+
+    order = []
+    stream = CopiedStream(made(), cast(Copy, Kept(order)), None)
+    await anext(stream)
+    await stream.aclose()
+    assert order == ["asked", "dropped", "closed"]

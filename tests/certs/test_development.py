@@ -20,7 +20,8 @@ from edgestack.certs import Development, certificates_folder, development_certif
 from edgestack.certs.authority import DAY, LEAF_DAYS, MOST_LEARNT, RENEW_DAYS
 from edgestack.certs.naming import machine_names
 from edgestack.errors import ConfigError
-from edgestack.wire.tls import Certificates, sni_of
+from edgestack.wire.tls import Certificates
+from edgestack.wire.tls_sockets import sni_of
 from edgestack.wire.x509 import read_certificate
 
 NAMES = ("localhost", "*.localhost", "127.0.0.1", "::1")

@@ -190,6 +190,39 @@ def test_explain_refuses_what_no_client_could_ask(tmp_path: Path) -> None:
         plan(tmp_path, TEXT).explain("GET", "https://example.com/%zz")
 
 
+BOUNDED = """
+[server]
+max_body = "2kB"
+[[route]]
+match = "/app/"
+app = "main:app"
+[[route]]
+match = "/narrow/"
+app = "main:app"
+limit = { body = "1kB" }
+[[route]]
+match = "/proxy/"
+proxy = "http://127.0.0.1:9/"
+[[route]]
+match = "/tried/"
+static = "site/"
+app = "main:app"
+"""
+
+BODIES = [
+    ("/app/", 2000, 200), ("/app/", 2001, 413), ("/narrow/", 1000, 200), ("/narrow/", 1001, 413),
+    ("/proxy/", 2000, 200), ("/proxy/", 2001, 413), ("/tried/x", 2000, 200), ("/tried/x", 2001, 413),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "size", "status"), BODIES)
+def test_a_body_that_is_announced_meets_its_bound(tmp_path: Path, path: str, size: int, status: int) -> None:
+    """E8: as the server would, before a byte of it was read."""
+    steps = plan(tmp_path, BOUNDED).explain("POST", f"https://a.test{path}", [("Content-Length", str(size))])
+    assert [step.says for step in steps if step.name == "answer"] == [str(status)]
+    assert any(step.says.startswith("413: The request") for step in steps) == (status == 413)
+
+
 # --- [[test]] ---------------------------------------------------------------------------------------------------------
 
 APP = """
@@ -249,6 +282,31 @@ def _plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tests: str) -> Any:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "tested_app.py").write_text(APP)
     return plan(tmp_path, TEXT.replace("main:app", "tested_app:app") + tests)
+
+
+MEASURED = """
+[server]
+max_body = "200kB"
+[[route]]
+app = "measuring_app:app"
+"""
+MEASURING = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"%d bytes" % len(environ["wsgi.input"].read())]
+"""
+
+
+@pytest.mark.parametrize(("size", "expect"), [("7", 'body = "7 bytes"'), ("200000", 'body = "200000 bytes"'),
+                                              ("200001", "status = 413")])  # fmt: skip
+def test_a_test_may_announce_a_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str, expect: str
+) -> None:  # fmt: skip
+    """Its bytes are nobody's, its length is what was said."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "measuring_app.py").write_text(MEASURING)
+    test = f'[[test]]\nrequest = "POST /"\nheader = {{ Content-Length = "{size}" }}\nexpect = {{ {expect} }}\n'
+    assert [outcome.failures for outcome in run_tests(plan(tmp_path, MEASURED + test))] == [()]
 
 
 def test_limits_count_within_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

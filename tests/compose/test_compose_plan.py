@@ -10,7 +10,7 @@ from compose_kit import Running, plan
 
 from edgestack.compose import Resources
 from edgestack.compose.chains import ORDER, Maker
-from edgestack.config.map_checks import noted_variables
+from edgestack.config.map_checks import own_variables
 from edgestack.config.model import Listener
 from edgestack.http.messages import Exchange
 from edgestack.http.variables import Scope
@@ -206,7 +206,7 @@ auth_request = { path = "/auth", set = { user = "X-User" }, copy = "X-User" }
 async def test_what_auth_request_sets_and_copies(tmp_path: Path) -> None:
     """nginx: auth_request_set. A body, a field, a log line; the application sees what the answer said."""
     running = Running(tmp_path, ASKED)
-    scope = Scope(maps=noted_variables(running.plan.sites))
+    scope = Scope(maps=own_variables((), running.plan.sites))
     log = AccessLog(str(tmp_path / "log"), "short", formats=dict(running.plan.config.log_formats), scope=scope)
 
     def who(environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -62,6 +62,10 @@ class Record:
     bytes_sent: int
     tls: str
     """Version and cipher."""
+    connection: str
+    """Its number, and that of the request on it."""
+    completion: str
+    """"OK" where the whole answer left."""
 
 
 @dataclass
@@ -84,13 +88,14 @@ class Records:
         if self.broken:
             raise RuntimeError("the log is broken")
         request = exchange.request
-        sent, version, cipher = (
-            VARIABLES[name].read(exchange) for name in ("bytes_sent", "ssl_protocol", "ssl_cipher")
-        )
+        names = (
+            "bytes_sent", "ssl_protocol", "ssl_cipher", "connection", "connection_requests", "request_completion",
+        )  # fmt: skip
+        sent, version, cipher, number, requests, completion = (VARIABLES[name].read(exchange) for name in names)
         self.lines.append(
             Record(
                 exchange.status, request.method, request.target, exchange.bytes_out, exchange.request_id,
-                int(sent or 0), f"{version} {cipher}",
+                int(sent or 0), f"{version} {cipher}", f"{number} {requests}", str(completion),
             )
         )  # fmt: skip
 
@@ -232,11 +237,17 @@ class Client:
 
     async def reset(self) -> None:
         """Leave so that the server gets a reset; in memory, an error from its end of the stream."""
+        self.reset_now()
+        await self.close()
+
+    def reset_now(self) -> None:
+        """The same, before anything else happens in the loop."""
         if self.far is not None:
             self.far.close()
         if self.sock is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        await self.close()
+            trio.lowlevel.notify_closing(self.sock)
+            self.sock.close()
 
 
 class Edge:

@@ -241,6 +241,7 @@ async def test_an_exception_after_the_head(serving: Serving, announced: bool, ca
         await edge.settle()
         assert result.closed == 1
         assert [(line.status, line.bytes_out) for line in edge.records] == [(200, 3)]
+        assert [line.completion for line in edge.records] == [""]
     assert "KeyError" in caplog.text
 
 

@@ -19,6 +19,7 @@ class Application:
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.go_on = trio.Event()
+        self.leave: Callable[[], None] = lambda: None
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -48,6 +49,16 @@ class Application:
         await send({"type": "http.response.body", "body": b"one", "more_body": True})
         self.heard += [(await receive())["type"], (await receive())["type"]]
 
+    async def vanish(self, receive: Any, send: Any) -> None:
+        """Its client resets the connection just before the answer begins."""
+        self.leave()
+        await send({"type": "http.response.start", "status": 200})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        except OSError:
+            self.heard.append("nobody is there")
+
     async def cut(self, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": b"one", "more_body": True})
@@ -60,6 +71,10 @@ class Application:
         while (message := await receive())["type"] == "websocket.receive":
             await send({"type": "websocket.send", "text": message["text"]})
         self.heard.append(f"{message['type']} {message['code']}")
+
+    async def misspeak(self, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 70000})
 
 
 async def test_whole_answers_on_one_connection(serving: Serving) -> None:
@@ -160,6 +175,23 @@ async def test_who_leaves_a_stream(serving: Serving) -> None:
         while len(application.heard) < 2:
             await edge.settle()
     assert application.heard == ["http.request", "http.disconnect"]
+
+
+async def test_who_leaves_before_the_head_is_sent(serving: Serving) -> None:
+    """The application is told, and does not wait for ever for somebody to take its answer."""
+    application = Application()
+    async with serving(app=application) as edge:
+        client = await edge.talk("""
+            >> GET /whole HTTP/1.1
+            >> Host: a
+            >>
+            <~ 200
+        """)
+        application.leave = client.reset_now
+        await client.send(b"GET /vanish HTTP/1.1\r\nHost: a\r\n\r\n")
+        await edge.settle()
+        assert application.heard == ["nobody is there"]
+        await client.close()
 
 
 async def test_an_application_that_fails_within(serving: Serving) -> None:
@@ -290,4 +322,21 @@ async def test_a_frame_that_breaks_the_protocol(serving: Serving) -> None:
             >| \\x81\\x05Hello
             <| \\x88{any}\\x03\\xea{any}
             <!
+        """)
+
+
+async def test_a_code_that_there_is_not(serving: Serving) -> None:
+    """An application that closes with one has failed, which the client is told (1011): it does not wait for ever."""
+    async with serving(app=Application()) as edge:
+        await edge.talk("""
+            >> GET /misspeak HTTP/1.1
+            >> Host: a
+            >> Upgrade: websocket
+            >> Connection: Upgrade
+            >> Sec-WebSocket-Version: 13
+            >> Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==
+            >>
+            << HTTP/1.1 101 Switching Protocols
+            << {any}{end}
+            <| \\x88\\x02\\x03\\xf3
         """)

@@ -226,6 +226,7 @@ async def test_a_client_that_stops_within_its_body(serving: Serving) -> None:
         await client.half_close()
         assert await client.end() == b""
         assert [line.status for line in edge.records] == [499]
+        assert [line.completion for line in edge.records] == [""]
         assert edge.stack.statistics()["failures"] == 0
 
 

@@ -108,7 +108,7 @@ async def test_a_stop_takes_in_no_more_than_a_backlog_holds(serving: Serving, mo
 
 @on_sockets
 async def test_who_has_connected_and_says_nothing_is_let_go(serving: Serving, driver: str) -> None:
-    """E10: idle after the grace of idle connections, and of handshakes."""
+    """E10: who was taken in has the grace of idle connections in full; then that of handshakes."""
     left: list[list[str]] = []
     async with serving(app=hello) as edge, trio.open_nursery() as nursery:
         silent = [await edge.greet(raw, plain=True) for raw in edge.knock(3)]
@@ -119,9 +119,12 @@ async def test_who_has_connected_and_says_nothing_is_let_go(serving: Serving, dr
         nursery.start_soon(drain)
         await edge.advance(0.2)
         assert edge.stack.statistics()["connections"] == 3
-        for seconds in (0.1, 1.1) if driver in ON_TLS else (0.1,):
+        assert left == []
+        await edge.advance(0.1)
+        await edge.advance(0.3)
+        if driver in ON_TLS:
             assert left == []
-            await edge.advance(seconds)
+            await edge.advance(0.9)
         for client in silent:
             assert await client.end() in (b"", b"<reset>")
         await edge.leave()

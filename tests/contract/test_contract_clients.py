@@ -152,6 +152,7 @@ async def test_a_reset_within_a_body(serving: Serving) -> None:
         await edge.settle()
         assert edge.stack.statistics()["connections"] == 0
         assert [(line.status, line.bytes_out) for line in edge.records] == [(499, 0)]
+        assert [line.completion for line in edge.records] == [""]
 
 
 async def test_a_reset_while_the_application_works(serving: Serving) -> None:
@@ -167,6 +168,7 @@ async def test_a_reset_while_the_application_works(serving: Serving) -> None:
         await edge.settle()
         assert edge.stack.statistics()["connections"] == 0
         assert [(line.status, line.bytes_out) for line in edge.records] == [(499, 0)]
+        assert [line.completion for line in edge.records] == [""]
         gated.gate.release()
         await edge.talk("""
             >> GET / HTTP/1.1
@@ -194,6 +196,7 @@ async def test_a_reset_while_the_application_streams(serving: Serving) -> None:
         assert gated.closed == 1
         assert edge.stack.statistics()["connections"] == 0
         assert [line.status for line in edge.records] == [200]
+        assert [line.completion for line in edge.records] == [""]
         assert edge.records[0].bytes_out < 9 * 52
 
 
@@ -213,6 +216,7 @@ async def test_a_reset_is_noticed_before_the_next_piece(serving: Serving) -> Non
         assert gated.closed == 1
         assert edge.stack.statistics()["connections"] == 0
         assert [(line.status, line.bytes_out) for line in edge.records] == [(200, 8)]
+        assert [line.completion for line in edge.records] == [""]
 
 
 class Waiting:
@@ -255,6 +259,7 @@ async def test_a_reset_while_an_answer_is_awaited(serving: Serving, sent: bytes)
         assert waiting.ended == ["cancelled"]
         assert edge.stack.statistics()["connections"] == 0
         assert [(line.status, line.bytes_out) for line in edge.records] == [(499, 0)]
+        assert [line.completion for line in edge.records] == [""]
 
 
 async def test_a_half_closed_client_waits_for_its_answer(serving: Serving) -> None:
@@ -270,6 +275,7 @@ async def test_a_half_closed_client_waits_for_its_answer(serving: Serving) -> No
         assert (await client.answer()).body == b"read"
         assert await client.end() == b""
         assert [line.status for line in edge.records] == [200]
+        assert [line.completion for line in edge.records] == ["OK"]
 
 
 @pytest.mark.parametrize("before", [0, 2, 5, 40])
@@ -423,3 +429,4 @@ async def test_a_client_that_takes_nothing_for_the_send_gap(serving: Serving, si
         assert edge.stack.statistics()["connections"] == 0
         assert edge.records[0].status == 200
         assert edge.records[0].bytes_out < 6_000_000
+        assert [line.completion for line in edge.records] == [""]

@@ -29,7 +29,8 @@ class Gated:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self.called += 1
         start_response("200 OK", [])
-        return self.stream() if environ["PATH_INFO"] == "/stream" else [self.wait()]
+        streams = {"/stream": self.stream, "/long": self.long}
+        return streams.get(environ["PATH_INFO"], lambda: [self.wait()])()
 
     def wait(self) -> bytes:
         self.arrived.release()
@@ -43,6 +44,10 @@ class Gated:
                 yield self.wait()
         finally:
             self.closed += 1
+
+    def long(self) -> Iterator[bytes]:
+        yield b"first"
+        yield self.wait()
 
     async def reached(self) -> None:
         assert await trio.to_thread.run_sync(self.arrived.acquire, True, PATIENCE)
@@ -177,6 +182,36 @@ async def test_a_keep_alive_answer_was_promised_when_the_drain_began(serving: Se
         assert gated.closed == 1
 
 
+@pytest.mark.parametrize("asks", [True, False])
+async def test_a_promise_is_kept_however_long_the_answer_took(serving: Serving, asks: bool) -> None:
+    """RFC 9112 §9.3.1: an answer that said keep-alive ends long after the drain began; its client may ask once more."""
+    gated = Gated()
+    async with serving(app=gated) as edge, trio.open_nursery() as nursery:
+        client = await edge.connect()
+        await client.send(b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.until(rb"HTTP/1.1 200 OK(?s:.*?)\r\n\r\n5\r\nfirst\r\n")
+        await gated.reached()
+        drain = await start(edge, nursery)
+        await edge.advance(5, threads=False)
+        gated.gate.release()
+        await client.until(b"4\r\ndone\r\n0\r\n\r\n")
+        await edge.settle()
+        await edge.advance(0.2)
+        if asks:
+            gated.gate.release()
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = await client.answer()
+            assert (answer.body, answer.fields["connection"]) == (b"done", "close")
+        else:
+            assert drain.left is None
+            await edge.advance(0.1)  # it is spared once
+            await edge.advance(0.3)
+        assert await client.end() == b""
+        await client.close()
+        await edge.settle()
+        assert drain.left == []
+
+
 async def test_the_grace_is_over(serving: Serving) -> None:
     """E10: an upload is cancelled, a call that has not answered loses its ticket, a stream its connection."""
     gated = Gated()
@@ -228,6 +263,7 @@ async def test_a_thread_that_never_ends_is_named(serving: Serving) -> None:
         assert edge.stack.threads.stop(PATIENCE)
         assert gated.called == 1  # whoever waited for a thread has been told; the application was not called for it
         assert [line.status for line in edge.records] == [503, 503]
+        assert [line.completion for line in edge.records] == ["", ""]
 
 
 async def test_a_streaming_thread_that_outlives_the_loop(serving: Serving) -> None:

@@ -77,6 +77,7 @@ async def test_an_error_gets_its_page(asking: Asking) -> None:
         assert (await client.answer()).status == 502
         await edge.talk(NEXT, client)
         assert [line.status for line in edge.records] == [502, 200]
+        assert [line.completion for line in edge.records] == ["OK", "OK"]
 
 
 @pytest.mark.parametrize("buffering", [True, False])
@@ -100,6 +101,7 @@ async def test_a_body_is_relayed(asking: Asking, length: int, buffering: bool) -
         await edge.settle()
         assert upstream.ended == [None]
         assert [(line.status, line.bytes_out) for line in edge.records] == [(200, len(BIG))]
+        assert [line.completion for line in edge.records] == ["OK"]
         await edge.talk(NEXT, client)
 
 
@@ -127,6 +129,7 @@ async def test_the_client_sees_the_truncation(
         await edge.settle()
         assert isinstance(upstream.ended[0], UpstreamError)
         assert [(line.status, line.bytes_out) for line in edge.records] == [(200, 4)]
+        assert [line.completion for line in edge.records] == [""]
         assert edge.stack.statistics()["failures"] == 0
         assert edge.records[0].request_id in caplog.text
 
@@ -154,6 +157,7 @@ async def test_a_client_that_leaves_before_the_answer(asking: Asking, how: str) 
         await edge.deserted()
         assert upstream.gave_up == 1
         assert [line.status for line in edge.records] == [499]
+        assert [line.completion for line in edge.records] == [""]
         assert edge.stack.statistics()["failures"] == 0
 
 
@@ -172,6 +176,7 @@ async def test_a_client_that_leaves_after_its_upload(asking: Asking, how: str) -
         await edge.deserted()
         assert upstream.gave_up == 1
         assert [line.status for line in edge.records] == [499]
+        assert [line.completion for line in edge.records] == [""]
 
 
 async def test_an_upload_and_its_answer(asking: Asking) -> None:
@@ -198,6 +203,7 @@ async def test_a_client_that_leaves_within_the_answer(asking: Asking, how: str, 
         assert len(upstream.ended) == 1
         assert isinstance(upstream.ended[0], Disconnected)
         assert [(line.status, line.bytes_out) for line in edge.records] == [(200, 4)]
+        assert [line.completion for line in edge.records] == [""]
 
 
 async def test_a_slow_client_does_not_hold_the_server(asking: Asking) -> None:
@@ -244,6 +250,7 @@ async def test_a_drain_waits_for_the_answer(asking: Asking) -> None:
             assert await client.end() == b""
             await client.close()
         assert [line.status for line in edge.records] == [200]
+        assert [line.completion for line in edge.records] == ["OK"]
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -259,6 +266,7 @@ async def test_a_drain_ends_it_after_the_grace(asking: Asking, begun: bool) -> N
             await edge.advance(1.5)
             await client.end()
         assert [line.status for line in edge.records] == [200 if begun else 503]
+        assert [line.completion for line in edge.records] == [""]
         assert (len(upstream.ended), upstream.gave_up) == ((1, 0) if begun else (0, 1))
 
 
@@ -287,6 +295,7 @@ async def test_a_bug_costs_its_own_connection(
         assert edge.stack.statistics()["failures"] == 1
         assert edge.stack.statistics()["connections"] == 1
         assert [line.status for line in edge.records] == [200 if where == "body" else 500]
+        assert [line.completion for line in edge.records] == [""]
         assert edge.records[0].request_id in caplog.text
         assert len(upstream.ended) == (where == "body")
         await edge.talk(NEXT, other)
@@ -326,6 +335,7 @@ async def test_a_tunnel_both_ways(tunnel: Asking) -> None:
         await trio.aclose_forcefully(upstream.stream)
         await edge.deserted()
         assert [(line.status, line.bytes_out) for line in edge.records] == [(101, 5 + 3 * 64)]
+        assert [line.completion for line in edge.records] == ["OK"]
 
 
 async def test_half_close_passes(tunnel: Asking, driver: str) -> None:
@@ -360,6 +370,7 @@ async def test_either_side_resets_the_idle_time(tunnel: Asking, side: str) -> No
         await edge.deserted()
         assert isinstance(upstream.ended[0], Disconnected)
         assert len(edge.records) == 1
+        assert [line.completion for line in edge.records] == [""]
 
 
 async def test_a_drain_ends_a_tunnel_after_the_grace(tunnel: Asking) -> None:

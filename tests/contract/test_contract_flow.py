@@ -196,7 +196,7 @@ async def test_a_send_gap_of_its_own(serving: Any, driver: str) -> None:
         await edge.advance(4)
         assert edge.stack.statistics()["connections"] == 1
         await edge.advance(2)
-        await edge.settle()
+        await edge.advance(4)  # a busy kernel moves the last bytes between two buffers later, and the gap begins anew
         assert edge.stack.statistics()["connections"] == 0
 
 

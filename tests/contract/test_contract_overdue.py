@@ -88,6 +88,7 @@ async def test_its_slot_is_another_threads_and_its_answer_is_dropped(
         assert (await client.answer()).body == b"quick"
         await edge.settle()
         assert [line.status for line in edge.records] == [504, 200, 200]
+        assert [line.completion for line in edge.records] == ["OK"] * 3
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(told) == 1
     assert "GET /hang: the application gave no answer within 30 s: 504; it runs on app-1 in pieces" in told[0]

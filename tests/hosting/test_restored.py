@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgestack.hosting.order import Order
 from edgestack.hosting.restored import Restored
 from edgestack.http.forwarding import ForwardedFacts
 from edgestack.http.hop import told
@@ -28,10 +29,17 @@ def seen(target: str, mount: str = "", facts: Facts = FACTS, **more: str) -> tup
 
     request = Request("GET", target, "HTTP/1.1", [], {}, read_path("/"), "", "h", True)
     environ = {
-        "RAW_URI": target, "PATH_INFO": "wrong", "REMOTE_ADDR": "unix", "wsgi.url_scheme": "http", "HTTP_X_SCHEME": "x",
+        "REQUEST_METHOD": "GET", "RAW_URI": target, "PATH_INFO": "wrong", "REMOTE_ADDR": "unix",
+        "wsgi.url_scheme": "http", "HTTP_X_SCHEME": "x",
         "HTTP_X_EDGESTACK_HOP": told(Exchange(facts, request, 7, 0.0), mount), **more,
     }  # fmt: skip
-    Restored(application, "ids", multiprocess=True)(environ, lambda status, headers: statuses.append(status))
+    restored = Restored(application, Order("gevent", "a:b", "", -1, -1, "", "ids", multiprocess=True))
+
+    def start_response(status: str, headers: list[tuple[str, str]]) -> Any:
+        statuses.append(status)
+        return lambda data: None
+
+    restored(environ, start_response)
     return statuses[0], found
 
 

@@ -92,7 +92,7 @@ async def test_an_awaited_answer_and_a_stream_that_is_closed() -> None:
         def __aiter__(self) -> AsyncIterator[bytes]:
             raise AssertionError("nobody reads it")
 
-        async def aclose(self) -> None:
+        def close(self) -> None:
             closed.append(True)
 
     async def later() -> Response:

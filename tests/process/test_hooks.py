@@ -44,3 +44,14 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 def test_an_application_without_hooks_is_itself() -> None:
     assert Hooks({"when_ready": print}).around(application, Worker(1)) is application
+
+
+def test_an_application_that_takes_anything_is_what_the_user_says() -> None:
+    """With the worker class `asgi` it is called as ASGI has it, whatever there is around requests."""
+    hooks = Hooks({"pre_request": print})
+
+    def anything(*things: object) -> list[bytes]:
+        return []
+
+    assert hooks.around(anything, Worker(1), asgi=True) is anything
+    assert hooks.around(anything, Worker(1)) is not anything

@@ -19,7 +19,7 @@ def test_back_off(deaths: int, delay: float) -> None:
 
 
 def test_an_order_crosses_as_text() -> None:
-    order = Order("process", "shop:café()", "/srv", 5, 6, "abc", dev=True)
+    order = Order("process", "shop:café()", "/srv", 5, 6, "/tmp/0.sock", "abc", dev=True)
     assert Order.read(order.dump()) == order
 
 

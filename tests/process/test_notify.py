@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from supervisor_kit import PATIENCE, Supervised, get
 
+from edgestack.process import notify
 from edgestack.process.notify import Systemd
 
 
@@ -28,28 +31,54 @@ def heard(ear: socket.socket) -> list[str]:
     return ear.recv(4096).decode().splitlines()
 
 
-def until(ear: socket.socket, line: str) -> None:
-    while line not in heard(ear):
-        pass  # signs of life in between
+class Manager:
+    """Listens all the time, as systemd does: a queue of datagrams holds ten."""
+
+    def __init__(self, ear: socket.socket) -> None:
+        self._ear = ear
+        self._heard: queue.Queue[list[str]] = queue.Queue()
+        self._thread = threading.Thread(target=self._listen)
+
+    def _listen(self) -> None:
+        while (said := heard(self._ear)) != ["ENOUGH"]:
+            self._heard.put(said)
+
+    def __enter__(self) -> Manager:
+        self._ear.settimeout(None)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"ENOUGH", self._ear.getsockname())
+        self._thread.join(PATIENCE)
+
+    def next(self) -> list[str]:
+        """What was told next."""
+        return self._heard.get(timeout=PATIENCE)
+
+    def until(self, line: str) -> list[str]:
+        """What has this line first; signs of life in between."""
+        while line not in (said := self.next()):
+            assert said == ["WATCHDOG=1"]
+        return said
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_life_is_told(tmp_path: Path, ear: socket.socket, workers: int) -> None:
     """READY, WATCHDOG twice as often as is asked, RELOADING and READY, STOPPING; workers are not the service."""
     environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
-    with Supervised(tmp_path, f"workers = {workers}", **environ) as server:
-        assert heard(ear)[0] == "READY=1"
-        assert heard(ear) == ["WATCHDOG=1"]
-        assert heard(ear) == ["WATCHDOG=1"]
+    with Manager(ear) as manager, Supervised(tmp_path, f"workers = {workers}", **environ) as server:
+        assert manager.next()[0] == "READY=1"
+        assert manager.next() == ["WATCHDOG=1"]
+        assert manager.next() == ["WATCHDOG=1"]
         assert server.order(verb="reload")["ok"] is True
-        reloading = heard(ear)
-        while reloading == ["WATCHDOG=1"]:
-            reloading = heard(ear)
+        reloading = manager.until("RELOADING=1")
         assert reloading[0] == "RELOADING=1"
         assert reloading[1].startswith("MONOTONIC_USEC=")
-        until(ear, "READY=1")
+        manager.until("READY=1")
         server.send(signal.SIGTERM)
-        until(ear, "STOPPING=1")
+        manager.until("STOPPING=1")
         assert server.process.wait(PATIENCE) == 0
 
 
@@ -116,6 +145,32 @@ def test_an_abstract_socket(caplog: pytest.LogCaptureFixture) -> None:
         assert heard(sock) == ["READY=1", "STATUS=well", f"MAINPID={os.getpid()}"]
     Systemd("@" + name).stopping()
     assert "was not told STOPPING=1" in caplog.text
+
+
+def test_a_state_waits_for_a_manager_that_is_busy(ear: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    """Its queue is full: a sign of life is left out, and READY=1 is not."""
+    systemd = Systemd(ear.getsockname())
+    while not caplog.records:
+        systemd.alive()
+    assert "was not told WATCHDOG=1" in caplog.text
+    caplog.clear()
+    telling = threading.Thread(target=systemd.ready)
+    telling.start()
+    while heard(ear) != ["READY=1"]:
+        pass
+    telling.join(PATIENCE)
+    assert not caplog.records
+
+
+def test_a_manager_that_hangs_holds_up_nobody(
+    ear: socket.socket, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemd = Systemd(ear.getsockname())
+    while not caplog.records:
+        systemd.alive()
+    monkeypatch.setattr(notify, "PATIENCE", 0.01)
+    systemd.stopping()
+    assert "was not told STOPPING=1: timed out" in caplog.text
 
 
 def test_nobody_listens() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ import trustme
 from supervisor_kit import PATIENCE, Supervised, get
 
 HEAVY = """
+import os
 DATA = [{"number": number, "text": "x" * 20 + str(number)} for number in range(180_000)]   # some 60 MB
 
 def app(environ, start_response):
-    body = b"%d" % sum(len(one["text"]) for one in DATA[::1000])
+    body = b"%d %d" % (os.getpid(), sum(len(one["text"]) for one in DATA[::1000]))
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 """
@@ -36,10 +38,19 @@ def weigh(folder: Path, keys: str) -> list[int]:
         return [private(pid) for pid in server.workers()]
 
 
-def test_private_memory(tmp_path: Path) -> None:
-    """Each worker's is at most 0.65 of that without, for an application of 50 MB or more."""
-    alone = weigh(tmp_path, "")
-    forked = weigh(tmp_path, "preload = true")
+def weigh_hosted(folder: Path, keys: str) -> list[int]:
+    (folder / "web.py").write_text(HEAVY)
+    with Supervised(folder, f'workers = 2\nworker_class = "process"\n{keys}').ready() as server:
+        seen = [int(get(server.port)[1].split()[0]) for _ in range(40)]
+        assert len(set(seen)) == 2
+        return [private(pid) for pid in set(seen)]
+
+
+@pytest.mark.parametrize("measure", [weigh, weigh_hosted])
+def test_private_memory(measure: Callable[[Path, str], list[int]], tmp_path: Path) -> None:
+    """Each worker's is at most 0.65 of that without, for an application of 50 MB or more; a hosting process's too."""
+    alone = measure(tmp_path, "")
+    forked = measure(tmp_path, "preload = true")
     assert min(alone) > 50e6
     assert max(forked) <= 0.65 * min(alone), (forked, alone)
 
@@ -67,6 +78,29 @@ def test_a_preloader_that_dies_is_replaced(tmp_path: Path) -> None:
         os.kill(preloader, signal.SIGKILL)
         server.until("reloaded: 2 new workers serve")
         assert not set(server.until_serving(2)) & set(before)
+
+
+def test_without_a_preloader_nobody_is_waited_for(tmp_path: Path) -> None:
+    """It died, and the code of today cannot be loaded: a worker that dies is not replaced, and the end is an end."""
+    with Supervised(tmp_path, "workers = 2\npreload = true").ready() as server:
+        first, second = server.workers()
+        preloader = int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1])
+        (tmp_path / "web.py").write_text("1 / 0\n")
+        os.kill(preloader, signal.SIGKILL)
+        server.until("not reloaded, the workers before go on")
+        os.kill(first, signal.SIGKILL)
+        server.until("a worker cannot be started: the process that loads the application has ended")
+        assert get(server.port)[1].split()[0] == str(second).encode()
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(("order", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["term", "int"])
+def test_a_stop_does_not_wait_for_an_import(tmp_path: Path, order: signal.Signals, status: int) -> None:
+    """An application that takes its time to load is left at that."""
+    os.mkfifo(tmp_path / "go")
+    (tmp_path / "web.py").write_text('open("go").read()\n')
+    with Supervised(tmp_path, "workers = 2\npreload = true") as server, (tmp_path / "go").open("w"):
+        assert server.stop(order) == status  # it is there, and waits: else nobody could write
 
 
 def test_what_cannot_be_imported_ends_it(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def test_an_application_that_cannot_be_imported_is_told_and_ends_it(tmp_path: Pa
     said = "".join(server.said)
     assert "No module named 'nothing_of_that_name'" in said
     assert "edgestack.toml:" in said
+    assert "(pid" not in said  # of those that were ended for it, nothing
 
 
 def test_a_broken_reload_leaves_the_old_workers_serving(tmp_path: Path) -> None:
@@ -65,6 +66,31 @@ def test_a_worker_that_comes_later_is_what_its_neighbours_are(tmp_path: Path) ->
         os.kill(victim, signal.SIGKILL)
         server.until_serving(2, but=victim)
         assert get(server.port)[0] == 200
+
+
+MARKED = """
+import os
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [f"{os.getpid()} {os.environ.get('MARK')}".encode()]
+"""
+
+
+def test_a_reload_that_fails_leaves_no_variables(tmp_path: Path) -> None:
+    """What it would have set concerns no worker that is started later."""
+    (tmp_path / "web.py").write_text(MARKED)
+    with Supervised(tmp_path, "workers = 2").ready() as server:
+        (tmp_path / "web.py").write_text(BROKEN)
+        server.write('workers = 2\nenv = { MARK = "new" }')
+        assert server.order(verb="reload")["ok"] is False
+        (tmp_path / "web.py").write_text(MARKED)
+        before = server.workers()
+        for victim in before:
+            os.kill(victim, signal.SIGKILL)
+        server.until("was killed by SIGKILL", 2)
+        server.until_serving(2)
+        assert get(server.port)[1].endswith(b" None")
 
 
 def test_all_of_them_die_at_once(tmp_path: Path) -> None:
@@ -253,18 +279,48 @@ def test_as_process_one_it_reaps_what_others_leave(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
 
 
-def test_request_ids_are_never_given_out_twice(tmp_path: Path) -> None:
-    """Forked workers, which have the same memory, too."""
-    with Supervised(tmp_path, "workers = 2\npreload = true").ready() as server:
+NUMBERED = """
+[[route]]
+app = "web:app"
+headers = { set = { X-Connection = "$connection" } }
+"""
+
+
+def test_numbers_are_never_given_out_twice(tmp_path: Path) -> None:
+    """Those of requests and those of connections; forked workers, which have the same memory, too."""
+    with Supervised(tmp_path, "workers = 2\npreload = true", NUMBERED).ready() as server:
         seen: dict[str, set[str]] = {}
+        connections: list[str] = []
         while len(seen) < 2:
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
             connection.request("GET", "/")
             with connection.getresponse() as response:
                 number = str(response.getheader("X-Request-Id"))
+                connections.append(str(response.getheader("X-Connection")))
                 pid = re.match(rb"\d+", response.read())
             connection.close()
             assert pid
             seen.setdefault(pid[0].decode(), set()).add(number[:24])
         assert all(len(prefixes) == 1 for prefixes in seen.values())
         assert len(set.union(*seen.values())) == 2
+        assert len(set(connections)) == len(connections)
+        assert {number[:-9] for number in connections} == set(seen)
+
+
+@pytest.mark.parametrize("preload", ["false", "true"])
+def test_what_a_worker_starts_inherits_nothing(tmp_path: Path, preload: str) -> None:
+    """Neither sockets, nor the line to the supervisor, nor the memory that workers share."""
+    (tmp_path / "web.py").write_text(
+        """
+import subprocess
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, stdout=subprocess.PIPE).stdout]
+"""
+    )
+    with Supervised(tmp_path, f"workers = 2\npreload = {preload}").ready() as server:
+        told = get(server.port)[1].decode()
+    assert "/dev/null" in told
+    assert "socket:" not in told
+    assert "memfd:" not in told

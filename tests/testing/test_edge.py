@@ -228,6 +228,34 @@ def test_reload() -> None:
         assert client.get("/").text == "fixed"
 
 
+def test_a_reload_listens_where_it_did() -> None:
+    with Edge(app=says("before"), tls=False) as site:
+        url = site.url("/")
+        site.reload(text='[[route]]\nmatch = "/"\nrespond = "fixed"')
+        assert site.url("/") == url
+        assert site.get("/").text == "fixed"
+        site.reload(app=says("secure"), tls=True)
+        assert site.get("/").text == "secure"
+        assert site.url("/").startswith("https:")
+
+
+def test_targets_are_sent_as_they_are_given() -> None:
+    """An empty query, which is none in most URL libraries; dots and double slashes; a fragment is the client's own."""
+    seen = ScriptedUpstream("seen")
+    with Edge(proxy=seen, tls=False) as site:
+        for target in ("/x?", "/x??", "//x//", "/a/../b", "/%2e?a=%20#top", "http://shop.example/y?", "z"):
+            site.get(target)
+        assert [request.target for request in seen.requests] == [
+            "/x?",
+            "/x??",
+            "//x//",
+            "/a/../b",
+            "/%2e?a=%20",
+            "/y?",
+            "/z",
+        ]
+
+
 def test_reload_with_an_upstream() -> None:
     api = ScriptedUpstream("api").replies(200, body="from api")
     with Edge(app=says("app"), upstreams=[api]) as site:

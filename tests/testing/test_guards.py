@@ -230,3 +230,15 @@ def test_an_error_of_the_test_comes_first() -> None:
 def test_no_such_guard() -> None:
     with pytest.raises(ValueError, match="no guard 'pep333'"):
         Edge(app=says(b""), guards={"pep333"})
+
+
+def test_an_asgi_application_is_left_be() -> None:
+    """PEP 3333 says nothing of it."""
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    with Edge(app=app) as site:
+        assert site.get("/").body == b"hello"

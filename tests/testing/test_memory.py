@@ -200,3 +200,13 @@ async def test_fast(edge_memory: AsyncEdges, mock_clock: MockClock) -> None:
         await site.jump(3600)
         assert (await site.get("/")).status == 200
     assert time.monotonic() - began < 5
+
+
+async def test_answers_to_bytes(edge_memory: AsyncEdges, mock_clock: MockClock) -> None:
+    """What was said by `send` is answered as what was asked by `request`."""
+    site = await edge_memory(app=says(b"hello"))
+    connection = await site.connect()
+    await connection.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" + 2 * b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (await connection.reply("HEAD")).body == b""
+    assert [(await connection.reply()).body for _ in range(2)] == [b"hello"] * 2
+    assert (await connection.request("GET", "/")).body == b"hello"

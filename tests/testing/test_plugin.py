@@ -195,3 +195,38 @@ def test_wrong(edge):
 """)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*edgestack.testing:2:1: there is no key `threds`*", "*did you mean `threads`*"])
+    result.stdout.no_fnmatch_line("*layout.py*")
+
+
+def test_where_pytest_trio_does_not_run_the_test(run: Run) -> None:
+    """The fixtures of loops say what is missing, in one line; the tests after it go their way."""
+    result = run(
+        """
+@pytest.fixture
+async def site(edge_memory):
+    return await edge_memory(app=app)
+
+async def test_unmarked(site):
+    pass
+
+def test_not_asynchronous(edge_trio):
+    pass
+
+@pytest.mark.trio
+async def test_marked(site):
+    assert (await site.get("/")).text == "hello"
+""",
+        "-o", "trio_mode=false",
+    )  # fmt: skip
+    result.assert_outcomes(passed=1, errors=2)
+    result.stdout.fnmatch_lines(["*edge_memory is for an `async def` test*trio_mode = true*@pytest.mark.trio*"])
+    result.stdout.no_fnmatch_line("*fixtures.py*")
+
+
+def test_a_strange_name(run: Run) -> None:
+    result = run("""
+def test_strange(edge):
+    edge(app=app).get("https://shop.example/")
+""")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*the certificate of a test edge is for localhost*"])

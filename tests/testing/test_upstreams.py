@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -11,7 +12,19 @@ import trio
 from trio.testing import MockClock
 from websockets.sync.client import connect as connect_websocket
 
-from edgestack.testing import AsyncSite, Edge, ScriptedUpstream, drips, hangs, refuses, replies, resets, says
+from edgestack.testing import (
+    AsyncSite,
+    Edge,
+    ScriptedUpstream,
+    SeenRequest,
+    drips,
+    hangs,
+    refuses,
+    replies,
+    resets,
+    says,
+)
+from edgestack.testing.acts import Act
 from edgestack.testing.fixtures import AsyncEdges, Edges
 
 TWO = """
@@ -187,6 +200,18 @@ async def test_nobody_else_is_asked_in_memory(edge_memory: AsyncEdges, caplog: p
     assert "is not scripted" in caplog.text
 
 
+async def test_who_is_not_scripted_is_told_by_name(edge_memory: AsyncEdges, caplog: pytest.LogCaptureFixture) -> None:
+    """As the configuration has it, in two groups too."""
+    groups = '[upstream.a]\nservers = ["one.internal:80"]\n[upstream.b]\nservers = ["two.internal:80"]\n'
+    routes = '[[route]]\nmatch = "/"\nproxy = "http://a"\n[[route]]\nmatch = "/b"\nproxy = "http://b"\n'
+    site = await edge_memory(text=groups + routes)
+    await site.get("/")
+    await site.get("/b")
+    assert site.attempts == [("one.internal:80", 0), ("two.internal:80", 0)]
+    assert list(site.statistics()["upstreams"]["b"]) == ["two.internal:80"]
+    assert "two.internal:80 is not scripted" in caplog.text
+
+
 def test_what_makes_no_sense() -> None:
     with pytest.raises(ValueError, match="at least one"):
         ScriptedUpstream("a").sequence()
@@ -241,6 +266,8 @@ def test_websocket(edge: Edges) -> None:
             assert client.recv() == message
     assert api.messages == ["hello", b"\x00" * 300, "ü" * 70_000]
     assert api.requests[0]["Upgrade"].lower() == "websocket"
+    while not edge.attempts:
+        threading.Event().wait(0.01)  # a tunnel ends, and has its record, when the edge has seen both sides leave
     assert edge.attempts == [("api", 101)]
 
 
@@ -261,3 +288,65 @@ async def test_one_upstream_behind_two_edges() -> None:
         await one.get("/1")
         await two.get("/2")
     assert [request.target for request in shared.requests] == ["/1", "/2"]
+
+
+async def test_a_function_decides(serve: Serve, mock_clock: MockClock) -> None:
+    """It sees the request, gives an act or a status, or answers on the stream itself; the connection goes on."""
+
+    async def decides(request: SeenRequest, stream: trio.abc.Stream) -> Act | int | None:
+        if request.target == "/teapot":
+            return 418
+        if request.target == "/itself":
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nme")
+            return None
+        return replies(body=f"asked for {request.target}")
+
+    a = ScriptedUpstream("a").does(decides)
+    site = await serve(text=ONE, upstreams=[a])
+    connection = await site.connect()
+    answers = [await connection.request("GET", target) for target in ("/x", "/teapot", "/itself", "/y")]
+    assert [(one.status, one.text) for one in answers] == [
+        (200, "asked for /x"), (418, ""), (200, "me"), (200, "asked for /y"),
+    ]  # fmt: skip
+    assert (a.connections, a.open) == (1, 1)
+
+
+def test_a_function_cannot_refuse() -> None:
+    """It is called with a request, and who refuses gets none."""
+
+    async def refusing(request: SeenRequest, stream: trio.abc.Stream) -> Act:
+        return refuses()
+
+    async def run() -> None:
+        async with Edge(text=ONE, upstreams=[ScriptedUpstream("a").does(refusing)], memory=True) as site:
+            await site.get("/")
+
+    with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="is for who connects"), flatten_subgroups=True):
+        trio.run(run)
+
+
+async def test_connections_that_are_open(serve: Serve, mock_clock: MockClock) -> None:
+    """A kept one is; who hangs sees that the edge gives up; what broke is none."""
+    a = ScriptedUpstream("a").sequence(200, hangs(), resets(), 200)
+    site = await serve(text=ONE, upstreams=[a])
+    await site.get("/")
+    assert a.open == 1
+    waiting = await site.connect()
+    await waiting.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await site.jump(1)
+    assert a.open == 1
+    await site.jump(3)  # deadlines are looked at once a second
+    assert b" 504 " in await waiting.receive()
+    assert a.open == 0
+    assert (await site.get("/")).status == 502
+    assert a.open == 0
+
+
+async def test_the_log_is_whole_when_an_answer_is(serve: Serve, autojump_clock: MockClock) -> None:
+    """On sockets of either driver too, where trio gives way between the answer and the record."""
+    for portable in (False, True):
+        site = await serve(text=ONE, upstreams=[ScriptedUpstream("a")], portable=portable)
+        connection = await site.connect()
+        for number in range(1, 101):
+            await connection.request("GET", "/")
+            assert len(site.log) == number

@@ -35,7 +35,7 @@ from edgestack.wire.tls_client import ClientTls
 
 __all__ = [
     "OK", "Behind", "Body", "Got", "Wire", "asking", "breaks_off", "drips", "hangs", "no_connection", "refuse", "says",
-    "whole",
+    "stand", "whole",
 ]  # fmt: skip
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -143,6 +143,20 @@ def drips(data: bytes, seconds: float) -> Script:
         await wire.request()
 
     return script
+
+
+async def stand(nursery: trio.Nursery, script: Script) -> str:
+    """A server on a port of its own, for what is about real connections or about half a request: its address."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        try:
+            await script(Wire(stream))  # type: ignore[arg-type]
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the edge has had enough
+
+    listeners: Any = await nursery.start(lambda task_status: trio.serve_tcp(
+        handle, 0, host="127.0.0.1", task_status=task_status))  # fmt: skip
+    return f"127.0.0.1:{listeners[0].socket.getsockname()[1]}"
 
 
 async def refuse(wire: Wire) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import trio
-from running import edge
-from scripted import OK, Behind, Body, Section, Wire, hangs, says, whole
+from scripted import OK, Behind, Body, Section, Wire, hangs, says, stand, whole
 from trio.testing import MockClock
 
+from edgestack import testing
 from edgestack.errors import ClientError, Disconnected
+from edgestack.testing.acts import Act
+from edgestack.testing.fixtures import AsyncEdges
 
 GROUP = "http://group"
 LARGE = b"x" * 300_000
@@ -123,41 +123,34 @@ async def test_a_stream_that_is_too_large(nursery: trio.Nursery, length: int | N
     assert behind.dialed == ([] if length else [8001])
 
 
-@pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
-async def test_a_slow_client(tmp_path: Path, portable: bool) -> None:
+# --- of a running edge ------------------------------------------------------------------------------------------------
+
+DRIVERS = pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
+
+
+@DRIVERS
+async def test_a_slow_client(edge_trio: AsyncEdges, portable: bool) -> None:
     """B14: with buffering the upstream is free as soon as it has given all, however slow the client is."""
-    config = """
-    [[route]]
-    match = "/"
-    proxy = "http://{one}"
-    """
-    free = trio.Event()
-
-    async def large(wire: Wire) -> None:
-        await wire.request()
-        await wire.send(whole(200, b"x" * 20_000_000))
-        free.set()
-        await wire.request()
-
-    async with edge(tmp_path, config, {"one": [large]}, portable=portable) as running:
-        client = await running.connect()
-        await client.stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        await client.until(b"\r\n\r\n")
-        await free.wait()
-        while running.stack.upstreams()[0].peers[0].active:
-            await trio.sleep(0.01)
-        assert await client.exactly(20_000_000) == b"x" * 20_000_000
+    edge_trio.upstream("one").replies(body=b"x" * 20_000_000)
+    site = await edge_trio(proxy="http://one", tls=False, portable=portable)
+    client = await site.connect()
+    await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    data = await client.receive()
+    while site.statistics()["upstreams"]["one"]["one"].active:
+        await trio.sleep(0.01)
+    head, _, begun = data.partition(b"\r\n\r\n")
+    assert b"Content-Length: 20000000\r\n" in head
+    left = 20_000_000 - len(begun)
+    while left:
+        piece = await client.receive()
+        assert piece == b"x" * len(piece) != b""
+        left -= len(piece)
 
 
-@pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
-async def test_an_upload_that_streams(tmp_path: Path, portable: bool) -> None:
+@DRIVERS
+async def test_an_upload_that_streams(edge_trio: AsyncEdges, nursery: trio.Nursery, portable: bool) -> None:
     """request_buffering off: the upstream has the first piece before the last was sent; the client's 100 comes when
     the body is wanted, and Expect goes no further."""
-    config = """
-    [[route]]
-    match = "/"
-    proxy = { to = "http://{one}", request_buffering = false }
-    """
     first = trio.Event()
 
     async def reads(wire: Wire) -> None:
@@ -169,59 +162,61 @@ async def test_an_upload_that_streams(tmp_path: Path, portable: bool) -> None:
         await wire.send(OK)
         await wire.request()
 
-    async with edge(tmp_path, config, {"one": [reads]}, portable=portable) as running:
-        client = await running.connect()
-        await client.stream.send_all(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
-        assert (await client.answer()).status == 100
-        await client.stream.send_all(b"first")
-        await first.wait()
-        await client.stream.send_all(b" last")
-        assert (await client.answer()).body == b"ok"
-
-
-FAULTS = [
-    ("closes", b"", True),
-    ("closes within the head", b"HTTP/1.1 200 OK\r\n", True),
-    ("no HTTP", b"nonsense\r\n\r\n", True),
-    ("closes after 100", b"HTTP/1.1 100 Continue\r\n\r\n", True),
-    ("101 unasked", b"HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", True),
-    ("silent", b"", False),
-    ("silent within the head", b"HTTP/1.1 200 OK\r\n", False),
-    ("a listed status", whole(503, b"busy"), False),
-    ("a listed status in chunks", b"HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n", False),
-]
-
-
-@pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
-@pytest.mark.parametrize(("said", "close"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS])
-async def test_faults_on_kept_connections(tmp_path: Path, said: bytes, close: bool, portable: bool) -> None:
-    """A16, A20 where callbacks met the fault and a task goes on: the client never sees it."""
-    config = """
-    [upstream.group]
-    servers = ["{one}", "{two}"]
+    one = await stand(nursery, reads)
+    text = f"""
     [[route]]
     match = "/"
-    [route.proxy]
-    to = "http://group"
-    read_timeout = "150ms"
-    next_upstream = ["error", "timeout", "invalid_header", "http_503"]
+    proxy = {{ to = "http://{one}", request_buffering = false }}
     """
+    site = await edge_trio(text=text, tls=False, portable=portable)
+    client = await site.connect()
+    await client.talk("""
+        >> PUT / HTTP/1.1
+        >> Host: x
+        >> Content-Length: 10
+        >> Expect: 100-continue
+        >>
+        << HTTP/1.1 100 Continue
+        <<
+        >| first
+    """)
+    await first.wait()
+    await client.talk(">|  last\n<~ 200")
 
-    async def faulty(wire: Wire) -> None:
-        await wire.request()
-        await wire.send(OK)
-        await wire.request()
-        if said:
-            await wire.send(said)
-        if close:
-            await wire.close()
-        else:
-            await wire.request()
 
-    scripts = {"one": [faulty, says(OK, OK)], "two": [says(*[OK] * 9)]}
-    async with edge(tmp_path, config, scripts, portable=portable) as running:
-        client = await running.connect()
-        answers = [await client.ask("/") for _ in range(4)]
-        assert [(answer.status, answer.body) for answer in answers] == [(200, b"ok")] * 4
-        assert [len(one) for one in await running.attempts(4)] == [1, 1, 2, 1]
-        assert [peer.active for peer in running.stack.upstreams()[0].peers] == [0, 0]
+FAULTS: dict[str, Act] = {
+    "closes": testing.says(b"", close=True),
+    "closes within the head": testing.says("HTTP/1.1 200 OK\r\n", close=True),
+    "no HTTP": testing.says("nonsense\r\n\r\n", close=True),
+    "closes after 100": testing.says("HTTP/1.1 100 Continue\r\n\r\n", close=True),
+    "101 unasked": testing.says("HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", close=True),
+    "silent": testing.hangs(),
+    "silent within the head": testing.says("HTTP/1.1 200 OK\r\n"),
+    "a listed status": testing.replies(503, body="busy"),
+    "a listed status in chunks": testing.says("HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"),
+}
+GROUP_OF_TWO = """
+[upstream.group]
+servers = ["one", "two"]
+[[route]]
+match = "/"
+[route.proxy]
+to = "http://group"
+read_timeout = "150ms"
+next_upstream = ["error", "timeout", "invalid_header", "http_503"]
+"""
+
+
+@DRIVERS
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+async def test_faults_on_kept_connections(edge_trio: AsyncEdges, fault: Act, portable: bool) -> None:
+    """A16, A20 where callbacks met the fault and a task goes on: the client never sees it."""
+    ok = testing.replies(body="ok")
+    edge_trio.upstream("one").sequence(ok, fault, ok)
+    edge_trio.upstream("two").sequence(ok)
+    site = await edge_trio(text=GROUP_OF_TWO, tls=False, portable=portable)
+    client = await site.connect()
+    answers = [await client.request("GET", "/") for _ in range(4)]
+    assert [(answer.status, answer.body) for answer in answers] == [(200, b"ok")] * 4
+    assert [len(record.attempts) for record in site.log] == [1, 1, 2, 1]
+    assert [peer.active for peer in site.statistics()["upstreams"]["group"].values()] == [0, 0]

@@ -8,23 +8,27 @@ from pathlib import Path
 import pytest
 import trio
 import trustme
-from running import edge, written
-from scripted import OK, Wire, says, whole
+from scripted import OK, Wire, stand
+from trio.testing import MockClock
 
+from edgestack.http.messages import Exchange
 from edgestack.http.variables import VARIABLES
+from edgestack.testing import replies
+from edgestack.testing.fixtures import AsyncEdges
+from edgestack.testing.records import Records
 
 DRIVERS = pytest.mark.parametrize("portable", [False, True], ids=["lot", "portable"])
 
 SLASH = """
 [[route]]
 match = "/app/"
-proxy = "http://{one}/"
+proxy = "http://one/"
 [[route]]
 match = "/own/"
-proxy = "http://{one}"
+proxy = "http://one"
 [[route]]
 match = "/ä b$c/"
-proxy = "http://{one}"
+proxy = "http://one"
 [[route]]
 match = "= /own"
 respond = 204
@@ -34,23 +38,24 @@ respond = 404
 """
 
 
-async def test_the_slash_is_added(tmp_path: Path) -> None:
+async def test_the_slash_is_added(edge_trio: AsyncEdges) -> None:
     """B3: 301, the query kept; unless a route of its own answers."""
-    async with edge(tmp_path, SLASH, {"one": [says(OK)]}) as running:
-        answer = await running.get("/app?x=%20&y")
-        assert (answer.status, answer.field("location")) == (301, "/app/?x=%20&y")
-        assert (await running.get("/app")).field("location") == "/app/"
-        assert (await running.get("/own")).status == 204
-        assert (await running.get("/%c3%a4%20b$c")).field("location") == "/%C3%A4%20b$c/"
-        assert (await running.get("/apple")).status == 404
-        assert running.sent("one") == []
-        assert (await running.get("/app/x")).status == 200
-        assert running.sent("one")[0].startswith(b"GET /x HTTP/1.1\r\n")
+    one = edge_trio.upstream("one")
+    site = await edge_trio(text=SLASH, tls=False)
+    answer = await site.get("/app?x=%20&y")
+    assert (answer.status, answer["Location"]) == (301, "/app/?x=%20&y")
+    assert (await site.get("/app"))["Location"] == "/app/"
+    assert (await site.get("/own")).status == 204
+    assert (await site.get("/%c3%a4%20b$c"))["Location"] == "/%C3%A4%20b$c/"
+    assert (await site.get("/apple")).status == 404
+    assert one.requests == []
+    assert (await site.get("/app/x")).status == 200
+    assert [request.target for request in one.requests] == ["/x"]
 
 
 ANYWHERE = """
 [upstream.group]
-servers = ["{one}"]
+servers = ["one"]
 [[route]]
 match = "/named/"
 proxy = "http://$arg_to"
@@ -61,126 +66,138 @@ proxy = "http://$arg_to/made$uri?from=$arg_from"
 
 
 @DRIVERS
-async def test_targets_of_variables(tmp_path: Path, portable: bool) -> None:
+async def test_targets_of_variables(edge_trio: AsyncEdges, nursery: trio.Nursery, portable: bool) -> None:
     """A group's name or an address; a URI with variables is the whole target."""
-    scripts = {"one": [says(*[OK] * 4)], "two": [says(*[OK] * 4)]}
-    async with edge(tmp_path, ANYWHERE, scripts, portable=portable) as running:
-        two = running.addresses["two"]
-        assert (await running.get("/named/a%2Fb?to=group")).status == 200
-        assert (await running.get(f"/named/x?to={two}")).status == 200
-        assert (await running.get(f"/uri/a%20b?to={two}&from=me")).status == 200
-        assert (await running.get("/named/x?to=a@b")).status == 500
-        assert running.sent("one")[0].startswith(b"GET /named/a%2Fb?to=group HTTP/1.1\r\nHost: group\r\n")
-        assert running.sent("two")[1].startswith(b"GET /made/uri/a%20b?from=me HTTP/1.1\r\n")
-        assert f"Host: {two}\r\n".encode() in running.sent("two")[1]
+    asked: list[bytes] = []
+
+    async def answers(wire: Wire) -> None:
+        while request := await wire.request():
+            asked.append(request)
+            await wire.send(OK)
+
+    one, two = edge_trio.upstream("one"), await stand(nursery, answers)
+    site = await edge_trio(text=ANYWHERE, tls=False, portable=portable)
+    assert (await site.get("/named/a%2Fb?to=group")).status == 200
+    assert (await site.get(f"/named/x?to={two}")).status == 200
+    assert (await site.get(f"/uri/a%20b?to={two}&from=me")).status == 200
+    assert (await site.get("/named/x?to=a@b")).status == 500
+    assert one.requests[0].raw.startswith(b"GET /named/a%2Fb?to=group HTTP/1.1\r\nHost: group\r\n")
+    assert asked[1].startswith(b"GET /made/uri/a%20b?from=me HTTP/1.1\r\n")
+    assert f"Host: {two}\r\n".encode() in asked[1]
 
 
 @DRIVERS
-async def test_accel_redirect(tmp_path: Path, portable: bool) -> None:
+async def test_accel_redirect(edge_trio: AsyncEdges, tmp_path: Path, portable: bool) -> None:
     """X-Accel-Redirect: an internal route answers, with the fields that the upstream lends."""
-    (tmp_path / "files").mkdir()
-    (tmp_path / "files/a.txt").write_text("a file")
-    config = """
+    (tmp_path / "a.txt").write_text("a file")
+    config = f"""
     [[route]]
     match = "/"
-    proxy = "http://{one}"
+    proxy = "http://one"
     [[route]]
     match = "/files/"
-    static = "files/"
+    static = "{tmp_path}"
     internal = true
     """
-    sent = whole(200, b"", "X-Accel-Redirect: /files/a.txt", "Content-Disposition: attachment", "X-Own: 1")
-    async with edge(tmp_path, config, {"one": [says(sent, sent)]}, portable=portable) as running:
-        client = await running.connect()
-        for _ in range(2):  # the second time on a kept connection
-            answer = await client.ask("/download")
-            assert (answer.status, answer.body) == (200, b"a file")
-            assert answer.field("content-disposition") == "attachment"
-            assert answer.field("x-own") is None
-        assert (await running.get("/files/a.txt")).status == 404
+    lent = {"X-Accel-Redirect": "/files/a.txt", "Content-Disposition": "attachment", "X-Own": "1"}
+    edge_trio.upstream("one").replies(fields=lent)
+    site = await edge_trio(text=config, tls=False, portable=portable)
+    client = await site.connect()
+    for _ in range(2):  # the second time on a kept connection
+        answer = await client.request("GET", "/download")
+        assert (answer.status, answer.body) == (200, b"a file")
+        assert answer["Content-Disposition"] == "attachment"
+        assert "X-Own" not in answer
+    assert (await site.get("/files/a.txt")).status == 404
+
+
+PAGES = """
+[[route]]
+match = "/"
+proxy = { to = "http://one", intercept_errors = true }
+errors = { "404 502" = "/sorry" }
+[[route]]
+match = "/gone"
+proxy = "http://127.0.0.1:1"
+errors = { "502" = "=200 /sorry" }
+[[route]]
+match = "= /sorry"
+respond = "sorry"
+"""
 
 
 @DRIVERS
-async def test_pages_for_errors(tmp_path: Path, portable: bool) -> None:
+async def test_pages_for_errors(edge_trio: AsyncEdges, portable: bool) -> None:
     """intercept_errors, and the page for an upstream that is not there."""
-    config = """
-    [[route]]
-    match = "/"
-    proxy = { to = "http://{one}", intercept_errors = true }
-    errors = { "404 502" = "/sorry" }
-    [[route]]
-    match = "/gone"
-    proxy = "http://127.0.0.1:1"
-    errors = { "502" = "=200 /sorry" }
-    [[route]]
-    match = "= /sorry"
-    respond = "sorry"
-    """
-    answers = [whole(404, b"theirs"), whole(404, b"theirs"), whole(410, b"gone")]
-    async with edge(tmp_path, config, {"one": [says(*answers)]}, portable=portable) as running:
-        client = await running.connect()
-        for _ in range(2):
-            answer = await client.ask("/x")
-            assert (answer.status, answer.body) == (404, b"sorry")
-        assert (await client.ask("/x")).body == b"gone"
-        answer = await client.ask("/gone")
-        assert (answer.status, answer.body) == (200, b"sorry")
+    theirs = replies(404, body="theirs")
+    edge_trio.upstream("one").sequence(theirs, theirs, replies(410, body="gone"))
+    site = await edge_trio(text=PAGES, tls=False, portable=portable)
+    client = await site.connect()
+    for _ in range(2):
+        answer = await client.request("GET", "/x")
+        assert (answer.status, answer.body) == (404, b"sorry")
+    assert (await client.request("GET", "/x")).body == b"gone"
+    answer = await client.request("GET", "/gone")
+    assert (answer.status, answer.body) == (200, b"sorry")
+
+
+FIELDS = """
+[[site]]
+hosts = ["example.com"]
+headers = { set = { X-Site = "1" } }
+[[site.route]]
+match = "/"
+proxy = "http://one"
+headers = [
+    { set = { X-Route = "$upstream_http_x_own" } },
+    { add = { X-Always = "$upstream_status" }, always = true },
+]
+[[site.route]]
+match = "/alone"
+proxy = "http://one"
+headers = { set = { X-Route = "2" }, replace = true }
+"""
 
 
 @DRIVERS
-async def test_rules_for_fields(tmp_path: Path, portable: bool) -> None:
+async def test_rules_for_fields(edge_trio: AsyncEdges, portable: bool) -> None:
     """B9, B10: rules of the site and the route together, for the usual statuses unless `always`; B11: one Server."""
-    config = """
-    [[site]]
-    hosts = ["example.com"]
-    headers = { set = { X-Site = "1" } }
-    [[site.route]]
-    match = "/"
-    proxy = "http://{one}"
-    headers = [
-        { set = { X-Route = "$upstream_http_x_own" } },
-        { add = { X-Always = "$upstream_status" }, always = true },
-    ]
-    [[site.route]]
-    match = "/alone"
-    proxy = "http://{one}"
-    headers = { set = { X-Route = "2" }, replace = true }
-    """
-    answers = [whole(200, b"", "X-Own: a", "Server: x", "Date: y"), whole(500, b"", "X-Own: b"), OK]
-    async with edge(tmp_path, config, {"one": [says(*answers)]}, portable=portable) as running:
-        client = await running.connect()
-        first = await client.ask("/")
-        assert (first.field("x-site"), first.field("x-route"), first.field("x-always")) == ("1", "a", "200")
-        assert (first.names().count("server"), first.names().count("date")) == (1, 1)
-        assert first.field("server") == "edgestack"
-        second = await client.ask("/")
-        assert (second.field("x-site"), second.field("x-route"), second.field("x-always")) == (None, None, "500")
-        third = await client.ask("/alone")
-        assert (third.field("x-site"), third.field("x-route")) == (None, "2")
+    first = replies(fields={"X-Own": "a", "Server": "x", "Date": "y"})
+    edge_trio.upstream("one").sequence(first, replies(500, fields={"X-Own": "b"}), 200)
+    site = await edge_trio(text=FIELDS, tls=False, portable=portable)
+    client = await site.connect("http://example.com/")
+
+    async def seen(target: str) -> list[str | None]:
+        answer = await client.request("GET", target)
+        assert (len(answer.all("Server")), len(answer.all("Date"))) == (1, 1)
+        assert answer["Server"] == "edgestack"
+        return [answer.get(name) for name in ("X-Site", "X-Route", "X-Always")]
+
+    assert await seen("/") == ["1", "a", "200"]
+    assert await seen("/") == [None, None, "500"]
+    assert await seen("/alone") == [None, "2", None]
 
 
 @DRIVERS
-async def test_early_hints(tmp_path: Path, portable: bool) -> None:
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_early_hints(edge_trio: AsyncEdges, portable: bool, enabled: bool) -> None:
     """B16: 103 is passed on where enabled, 100 never."""
-    config = '[[route]]\nmatch = "/"\nproxy = { to = "http://{one}", early_hints = %s }\n'
-    said = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nServer: x\r\n\r\n" + OK
-    for enabled in ("true", "false"):
-        async with edge(tmp_path, config % enabled, {"one": [says(said, said)]}, portable=portable) as running:
-            client = await running.connect()
-            for _ in range(2):
-                answer = await client.ask("/")
-                if enabled == "true":
-                    assert (answer.status, answer.pairs) == (103, [("Link", "</a.css>")])
-                    answer = await client.answer()
-                assert (answer.status, answer.body) == (200, b"ok")
+    text = f'[[route]]\nproxy = {{ to = "http://one", early_hints = {str(enabled).lower()} }}\n'
+    hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nServer: x\r\n\r\n"
+    edge_trio.upstream("one").says(hints.encode() + OK)
+    site = await edge_trio(text=text, tls=False, portable=portable)
+    client = await site.connect()
+    for _ in range(2):
+        answer = await client.request("GET", "/")
+        assert (answer.status, answer.body, answer.interim) == (200, b"ok", (103,) if enabled else ())
+        assert answer.raw.startswith(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n") is enabled
 
 
 @pytest.mark.parametrize(
     ("version", "begins"), [("v1", b"PROXY TCP4 127.0.0.1 127.0.0.1 "), ("v2", b"\r\n\r\n\0\r\nQUIT\n")]
 )
-async def test_proxy_protocol(tmp_path: Path, version: str, begins: bytes) -> None:
+async def test_proxy_protocol(edge_trio: AsyncEdges, nursery: trio.Nursery, version: str, begins: bytes) -> None:
     """Each connection begins with the header, speaks for one client, and is not kept."""
-    config = '[[route]]\nmatch = "/"\nproxy = { to = "http://{one}", proxy_protocol = "VERSION" }\n'
     headers = []
 
     async def reads(wire: Wire) -> None:
@@ -191,17 +208,20 @@ async def test_proxy_protocol(tmp_path: Path, version: str, begins: bytes) -> No
         await wire.send(OK)
         await wire.request()
 
-    async with edge(tmp_path, config.replace("VERSION", version), {"one": [reads]}) as running:
-        client = await running.connect()
-        for _ in range(2):
-            assert (await client.ask("/")).body == b"ok"
-        assert all(header.startswith(begins) for header in headers)
-        assert len(headers) == 2
-        assert b"Connection: close\r\n" in headers[0]
+    one = await stand(nursery, reads)
+    site = await edge_trio(
+        text=f'[[route]]\nproxy = {{ to = "http://{one}", proxy_protocol = "{version}" }}\n', tls=False
+    )
+    client = await site.connect()
+    for _ in range(2):
+        assert (await client.request("GET", "/")).body == b"ok"
+    assert all(header.startswith(begins) for header in headers)
+    assert len(headers) == 2
+    assert b"Connection: close\r\n" in headers[0]
 
 
 @DRIVERS
-async def test_a_mixed_group(tmp_path: Path, portable: bool) -> None:
+async def test_a_mixed_group(edge_trio: AsyncEdges, tmp_path: Path, portable: bool) -> None:
     """B18, B19: http, https with a private CA, and a unix socket in one group, on new and on kept connections."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -209,10 +229,10 @@ async def test_a_mixed_group(tmp_path: Path, portable: bool) -> None:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     config = """
     [upstream.mixed]
-    servers = ["{one}", "https://127.0.0.1:%d", "unix:%s"]
+    servers = ["one", "https://127.0.0.1:%d", "unix:%s"]
     [[route]]
     match = "/"
-    proxy = { to = "http://mixed", ssl_ca = "ca.pem" }
+    proxy = { to = "http://mixed", ssl_ca = "%s/ca.pem" }
     """
     asked = []
 
@@ -239,20 +259,20 @@ async def test_a_mixed_group(tmp_path: Path, portable: bool) -> None:
         listeners = await nursery.start(lambda task_status: trio.serve_tcp(
             secure, 0, host="127.0.0.1", task_status=task_status))  # fmt: skip
         nursery.start_soon(trio.serve_listeners, unix, [trio.SocketListener(sock)])
-        text = config % (listeners[0].socket.getsockname()[1], path)
-        async with edge(tmp_path, text, {"one": [says(*[OK] * 9)]}, portable=portable) as running:
-            client = await running.connect()
-            for _ in range(9):
-                answer = await client.ask("/")
-                assert (answer.status, answer.body) == (200, b"ok")
-            assert {name: asked.count(name) for name in ("https", "unix")} == {"https": 3, "unix": 3}
-            assert len(running.sent("one")) == 3
-            addresses = {x.attempts[-1].address for x in running.ended if x.attempts}
-            assert f"unix:{path}" in map(str, addresses)
+        one = edge_trio.upstream("one").replies(body="ok")
+        text = config % (listeners[0].socket.getsockname()[1], path, tmp_path)
+        site = await edge_trio(text=text, tls=False, portable=portable)
+        client = await site.connect()
+        for _ in range(9):
+            answer = await client.request("GET", "/")
+            assert (answer.status, answer.body) == (200, b"ok")
+        assert {name: asked.count(name) for name in ("https", "unix")} == {"https": 3, "unix": 3}
+        assert len(one.requests) == 3
+        assert (f"unix:{path}", 200) in site.attempts
         nursery.cancel_scope.cancel()
 
 
-async def test_a_wrong_certificate(tmp_path: Path) -> None:
+async def test_a_wrong_certificate(edge_trio: AsyncEdges, tmp_path: Path) -> None:
     """B18: verified by default; `ssl_name` says another name, `ssl_verify = false` is the explicit off."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -264,10 +284,10 @@ async def test_a_wrong_certificate(tmp_path: Path) -> None:
     proxy = "https://127.0.0.1:%d"
     [[route]]
     match = "/other"
-    proxy = { to = "https://127.0.0.1:%d", ssl_ca = "ca.pem" }
+    proxy = { to = "https://127.0.0.1:%d", ssl_ca = "%s/ca.pem" }
     [[route]]
     match = "/named"
-    proxy = { to = "https://127.0.0.1:%d", ssl_ca = "ca.pem", ssl_name = "app.internal" }
+    proxy = { to = "https://127.0.0.1:%d", ssl_ca = "%s/ca.pem", ssl_name = "app.internal" }
     [[route]]
     match = "/off"
     proxy = { to = "https://127.0.0.1:%d", ssl_verify = false }
@@ -285,38 +305,42 @@ async def test_a_wrong_certificate(tmp_path: Path) -> None:
         listeners = await nursery.start(lambda task_status: trio.serve_tcp(
             secure, 0, host="127.0.0.1", task_status=task_status))  # fmt: skip
         port = listeners[0].socket.getsockname()[1]
-        async with edge(tmp_path, config % (port, port, port, port), {}) as running:
-            found = [(await running.get(path)).status for path in ("/strict", "/other", "/named", "/off")]
-            assert found == [502, 502, 200, 200]
+        site = await edge_trio(text=config % (port, port, tmp_path, port, tmp_path, port), tls=False)
+        found = [(await site.get(path)).status for path in ("/strict", "/other", "/named", "/off")]
+        assert found == [502, 502, 200, 200]
         nursery.cancel_scope.cancel()
 
 
+LOGGED = """
+[upstream.group]
+servers = ["one", "two"]
+[[route]]
+match = "/"
+proxy = { to = "http://group", next_upstream = "http_503", set_headers = { X-Via = "$proxy_host:$proxy_port" } }
+"""
+
+
 @DRIVERS
-async def test_variables_for_logs(tmp_path: Path, portable: bool) -> None:
-    config = """
-    [upstream.group]
-    servers = ["{one}", "{two}"]
-    [[route]]
-    match = "/"
-    proxy = { to = "http://group", next_upstream = "http_503", set_headers = { X-Via = "$proxy_host:$proxy_port" } }
-    """
-    scripts = {"one": [says(whole(503), whole(503))], "two": [says(whole(200, b"ok", "X-Own: a"), OK)]}
-    async with edge(tmp_path, config, scripts, portable=portable) as running:
-        await running.get("/")
-        await running.attempts(1)
-        (exchange,) = running.ended
-        read = {name: VARIABLES[name].read(exchange) or "" for name in VARIABLES if name.startswith("upstream_")}
-        assert read["upstream_addr"] == f"{running.addresses['one']}, {running.addresses['two']}"
-        assert read["upstream_status"] == "503, 200"
-        for name in ("connect", "header", "response"):
-            times = read[f"upstream_{name}_time"].split(", ")
-            assert len(times) == 2
-            assert all(0 <= float(one) < 5 for one in times)
-        assert all(int(one) > 40 for one in read["upstream_bytes_received"].split(", "))
-        assert b"X-Via: group:80\r\n" in running.sent("two")[0]
+async def test_variables_for_logs(edge_trio: AsyncEdges, portable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[Exchange] = []
+    monkeypatch.setattr(Records, "end", lambda self, exchange: ended.append(exchange))
+    edge_trio.upstream("one").replies(503)
+    two = edge_trio.upstream("two").replies(body="ok", fields={"X-Own": "a"})
+    site = await edge_trio(text=LOGGED, tls=False, portable=portable)
+    await site.get("/")
+    (exchange,) = ended
+    read = {name: VARIABLES[name].read(exchange) or "" for name in VARIABLES if name.startswith("upstream_")}
+    assert read["upstream_addr"] == "198.18.0.1:80, 198.18.0.2:80"  # RFC 2544's, which stand for scripted ones
+    assert read["upstream_status"] == "503, 200"
+    for name in ("connect", "header", "response"):
+        times = read[f"upstream_{name}_time"].split(", ")
+        assert len(times) == 2
+        assert all(0 <= float(one) < 5 for one in times)
+    assert all(int(one) > 40 for one in read["upstream_bytes_received"].split(", "))
+    assert two.requests[0]["X-Via"] == "group:80"
 
 
-async def test_a_reload_lets_go(tmp_path: Path) -> None:
+async def test_a_reload_lets_go(edge_trio: AsyncEdges, nursery: trio.Nursery) -> None:
     """A group that no plan names any more: its idle connections are closed."""
     closed = trio.Event()
 
@@ -326,33 +350,34 @@ async def test_a_reload_lets_go(tmp_path: Path) -> None:
         assert await wire.request() == b""
         closed.set()
 
-    config = '[[route]]\nmatch = "/"\nproxy = "http://{one}"\n'
-    async with edge(tmp_path, config, {"one": [watched]}) as running:
-        await running.get("/")
-        assert [one.name for one in running.stack.upstreams()] == [running.addresses["one"]]
-        running.stack.adopt(written(tmp_path, '[[route]]\nmatch = "/"\nrespond = 204\n', running))
-        await closed.wait()
-        assert running.stack.upstreams() == ()
+    one = await stand(nursery, watched)
+    site = await edge_trio(text=f'[[route]]\nproxy = "http://{one}"\n', tls=False)
+    await site.get("/")
+    assert list(site.statistics()["upstreams"]) == [one]
+    site.reload(text="[[route]]\nrespond = 204\n")
+    await closed.wait()
+    assert site.statistics()["upstreams"] == {}
 
 
-async def test_health_checks(tmp_path: Path) -> None:
+HEALTH = """
+[upstream.group]
+servers = ["one", "two"]
+health = { path = "/health", interval = "5s", jitter = 0 }
+[[route]]
+match = "/"
+proxy = "http://group"
+"""
+
+
+async def test_health_checks(edge_trio: AsyncEdges, mock_clock: MockClock) -> None:
     """A server that fails its checks is left alone, and why can be read."""
-    config = """
-    [upstream.group]
-    servers = ["{one}", "{two}"]
-    health = { path = "/health", interval = "50ms", jitter = 0 }
-    [[route]]
-    match = "/"
-    proxy = "http://group"
-    """
-    scripts = {"one": [says(whole(500))], "two": [says(*[OK] * 99)]}
-    async with edge(tmp_path, config, scripts) as running:
-        while not any(peer.out for peer in running.stack.upstreams()[0].peers):
-            await trio.sleep(0.01)
-        assert {peer.out for peer in running.stack.upstreams()[0].peers} == {
-            "",
-            "unhealthy: status 500 to a health check",
-        }
-        assert [(await running.get("/")).status for _ in range(4)] == [200] * 4
-        assert all(b"/health" in request for request in running.sent("one"))
-        assert f"Host: {running.addresses['one']}\r\n".encode() in running.sent("one")[0]
+    one, two = edge_trio.upstream("one").replies(500), edge_trio.upstream("two")
+    site = await edge_trio(text=HEALTH, tls=False)
+    for _ in range(3):
+        await site.jump(5)
+    out = {name: peer.out for name, peer in site.statistics()["upstreams"]["group"].items()}
+    assert out == {"one": "unhealthy: status 500 to a health check", "two": ""}
+    checks = len(two.requests)
+    assert [(await site.get("/")).status for _ in range(4)] == [200] * 4
+    assert {(request.target, request["Host"]) for request in one.requests} == {("/health", "one")}
+    assert [request.target for request in two.requests[checks:]] == ["/"] * 4

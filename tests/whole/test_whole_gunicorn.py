@@ -240,6 +240,26 @@ def app(environ, start_response):
 """
 
 
+def test_an_application_that_a_reload_brings_has_hooks_too(tmp_path: Path) -> None:
+    """One process: what the file says by then, the application and its hooks, is what is called."""
+    conf = """
+wsgi_app = "{module}:app"
+def pre_request(worker, req):
+    with open("notes", "a") as file:
+        print("{module}", req.path, file=file)
+"""
+    for module in ("one", "two"):
+        (tmp_path / f"{module}.py").write_text(TELLING)
+    (tmp_path / "gunicorn.conf.py").write_text(conf.format(module="one"))
+    with running(tmp_path, command="run", cwd=tmp_path) as server:
+        assert server.get("/a").status == 200
+        (tmp_path / "gunicorn.conf.py").write_text(conf.format(module="two"))
+        server.signal(signal.SIGHUP)
+        server.err.wait_for("reloaded")
+        assert server.get("/b").status == 200
+    assert (tmp_path / "notes").read_text().splitlines() == ["one /a", "two /b"]
+
+
 def test_every_moment_has_its_hook(tmp_path: Path) -> None:
     """One process: the server and its worker are the same, as hooks see it."""
     hooks = """
@@ -248,6 +268,10 @@ def note(*what):
         print(*what, file=file)
 def on_starting(server): note("on_starting", server.num_workers)
 def when_ready(server): note("when_ready", sorted(server.workers) == [server.pid])
+def pre_fork(server, worker): note("pre_fork", worker.age)
+def post_fork(server, worker): note("post_fork", worker.pid == server.pid)
+def worker_exit(server, worker): note("worker_exit", worker.age)
+def child_exit(server, worker): note("child_exit", worker.age)
 def post_worker_init(worker): note("post_worker_init", worker.age, worker.alive)
 def pre_request(worker, req): note("pre_request", req.method, req.path, req.query, dict(req.headers).get("X-PLAN"))
 def post_request(worker, req, environ, resp): note("post_request", resp.status, environ["PATH_INFO"])
@@ -261,13 +285,25 @@ def on_exit(server): note("on_exit")
         server.err.wait_for("reloaded gunicorn.conf.py")
     assert (tmp_path / "notes").read_text().splitlines() == [
         "on_starting 1",
+        "pre_fork 1",
+        "post_fork True",
         "post_worker_init 1 True",
         "when_ready True",
         "pre_request GET /a b=c gold",
         "post_request 200 OK /a",
         "on_reload",
+        "worker_exit 1",
+        "child_exit 1",
         "on_exit",
     ]
+
+
+def test_hooks_that_hosted_applications_have_not(tmp_path: Path) -> None:
+    """They are named, and not left out in silence."""
+    hooks = "def post_fork(server, worker): pass\ndef pre_request(worker, req): pass\ndef when_ready(server): pass\n"
+    project(tmp_path, hooks, TELLING)
+    with running(tmp_path, "-k", "process", "web:app", command="run", cwd=tmp_path) as server:
+        server.logged(None, "not called, since applications are hosted by other processes: post_fork, pre_request")
 
 
 def test_the_hooks_of_workers_and_their_supervisor(tmp_path: Path) -> None:

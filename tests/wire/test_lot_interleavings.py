@@ -18,11 +18,11 @@ from edgestack.http.bodies import Outlet
 from edgestack.http.messages import Response
 from edgestack.wire import lot as lot_module
 from edgestack.wire import lot_books as books_module
-from edgestack.wire import outlet as outlet_module
+from edgestack.wire import lot_outlet as outlet_module
 from edgestack.wire.connection import Connection, Holder
 from edgestack.wire.deadlines import Deadlines, Timed
+from edgestack.wire.lot_outlet import LotOutlet
 from edgestack.wire.outbox import Outbox
-from edgestack.wire.outlet import LotOutlet
 
 
 class Watched(Connection):
@@ -498,3 +498,32 @@ async def test_a_deadline_that_a_thread_sets_is_kept(mock_clock: Any) -> None:
         mock_clock.jump(6.1)
         await wait_all_tasks_blocked()
         assert client.connection.closed
+
+
+@pytest.mark.parametrize("why", ["drain", "expiry"])
+async def test_a_request_comes_just_before_its_connection_is_closed(why: str) -> None:
+    """RFC 9112 §9.3.1: the close finds it in the socket, and it is answered; whoever asks nothing is let go."""
+    async with open_lot(lambda exchange: say) as kit:
+        quick, silent = kit.connect(), kit.connect()
+        for client in (quick, silent):
+            client.sock.send(GET)
+            await client.answer()
+        await kit.quiet()
+        lot = kit.lot
+
+        def close() -> None:  # behind the poller's back: this turn's events were looked at
+            quick.sock.send(GET)
+            if why == "drain":
+                lot.drain()
+                lot.close_idle()
+            else:
+                later = trio.current_time() + lot.timeouts.keepalive + 1
+                for client in (quick, silent):
+                    client.connection.deadline = lot.now  # their time is up
+                lot.deadlines.sweep(later)
+
+        lot.post(close)
+        await quick.answer()
+        assert await silent.ended()
+        assert lot.statistics.failures == 0
+        assert [one.status for one in kit.finished] == [200, 200, 200]

@@ -15,9 +15,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from edgestack.http.bodies import FileSegment, OpenFile, Outlet
 from edgestack.http.messages import Exchange, Response
-from edgestack.wire import sending
-from edgestack.wire.connection import WRITABLE
-from edgestack.wire.sending import Sender
+from edgestack.wire.connection import READABLE, WRITABLE
+from edgestack.wire.sender import Sender
 
 KIB = 1024
 
@@ -77,7 +76,7 @@ def connect(kit: Kit, kind: type[Counting] | type[Reluctant]) -> Client:
     else:
         made.owed, made.reluctant, made.broken = None, False, []
         client.connection.tls = True
-    kit.lot.watch(client.connection, sending.READABLE)
+    kit.lot.watch(client.connection, READABLE)
     return client
 
 
@@ -157,7 +156,7 @@ async def test_a_file_takes_a_head_and_a_sendfile(tmp_path: Path, monkeypatch: p
         calls.append(arguments[3])
         return sendfile(*arguments)
 
-    monkeypatch.setattr(sending.os, "sendfile", counted)
+    monkeypatch.setattr(os, "sendfile", counted)
     async with open_lot(lambda exchange: Response(200, (), file, file.length)) as kit:
         client = connect(kit, Counting)
         client.sock.send(GET)
@@ -287,7 +286,7 @@ async def test_a_large_file_is_sent_in_turns(tls: bool, tmp_path: Path, monkeypa
             moved[0] += len(data)
             return len(data)
 
-    monkeypatch.setattr(sending.os, "sendfile", pretend)
+    monkeypatch.setattr(os, "sendfile", pretend)
 
     def handle(exchange: Exchange) -> Response:
         exchange.ends = (lambda ended: order.append(f"{ended.request.target} {moved[0] // turn}"),)

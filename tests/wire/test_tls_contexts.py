@@ -18,7 +18,8 @@ import pytest
 import trustme
 
 from edgestack.errors import ConfigError
-from edgestack.wire.tls import Certificates, handshake_problem, is_plain_http, sni_of
+from edgestack.wire.tls import Certificates
+from edgestack.wire.tls_sockets import handshake_problem, is_plain_http, sni_of
 
 AUTHORITY = trustme.CA()
 DAY = datetime.timedelta(days=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import unittest
 import urllib.request
 
@@ -10,6 +11,9 @@ from shop import app
 
 import edgestack.testing
 from edgestack.testing import GUARDS, refuses, replies, resets
+
+CHROMIUM = shutil.which("chromium")
+"""The system's. Without this word, Playwright takes the one that `playwright install chromium` brings."""
 
 
 def test_the_front_page(edge):
@@ -27,6 +31,26 @@ def test_with_urllib(edge):
 def test_with_httpx2(edge):
     site = edge(app=app)
     assert site.client().get("/").status_code == 200
+
+
+def test_with_requests(edge):
+    requests = pytest.importorskip("requests")
+    site = edge(app=app)
+    assert requests.get(site.url("/"), verify=str(site.ca_file)).status_code == 200
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="the system has no Chromium")
+def test_in_a_browser(edge):
+    playwright = pytest.importorskip("playwright.sync_api")
+    site = edge("edgestack.toml", replace={"upstream.prices": edge.upstream("a")})
+    with playwright.sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *site.browser_args()])
+        page = browser.new_page()
+        page.goto(site.url("/", host="shop.example"))
+        page.click("text=Basket")
+        page.wait_for_url("**/basket")
+        assert page.inner_text("body") == "0 items"
+        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +79,18 @@ def test_three_tries(edge):
         site.get("/api/")
     assert site.get("/api/").text == "at last"
     assert edge.attempts == [("api", 502), ("api", 200), ("api", 200)]
+
+
+def test_an_answer_for_each_request(edge):
+    async def answer(request, stream):
+        if request.get("X-Api-Key") != "secret":
+            return 401
+        return replies(200, body=f"prices of {request.target}")
+
+    api = edge.upstream("api").does(answer)
+    site = edge(proxy={"/api/": api})
+    assert site.get("/api/tea").status == 401
+    assert site.get("/api/tea", fields={"X-Api-Key": "secret"}).text == "prices of /api/tea"
 
 
 def test_a_dialogue(edge):

@@ -123,15 +123,9 @@ async def never(scope: Message, receive: Receive, send: Send) -> None:
         SEEN.append("given up")
 
 
-async def stuck(scope: Message, receive: Receive, send: Send) -> None:
-    """Computes, and never waits."""
-    while True:
-        sum(range(1000))
-
-
 PAGES = {
     "show": show, "echo": echo, "large": large, "endless": endless, "seen": seen, "fail": fail, "half": half,
-    "stuck": stuck, "silent": silent, "impatient": impatient, "never": never,
+    "silent": silent, "impatient": impatient, "never": never,
 }  # fmt: skip
 
 

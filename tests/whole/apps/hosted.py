@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -29,14 +30,12 @@ def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[byte
         signal.pause()
     if page == "crash":
         ctypes.string_at(0)
+    if page == "hang":
+        ctypes.PyDLL(None).pause()  # with the interpreter's lock: nothing runs any more
     if page == "fail":
         raise ValueError("as it was asked to")
-    if page in ("own", "late"):
-        start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
-        return [b"the application's own"] if page == "own" else failing()
-    if page.endswith("-stream"):
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return streamed(page)
+    if page in ODD:
+        return ODD[page](environ, start_response)
     body = b"".join(PAGES[page](environ))
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
@@ -59,6 +58,11 @@ def process(environ: dict[str, Any]) -> Iterable[bytes]:
 def held(environ: dict[str, Any]) -> Iterable[bytes]:
     """Waits for a line in the FIFO that the query names."""
     yield Path(environ["QUERY_STRING"]).read_bytes()
+
+
+def inherited(environ: dict[str, Any]) -> Iterable[bytes]:
+    """What a program gets of this process's descriptors that is started as carelessly as may be."""
+    yield subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, stdout=subprocess.PIPE, check=True).stdout
 
 
 def alone(environ: dict[str, Any]) -> Iterable[bytes]:
@@ -92,35 +96,75 @@ def release(environ: dict[str, Any]) -> Iterable[bytes]:
     yield b"released"
 
 
-def stuck(environ: dict[str, Any]) -> Iterable[bytes]:
-    """Computes, and never waits."""
-    while True:
-        sum(range(1000))
-    yield b""
+def short(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Announces more than there is."""
+    start_response("200 OK", [("Content-Length", "100")])
+    return [b"short"]
 
 
-def failing() -> Iterable[bytes]:
+def given(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """The status that the query says, and a body, whether there may be one or not."""
+    start_response(f"{environ['QUERY_STRING']} As Asked", [])
+    return [b"body"]
+
+
+def breaks(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Fails within its answer."""
+    start_response("200 OK", [])
+    yield b"begun"
+    raise ValueError("within the answer")
+
+
+def pieces(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """A piece, and another one when there is a line in the FIFO that the query names."""
+    start_response("200 OK", [("Content-Type", "text/event-stream")])
+    yield b"one"
+    yield Path(environ["QUERY_STRING"]).read_bytes()
+
+
+def moved(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Leads to where the query says."""
+    start_response("302 Found", [("Location", environ["QUERY_STRING"])])
+    return []
+
+
+def own(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """An error of its own."""
+    start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+    return [b"the application's own"]
+
+
+def late(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
     """Fails at the last moment at which nothing has left."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
     yield b""
     raise ValueError("as it was asked to")
 
 
-def streamed(page: str) -> Iterable[bytes]:
-    """Two answers that are made piece by piece."""
+def slow_stream(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Has begun, and takes its time."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"begun, "
+    _released.wait()
+    yield b"ended"
+
+
+def sleepy_stream(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Never begins."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
     try:
-        if page == "slow-stream":
-            yield b"begun, "
-            _released.wait()
-            yield b"ended"
-        else:
-            yield b""
-            threading.Event().wait()
-    except BaseException:
-        _ended.append(page)
-        raise
+        yield b""
+        threading.Event().wait()
+    finally:
+        _ended.append("sleepy-stream")
 
 
+ODD = {
+    "short": short, "given": given, "breaks": breaks, "pieces": pieces, "moved": moved, "own": own, "late": late,
+    "slow-stream": slow_stream, "sleepy-stream": sleepy_stream,
+}  # fmt: skip
+"""Those that answer for themselves."""
 PAGES = {
-    "environ": environ_told, "echo": echoed, "process": process, "held": held, "alone": alone, "": process,
-    "sleepy": sleepy, "ended": ended, "release": release, "stuck": stuck, "show": process,
+    "environ": environ_told, "echo": echoed, "process": process, "held": held, "alone": alone, "inherited": inherited,
+    "": process, "sleepy": sleepy, "ended": ended, "release": release, "show": process,
 }  # fmt: skip

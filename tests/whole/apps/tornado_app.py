@@ -16,16 +16,4 @@ class Who(RequestHandler):
         self.write({"ip": request.remote_ip, "scheme": request.protocol, "host": request.host, "uri": request.uri})
 
 
-class Stuck(RequestHandler):
-    """Computes, and never waits."""
-
-    def get(self) -> None:
-        stuck()
-
-
-def stuck() -> None:
-    while True:
-        sum(range(1000))
-
-
-app = Application([("/who", Who), ("/own/stuck", Stuck)])
+app = Application([("/who", Who)])

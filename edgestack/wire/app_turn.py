@@ -1,4 +1,7 @@
-"""An application's call that no client waits for: it takes its turn on the application threads like any other."""
+"""Application code that the server itself calls, for no client of its own: an auth_request, a refresh of the cache.
+
+It takes its turn on the application threads like any other, and whoever asked for it waits on the loop.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from typing import Protocol
 
 import trio
 
+from edgestack.http.bodies import Outlet
 from edgestack.http.messages import AppCall
 
-__all__ = ["Pool", "call_for_nobody"]
+__all__ = ["Pool", "take_turn"]
 
 
 class Pool(Protocol):
@@ -22,8 +26,8 @@ class Pool(Protocol):
         """Run what was queued."""
 
 
-async def call_for_nobody(threads: Pool, call: AppCall, run: Callable[[], None]) -> None:
-    """Run `run`, which runs `call`, and wait until it is done.
+async def take_turn(threads: Pool, call: AppCall, outlet: Outlet) -> None:
+    """Have `call` write to `outlet`, and wait until it is done. The wait may be cancelled; the call goes on.
 
     :raises Refused: there are too many jobs; the call is discarded.
     """
@@ -31,7 +35,7 @@ async def call_for_nobody(threads: Pool, call: AppCall, run: Callable[[], None])
 
     def job() -> None:
         try:
-            run()
+            call.run(outlet)
         finally:
             try:
                 token.run_sync_soon(done.set)
