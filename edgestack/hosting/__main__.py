@@ -51,7 +51,8 @@ def main(text: str) -> int:
 def host(order: Order, found: Callable[[], Any]) -> int:
     """Host an application until told to stop; the exit status."""
     os.set_inheritable(order.listen, False)  # what an application starts must not hold it
-    channel = Channel(order.channel, watch_imports=order.reload, path=order.path)
+    path = "" if order.forked else order.path  # the fork server outlives it
+    channel = Channel(order.channel, watch_imports=order.reload, path=path)
     try:
         serve: Callable[[Order, Callable[[], Any], int, Channel], bool]
         serve = import_module(SERVERS[order.kind]).serve

@@ -20,12 +20,13 @@ import select
 import site
 import sys
 import sysconfig
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from edgestack.errors import ConfigError
 
-__all__ = ["ORPHANED", "Channel", "own_files", "said"]
+__all__ = ["ORPHANED", "Channel", "own_files", "said", "tidy"]
 
 LOOK = 1.0
 """Seconds between two looks at what was imported."""
@@ -44,7 +45,7 @@ class Channel:
     def __init__(self, fd: int, *, watch_imports: bool, path: str = "") -> None:
         """
         :param watch_imports: tell of modules that are imported later, too.
-        :param path: of the socket.
+        :param path: of the socket, to be taken away with this process; "" where another one does.
         """
         self._fd = fd
         self._path = path
@@ -88,22 +89,28 @@ class Channel:
         while True:
             events = poller.poll(LOOK * 1000 if self._watch_imports else None)
             if events and not _read(self._fd, 1):
-                self._tidy()
+                if self._path:
+                    tidy(self._edge, [self._path])
                 _exit(ORPHANED)
             if self._watch_imports and self._ready and len(sys.modules) != self._told:
                 self._tell({"files": self._files()})
 
-    def _tidy(self) -> None:
-        """Where the edge has died, nobody will come back; where it has only let go of this line, all is its own."""
-        waiting = _poll()
-        for _ in range(TURNS):
-            if os.getppid() != self._edge:
+
+def tidy(edge: int, paths: Iterable[str]) -> None:
+    """Where the edge has died, nobody will come back for these sockets; where it has only let go of us, all is its own.
+
+    :param edge: the pid of this process's parent, when it was begun.
+    """
+    waiting = _poll()
+    for _ in range(TURNS):
+        if os.getppid() != edge:
+            for path in paths:
                 with suppress(OSError):
-                    os.unlink(self._path)
+                    os.unlink(path)
                 with suppress(OSError):  # the others' sockets are still in there
-                    os.rmdir(os.path.dirname(self._path))
-                return
-            waiting.poll(TURN)
+                    os.rmdir(os.path.dirname(path))
+            return
+        waiting.poll(TURN)
 
 
 def said(error: ConfigError) -> bytes:

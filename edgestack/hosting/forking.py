@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgestack.errors import ConfigError
-from edgestack.hosting.channel import said
+from edgestack.hosting.channel import said, tidy
 from edgestack.hosting.order import Order
 
 __all__ = ["LONGEST", "run"]
@@ -65,6 +65,9 @@ class ForkServer:
         """:param orders: the descriptor of a SOCK_SEQPACKET socket."""
         os.set_inheritable(orders, False)
         self._orders = _socket.socket(fileno=orders)
+        self._edge = os.getppid()
+        self._paths: set[str] = set()
+        """Of the sockets of those that were forked."""
         self._books: dict[int, int] = {}
         """By process id: where its end is told."""
         self._wake, self._woken = os.pipe()
@@ -99,6 +102,7 @@ class ForkServer:
                 order = self._take()
                 if order is None:
                     self._orders.close()
+                    tidy(self._edge, self._paths)
                     return None
                 if self._fork(order):
                     return order
@@ -119,6 +123,7 @@ class ForkServer:
             self._leave(order)
             return True
         self._books[pid] = order.book
+        self._paths.add(order.path)
         self._tell(order.book, {"pid": pid})
         _close(order.channel)
         _close(order.listen)

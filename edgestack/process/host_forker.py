@@ -84,6 +84,7 @@ class Forker:
     def close(self) -> None:
         """No more processes are wanted of it; those that there are go on."""
         self._orders.close()
+        self.process.terminate()  # with no orders and a living edge it would look for a second whether that has died
         try:
             self.process.wait(LAST_CALL)
         except subprocess.TimeoutExpired:

@@ -184,6 +184,7 @@ def does(function: Doing) -> Do:
     """A function decides: `await function(request, stream)`, in the edge's loop.
 
     :param function: it gives an act, or the status of an empty answer; or it answers on the stream, and gives None.
+        What it raises ends the edge, and is raised there where that ends: an assertion in it fails the test.
     """
     return Do(function)
 

@@ -33,5 +33,5 @@ def run(shop: Workshop, case: FixtureCase) -> None:
     found = json.loads(ran.stdout)
     for kind, title, must in case.figures:
         rounds, first = found[kind], found["first"][kind]
-        detail = f"{min(rounds):.2f} to {max(rounds):.2f} s in {len(rounds)} rounds; the very first edge {first:.0f} ms"
+        detail = f"{min(rounds):.2f} to {max(rounds):.2f} s in {len(rounds)} rounds; the first {first:.0f} ms of CPU"
         shop.rows.append(Row(case.name, title, median(rounds), "s", must, None, detail))

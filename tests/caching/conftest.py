@@ -1,4 +1,4 @@
-"""What stands behind a cache is what stands behind a proxy: the scripted upstreams are those of `tests/upstream`.
+"""What servers behind a cache say is written as in `tests/upstream`, whose words for it are found here.
 
 The oracle of the property tests is that of the pure rules (`tests/http`). A test that has to do with the application
 runs twice: it is served on threads, and as ASGI. (test_cached_streams.py has what is ASGI's alone.)

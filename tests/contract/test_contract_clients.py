@@ -426,6 +426,7 @@ async def test_a_client_that_takes_nothing_for_the_send_gap(serving: Serving, si
         await edge.advance(59)
         assert edge.stack.statistics()["connections"] == 1
         await edge.advance(2)
+        await edge.advance(59)  # a busy kernel moves the last bytes between two buffers later, and the gap begins anew
         assert edge.stack.statistics()["connections"] == 0
         assert edge.records[0].status == 200
         assert edge.records[0].bytes_out < 6_000_000

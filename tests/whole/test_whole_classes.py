@@ -542,14 +542,15 @@ def test_a_hurried_stop_waits_for_nothing(data: Path, tmp_path: Path) -> None:
     assert gone(pid)
 
 
+@pytest.mark.parametrize("preload", [False, True], ids=["fresh", "forked"])
 @pytest.mark.parametrize("worker_class", ["process", "gevent"])
-def test_no_orphan_is_left(worker_class: str, data: Path, tmp_path: Path) -> None:
+def test_no_orphan_is_left(worker_class: str, preload: bool, data: Path, tmp_path: Path) -> None:
     """kill -9 of the edge takes the processes along, with their sockets and the folder of those."""
     if worker_class != "process":
         pytest.importorskip(worker_class)
     folder = tmp_path / "t"
     folder.mkdir()
-    words = configured(tmp_path, worker_class, workers=2)
+    words = configured(tmp_path, worker_class, workers=2, more="preload = true" if preload else "")
     with running(tmp_path, *words, data=data, env={**PATHS, "TMPDIR": str(folder)}) as server:
         pid = int(server.get("/process").text)
         assert len(list(folder.glob("*/*.sock"))) == 2
