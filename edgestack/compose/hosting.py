@@ -39,7 +39,7 @@ class HostedWay(Way):
 
     def instead(self, head: UpstreamHead, address: object) -> EdgeError:
         """See `Way`."""
-        after = tuple((name, value) for name, value in head.pairs if name == "retry-after")
+        after = tuple(("Retry-After", value) for name, value in head.pairs if name == "retry-after")
         error = AppError("", head.status, fields=after) if head.status >= 500 else ClientError("", head.status)
         error.told = True
         return error
