@@ -143,8 +143,6 @@ class Forked:
             self.returncode = message.get("status")
         if not data and self.returncode is None:
             self.returncode = ORPHANED  # its fork server has gone: it ends with its line, which is closed next
-            self._server.kill()  # it is about to end, and takes no more orders: the next one is another's
-            self._server.wait()
 
     def close(self) -> None:
         """Nobody asks any more how it ended."""
