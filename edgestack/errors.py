@@ -30,6 +30,8 @@ class EdgeError(Exception):
     status = 500
     source = "edge"
     retry = False
+    told = False
+    """The log has been told of it, by whoever saw it first."""
     traceback_text = ""
     """The application's own traceback, where there is one: for the log, the command line and the development page."""
 

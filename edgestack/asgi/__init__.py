@@ -7,7 +7,10 @@
     content         a Handler: from an exchange to a call, http or websocket
     scope           what the application is told of a request
     http_call       one request: receive and send, with backpressure both ways
-    websocket       one WebSocket connection (RFC 6455); its frames are read by wsproto
+    websocket       one WebSocket connection (RFC 6455)
+    frames          its frames, which are read and written by wsproto
+    extensions      whether its messages are compressed, and how that is agreed on (RFC 7692)
+    deflating       what that does to frames
     messages        what an application sends, looked at
 
 A wing like content/: it knows exchanges and bodies, and of the wire only what a body may be. The stack owns the

@@ -37,13 +37,17 @@ log = logging.getLogger("edgestack.error")
 class AsgiApplication:
     """See the top of this file."""
 
-    def __init__(self, application: Application, name: str = "the application", loop: str = "auto") -> None:
+    def __init__(
+        self, application: Application, name: str = "the application", loop: str = "auto", *, deflates: bool = True
+    ) -> None:
         """
         :param name: as the user wrote it, for messages.
         :param loop: "trio", "asyncio", or "auto".
+        :param deflates: compress messages of WebSockets for who offers it.
         """
         self.application = application
         self.name = name
+        self.deflates = deflates
         self.state: dict[str, Any] | None = None
         """What its lifespan made for all requests; None without a lifespan."""
         self.on_drain: set[Callable[[], None]] = set()
@@ -120,7 +124,8 @@ class AsgiApplication:
             error = ConfigError(f"the startup of {self.name} failed: {last}", hint=hint, key="app")
             error.traceback_text = text if "\n" in text else ""
             raise error
-        if lifespan.error is not None and lifespan.engaged:
+        told_to_stop = isinstance(lifespan.error, KeyboardInterrupt)
+        if lifespan.error is not None and lifespan.engaged and not told_to_stop:
             told = "".join(traceback.format_exception(lifespan.error)).rstrip()
             log.warning("%s has no lifespan: it raised when it was to start\n%s", self.name, told)
 

@@ -99,7 +99,7 @@ class HttpCall:
         if self.exchange.request.method == "HEAD" or status in BARE:
             self._mute = True
             if self._whole and length is None and status not in BARE:
-                length = sum(map(len, self._out))
+                length = sum(map(len, self._out)) or None  # who gives HEAD no body says nothing of GET's
             self._out.clear()
             self._stir()
             response = Response(status, fields)

@@ -38,7 +38,7 @@ def given(app: App, found: T, processes: Processes) -> T | AsgiApplication:
         or not is_asgi(found, said=processes.worker_class == "asgi")
     ):
         return found
-    return AsgiApplication(found, app.target, processes.asgi_loop)
+    return AsgiApplication(found, app.target, processes.asgi_loop, deflates=processes.websocket_compression)
 
 
 class Lives:
@@ -48,6 +48,8 @@ class Lives:
         """:param found: those that are served from the start."""
         self._nursery: trio.Nursery | None = None
         self._serving = _alive(found)
+        self.starting = ""
+        """The name of the application whose startup was waited for last, until it has come to its end."""
 
     def bind(self, nursery: trio.Nursery) -> None:
         """From now on there is a loop; its tasks are cancelled when the server stops."""
@@ -62,7 +64,9 @@ class Lives:
         applications = _alive(found)
         try:
             for application in applications:
+                self.starting = application.name
                 await application.start(self._nursery)
+            self.starting = ""
         except ConfigError:
             for application in applications:
                 if application not in self._serving:

@@ -7,7 +7,8 @@
 The handshake is answered when the application accepts; closing before that is a 403, and so is what it answers instead
 (`websocket.http.response`). Frames are read and written by wsproto. Messages wait for the application up to a few, then
 the client is read no further; `send` waits for the client. A ping each 20 s keeps proxies from closing an idle
-connection, and finds out who is gone. No compression: a small frame can inflate to any size. On the loop.
+connection, and finds out who is gone. Messages are compressed where the client offers it (`extensions.py`); large ones
+on a thread. On the loop.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from edgestack.asgi.extensions import agreed
 from edgestack.asgi.frames import Frames, Message, frames
 from edgestack.asgi.messages import ClientLeft, Head, body_of, read_fields, read_head
 from edgestack.errors import AppError, ClientError, Disconnected, EdgeError
 from edgestack.http.fields import is_token, tokens
 from edgestack.http.messages import Exchange, Request, Response
 from edgestack.wire.conversation import Conversation, Line
+from edgestack.wire.held_clock import on_thread
 
 if TYPE_CHECKING:
     from edgestack.asgi.application import AsgiApplication
@@ -74,7 +77,9 @@ class WebsocketCall(Conversation):
         self._exchange = exchange
         self._application = application
         self._accept = _accept_of(exchange.request)
-        self._frames: Frames = frames()
+        offers = exchange.request.fields.get("sec-websocket-extensions", "") if application.deflates else ""
+        self._terms = agreed(offers)
+        self._frames: Frames = frames(terms=self._terms)
         self.subprotocols = _offered(exchange.request)
         self._asked = False
         self._response: Response | None = None
@@ -149,7 +154,9 @@ class WebsocketCall(Conversation):
             if not data:
                 return
             for at in range(0, len(data), TURN):
-                for message in self._frames.feed(data[at : at + TURN]):
+                piece = data[at : at + TURN]
+                messages, long = self._frames.feed(piece), self._frames.long_to_feed(piece)
+                while (message := await on_thread(next, messages, None) if long else next(messages, None)) is not None:
                     if message.reply:
                         await self._write(message.reply)
                     if message.close is not None:
@@ -183,17 +190,30 @@ class WebsocketCall(Conversation):
             except ClientLeft:
                 return
 
+    async def _say(self, payload: str | bytes) -> None:
+        """A message. They leave in the order in which they are made: each may lean on those before (RFC 7692 §7.1.1).
+
+        :raises ClientLeft: nobody is there to read it.
+        """
+        make, long = self._frames.message, self._frames.long_to_make(payload)
+        await self._opened.wait()
+        async with self._writing:
+            await self._put(await on_thread(make, payload) if long else make(payload))
+
     async def _write(self, data: bytes) -> None:
         """:raises ClientLeft: nobody is there to read it."""
         await self._opened.wait()
         async with self._writing:
-            if self.left or self._line is None:
-                raise ClientLeft
-            try:
-                await self._line.send(data)
-            except Disconnected:
-                self._reading.cancel()
-                raise ClientLeft from None
+            await self._put(data)
+
+    async def _put(self, data: bytes) -> None:
+        if self.left or self._line is None:
+            raise ClientLeft
+        try:
+            await self._line.send(data)
+        except Disconnected:
+            self._reading.cancel()
+            raise ClientLeft from None
 
     async def _close(self, code: int, reason: str) -> None:
         """Say that it is over; the client's own close ends it, or time does."""
@@ -229,7 +249,7 @@ class WebsocketCall(Conversation):
         if self._response is None:
             self._before(kind, message)
         elif kind == "websocket.send" and not self._closing:
-            await self._write(self._frames.message(_payload(message)))
+            await self._say(_payload(message))
         elif kind == "websocket.close" and self._response.status == 101:
             await self._close(*_goodbye(message))
         else:
@@ -258,6 +278,8 @@ class WebsocketCall(Conversation):
             if chosen not in self.subprotocols:
                 raise ValueError(f"the subprotocol {chosen!r} is none of those that the client offers")
             fields.append(("Sec-WebSocket-Protocol", chosen))
+        if self._terms is not None:
+            fields.append(("Sec-WebSocket-Extensions", self._terms.said()))
         return Response(101, (*fields, *read_fields(message.get("headers"))), self)
 
     def _answer(self, response: Response) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from edgestack.compose.resources import Resources
 from edgestack.config.proxying import Proxy as Section
 from edgestack.config.server import Server
+from edgestack.errors import AppError, ClientError, EdgeError
 from edgestack.http.forwarding import ForwardedFacts
-from edgestack.http.hop import FACTS, TARGET, asked, place, told
+from edgestack.http.hop import FACTS, FAILED, TARGET, asked, place, told
 from edgestack.http.messages import Exchange
 from edgestack.http.variables import Template
 from edgestack.upstream.hosted import Hosted, HostedContent
@@ -19,6 +20,7 @@ from edgestack.upstream.proxy import Proxy
 from edgestack.upstream.request_head import RequestHead
 from edgestack.upstream.retrying import Rules
 from edgestack.upstream.way import Way
+from edgestack.wire.h1_client import UpstreamHead
 
 __all__ = ["hosted_content"]
 
@@ -26,6 +28,21 @@ MARGIN = 2.0
 """Seconds that a process of ours has beyond the timeout that it keeps itself: its own answer comes first."""
 FOR_EVER = 86400.0 * 365
 """Seconds of a gap within an answer: an application in this process may pause for as long as it likes too."""
+
+
+class HostedWay(Way):
+    """What fails in there has the pages that it would have here; the process has told the log of it."""
+
+    def intercepts(self, head: UpstreamHead) -> bool:
+        """See `Way`."""
+        return FAILED in head.fields and head.status >= 400
+
+    def instead(self, head: UpstreamHead, address: object) -> EdgeError:
+        """See `Way`."""
+        after = tuple((name, value) for name, value in head.pairs if name == "retry-after")
+        error = AppError("", head.status, fields=after) if head.status >= 500 else ClientError("", head.status)
+        error.told = True
+        return error
 
 
 class SentOnce(Rules):
@@ -47,7 +64,8 @@ def hosted_content(found: Hosted, mount: str, limit: int, server: Server, resour
     seconds = server.processes.timeout
     wait = seconds + (MARGIN if found.kind == "process" else 0) if seconds else FOR_EVER
     section = Section(to="http://application", redirect="off", read_timeout=wait, connect_timeout=max(wait, MARGIN))
-    way = Way(section, limit=limit)
+    way = HostedWay(section, limit=limit)
+    way.intercepted = frozenset((4, 5))
     way.head = RequestHead(_fields(found, mount, way), forwarded="off")
     way.gap = FOR_EVER
     way.rules = SentOnce()

@@ -42,8 +42,9 @@ def _settled(listener: Listener, origin: Origin | None, plain: bool) -> Listener
 def _all(file: File, mark: Mark, reading: Reading) -> Iterator[tuple[Listener, Mark]]:
     secure = file.server.tls
     bind = mark.child("server").child("bind")
+    short = _told_by(file, mark.child("server"), reading) if file.server.proxy_protocol else ()
     for at, text in enumerate(file.server.bind):
-        yield parse_address(text, tls=secure), bind.child(at)
+        yield replace(parse_address(text, tls=secure), proxy_protocol=short), bind.child(at)
     for one, place in file.listen:
         if one.redirect and one.tls:
             reading.problem(
@@ -57,7 +58,7 @@ def _all(file: File, mark: Mark, reading: Reading) -> Iterator[tuple[Listener, M
             place.child("at"),
         )
     if not file.server.bind and all(one.redirect for one, _ in file.listen):
-        yield parse_address(DEFAULT_HOST, tls=secure), mark
+        yield replace(parse_address(DEFAULT_HOST, tls=secure), proxy_protocol=short), mark
     if file.tls.redirect_http:
         place = mark.child("tls").child("redirect_http")
         yield replace(parse_address(file.tls.redirect_http, default_port=HTTP_PORT), redirect=True), place
@@ -66,7 +67,7 @@ def _all(file: File, mark: Mark, reading: Reading) -> Iterator[tuple[Listener, M
 def _told_by(file: File, place: Mark, reading: Reading) -> tuple[str, ...]:
     """Whose PROXY header is believed: networks only. Behind a number of hops, any client could be the proxy, and the
     field that it sends would be believed as that proxy's."""
-    trusted = file.server.trusted_proxies
+    trusted = file.server.proxy_protocol_from or file.server.trusted_proxies
     if not trusted or trusted[0].isdecimal():
         why = "`proxy_protocol` needs to know which proxies to believe"
         hint = 'name their networks in `server.trusted_proxies`, for instance ["10.0.0.0/8"]'

@@ -39,7 +39,12 @@ class Processes:
     asgi_loop: str = key(
         Choice("auto", "trio", "asyncio"), "Where ASGI applications run: on this server's own loop, or on one of "
         "asyncio's in a thread. `auto` is the first, and the second for an application whose startup asks for asyncio.",
-        default="auto", example='"asyncio"', lifted=True,
+        default="auto", example='"asyncio"', lifted=True, flag=True,
+    )  # fmt: skip
+    websocket_compression: bool = key(
+        SWITCH, "Compress the messages of ASGI applications' WebSockets for clients that offer it (RFC 7692); messages "
+        "that other servers exchange pass as they are.",
+        default=True, example="false", lifted=True,
     )  # fmt: skip
     timeout: float = key(
         DURATION_OR_0, "How long an application may take to begin its answer, beyond it 504; and how long a worker may "

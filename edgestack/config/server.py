@@ -169,6 +169,15 @@ class Server:
         "number of proxies in front.",
         default=(), shown="nobody", example='["10.0.0.0/8"]', nginx="set_real_ip_from", flag=True,
     )  # fmt: skip
+    proxy_protocol: bool = key(
+        SWITCH, "Every connection of the listeners in `bind` begins with a header of the PROXY protocol, as with "
+        "`proxy_protocol` in a `[[listen]]`.",
+        default=False, example="true", nginx="listen … proxy_protocol", flag=True,
+    )  # fmt: skip
+    proxy_protocol_from: tuple[str, ...] = key(
+        OneOrMany(TRUSTED), "Whose PROXY header is believed: networks, and `unix:` for peers on unix sockets.",
+        default=(), shown="`trusted_proxies`", example='["10.0.0.0/8"]', nginx="set_real_ip_from", flag=True,
+    )  # fmt: skip
     timeouts: Timeouts = key(
         Table(Timeouts), "How long each side may take.", default=Timeouts(), example='{ head = "10s" }'
     )
@@ -203,7 +212,7 @@ class Listen:
     proxy_protocol: bool = key(
         SWITCH,
         "Every connection begins with a header of the PROXY protocol (version 1 or 2), which `server.trusted_proxies` "
-        "are believed.",
+        "are believed, or `server.proxy_protocol_from`.",
         default=False, example="true", nginx="listen … proxy_protocol",
     )  # fmt: skip
 

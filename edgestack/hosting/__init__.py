@@ -7,7 +7,10 @@
     own                 the server of this house: WSGI on threads, ASGI (worker class `process`, and `reload`)
     gevent_server, eventlet_server, tornado_server       those libraries' own servers
     restored, answered  a WSGI application on another library's server: it sees what it would see at the edge, and
-                        answers by the rules that hold there
+                         answers by the rules that hold there
+    failing             what fails in here has the edge's own pages
+    bounded             on green threads: a call that does not begin its answer is ended
+    on_threads, crowd   on threads, beside tornado: one that hangs loses its slot; when all do, the process leaves
 
 Started and watched by `process/hosts.py`. Nobody else may import another library's server.
 """

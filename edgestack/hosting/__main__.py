@@ -1,7 +1,8 @@
 """`python -m edgestack.hosting ORDER`: a process that hosts one application (see the docstring of this package).
 
-SIGTERM stops it gracefully; SIGINT is the edge's to answer, and ignored. It leaves with status 0, with 3 where the
-application cannot be loaded, which it has told the edge by then, and at once where the edge is gone.
+SIGTERM stops it gracefully; SIGINT is the edge's to answer, and ignored; SIGABRT has the stacks of all threads written
+before the end. It leaves with status 0, with 3 where the application cannot be loaded, which it has told the edge by
+then, with 4 where its threads hang, and at once where the edge is gone.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from edgestack.hosting.order import Order
 __all__ = ["NOT_LOADED", "main"]
 
 NOT_LOADED = 3
+CROWDED = 4
+"""Exit status of a process that is of no more use: so many of its threads hang."""
 SERVERS = {
     "process": "edgestack.hosting.own",
     "gevent": "edgestack.hosting.gevent_server",
     "eventlet": "edgestack.hosting.eventlet_server",
     "tornado": "edgestack.hosting.tornado_server",
 }
-"""Each has `serve(order, load, listener, channel)`; imported first, since some must patch what others import."""
+"""Each has `serve(order, load, listener, channel)`, True where it was told to stop; imported first, since some must
+patch what others import."""
 
 
 def main(text: str) -> int:
@@ -50,13 +54,12 @@ def host(order: Order, found: Callable[[], Any]) -> int:
     path = "" if order.forked else order.path  # the fork server outlives it
     channel = Channel(order.channel, watch_imports=order.reload, path=path)
     try:
-        serve: Callable[[Order, Callable[[], Any], int, Channel], None]
+        serve: Callable[[Order, Callable[[], Any], int, Channel], bool]
         serve = import_module(SERVERS[order.kind]).serve
-        serve(order, found, order.listen, channel)
+        return 0 if serve(order, found, order.listen, channel) else CROWDED
     except ConfigError as error:
         channel.failed(error)
         return NOT_LOADED
-    return 0
 
 
 def load(order: Order) -> Any:

@@ -5,7 +5,8 @@
 
 What these libraries do with an application that breaks a rule differs: one hangs, one withholds what is short, one
 refuses a HEAD. So none of them is shown it: heads are checked, bodies measured, what has no body gets none, failures
-are logged under the request's id and answered with the edge's own page. Pieces leave as they come. Blocking.
+are logged under the request's id and answered with the edge's own page (`failing.py`), and on green threads so is what
+takes too long (`bounded.py`). Pieces leave as they come. Blocking.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from edgestack.content.app_streams import ErrorStream
+from edgestack.content.response_writer import ResponseWriter
 from edgestack.content.wsgi import Wsgi, WsgiCall
 from edgestack.errors import Disconnected
+from edgestack.hosting.bounded import Bound, Limit
+from edgestack.hosting.failing import FailurePages
 from edgestack.http.bodies import FileSegment
 from edgestack.http.messages import Exchange, Response
 from edgestack.http.pages import reason
-from edgestack.phases.error_pages import ErrorPages
 
 __all__ = ["Broken", "Pages", "answered"]
 
@@ -37,21 +40,30 @@ class Broken(ConnectionAbortedError):
 class Pages(NamedTuple):
     """The end of a chain of routes, as a call of an application asks for it."""
 
-    errors: ErrorPages
+    errors: FailurePages
     on_threads: tuple[()] = ()
     recover: None = None
 
 
 def answered(
-    application: Callable[..., Iterable[bytes]], environ: Environ, exchange: Exchange, start_response: StartResponse
+    application: Callable[..., Iterable[bytes]],
+    environ: Environ,
+    exchange: Exchange,
+    start_response: StartResponse,
+    bound: Bound,
 ) -> None:
     """Call the application, and give its answer to the server.
 
     :param exchange: with `Pages` as its chain.
+    :param bound: of how long it may take to begin.
     :raises Broken: the answer is not whole.
     """
-    replies = Replies(start_response, bare=exchange.request.method == "HEAD")
-    _Call(exchange, Wsgi(application, dev=exchange.chain.errors.dev), environ).run(replies)
+    limit = bound.begin(environ)
+    replies = Replies(start_response, limit, bare=exchange.request.method == "HEAD")
+    try:
+        _Call(exchange, Wsgi(application, dev=exchange.chain.errors.dev), environ, limit).run(replies)
+    finally:
+        limit.cancel()
     if replies.why is not None:
         raise Broken(replies.why)
 
@@ -59,27 +71,37 @@ def answered(
 class _Call(WsgiCall):
     """A call with an environ that another server has made."""
 
-    __slots__ = ("_environ",)
+    __slots__ = ("_environ", "_limit")
 
-    def __init__(self, exchange: Exchange, wsgi: Wsgi, environ: Environ) -> None:
+    def __init__(self, exchange: Exchange, wsgi: Wsgi, environ: Environ, limit: Limit) -> None:
         super().__init__(exchange, wsgi, None)
         self._environ = environ
+        self._limit = limit
 
     def environ(self, errors: ErrorStream) -> Environ:
         """See `WsgiCall`."""
         self._environ["wsgi.errors"] = errors
         return self._environ
 
+    def _failed(self, error: BaseException, writer: ResponseWriter, errors: ErrorStream) -> None:
+        """See `WsgiCall`."""
+        self._limit.cancel()
+        super()._failed(self._limit.named(error), writer, errors)
+
 
 class Replies:
     """An Outlet that writes to another library's server."""
 
-    def __init__(self, start_response: StartResponse, *, bare: bool) -> None:
-        """:param bare: nothing but heads: HEAD was asked."""
+    def __init__(self, start_response: StartResponse, limit: Limit, *, bare: bool) -> None:
+        """
+        :param limit: until the answer begins.
+        :param bare: nothing but heads: HEAD was asked.
+        """
         self.begun = False
         self.why: str | None = None
         """What the answer was broken off for."""
         self._start_response = start_response
+        self._limit = limit
         self._bare = bare
         self._response: Response | None = None
         self._write: Callable[[bytes], Any] = _nothing
@@ -135,6 +157,7 @@ class Replies:
         response = self._response
         assert response is not None
         self.begun = True
+        self._limit.cancel()
         fields = list(response.fields)
         if response.length is not None and response.status != 204:
             fields.append(("Content-Length", str(response.length)))

@@ -28,6 +28,7 @@ from eventlet.support.greenlets import GreenletExit  # noqa: E402
 
 from edgestack.errors import Disconnected  # noqa: E402
 from edgestack.hosting.answered import Broken  # noqa: E402
+from edgestack.hosting.bounded import Bound  # noqa: E402
 from edgestack.hosting.channel import Channel  # noqa: E402
 from edgestack.hosting.order import LONGEST_LINE, MOST_FIELDS, Order  # noqa: E402
 from edgestack.hosting.restored import Environ, Restored, StartResponse  # noqa: E402
@@ -50,7 +51,7 @@ class Hosted:
                 raise Disconnected
             return result
 
-        self._restored = Restored(by_hand, order.request_ids, multiprocess=order.multiprocess, dev=order.dev)
+        self._restored = Restored(by_hand, order, Bound(order, eventlet.Timeout))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """See PEP 3333."""
@@ -64,8 +65,8 @@ class Hosted:
             raise
 
 
-def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> None:
-    """Load, serve, and return when told to stop.
+def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> bool:
+    """Load, serve, and return True when told to stop.
 
     :raises ConfigError: the application cannot be loaded.
     """
@@ -79,7 +80,7 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
     pool = eventlet.GreenPool(10_000)
     server = eventlet.spawn(
         wsgi.server, socket.socket(fileno=listener), application, custom_pool=pool, log_output=False,
-        url_length_limit=LONGEST_LINE,
+        url_length_limit=LONGEST_LINE, minimum_chunk_size=1,  # each piece leaves when it is given (PEP 3333)
     )  # fmt: skip
     channel.ready()
     eventlet.spawn(_beat, channel, order.beat)
@@ -90,6 +91,7 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
             server.wait()
         except GreenletExit:
             pool.waitall()
+    return True
 
 
 def _beat(channel: Channel, pause: float) -> None:

@@ -20,6 +20,7 @@ import gevent  # noqa: E402
 from gevent import pywsgi  # noqa: E402
 
 from edgestack.hosting.answered import Broken  # noqa: E402
+from edgestack.hosting.bounded import Bound  # noqa: E402
 from edgestack.hosting.channel import Channel  # noqa: E402
 from edgestack.hosting.order import LONGEST_LINE, MOST_FIELDS, Order  # noqa: E402
 from edgestack.hosting.restored import Restored  # noqa: E402
@@ -55,15 +56,15 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc] # gevent has no types
             super().handle_error(kind, *of)
 
 
-def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> None:
-    """Load, serve, and return when told to stop.
+def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> bool:
+    """Load, serve, and return True when told to stop.
 
     :raises ConfigError: the application cannot be loaded.
     """
     if order.forked:
         gevent.reinit()  # what the application made of the hub while it was loaded is of another process
     error_log = open_error_log(order.log())
-    application = Restored(load(), order.request_ids, multiprocess=order.multiprocess, dev=order.dev)
+    application = Restored(load(), order, Bound(order, gevent.Timeout.start_new))
     server = pywsgi.WSGIServer(socket.socket(fileno=listener), application, log=None, handler_class=Handler)
     gevent.signal_handler(signal.SIGTERM, server.stop, order.graceful)
     gevent.signal_handler(signal.SIGUSR1, error_log.reopen)
@@ -71,6 +72,7 @@ def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel
     channel.ready()
     gevent.spawn(_beat, channel, order.beat)
     server.serve_forever()
+    return True
 
 
 def _beat(channel: Channel, pause: float) -> None:

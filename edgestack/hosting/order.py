@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 
 from edgestack.config.model import Log
@@ -13,6 +14,9 @@ LONGEST_LINE = 1 << 20
 """Bytes of a request line, or of a field: the edge has limits of its own, and what has passed them passes here."""
 MOST_FIELDS = 10_000
 """Of a request, likewise."""
+
+LATER = 2.0
+"""Seconds behind the edge: its deadlines are a second coarse, and its answer, with its own pages, comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Order:
     asgi: bool = False
     """The user said that it is ASGI."""
     asgi_loop: str = "auto"
+    websocket_compression: bool = True
     multiprocess: bool = False
     """Other processes host the same application."""
     dev: bool = False
@@ -59,6 +64,11 @@ class Order:
     def log(self) -> Log:
         """Where errors go: the log of the edge."""
         return Log(access="off", error=self.error_log, format=self.log_format)
+
+    @property
+    def patience(self) -> float:
+        """Seconds until a call that has begun no answer is given up here, where the edge has answered it by then."""
+        return self.timeout + LATER if self.timeout else math.inf
 
     def dump(self) -> str:
         """As text."""

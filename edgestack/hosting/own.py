@@ -27,10 +27,12 @@ from edgestack.config.processes import Processes
 from edgestack.content.wsgi import Wsgi
 from edgestack.errors import ClientError
 from edgestack.hosting.channel import Channel
+from edgestack.hosting.crowd import Crowd
+from edgestack.hosting.failing import FailurePages
 from edgestack.hosting.order import LONGEST_LINE, MOST_FIELDS, Order
 from edgestack.http.hop import FACTS, TARGET, read
 from edgestack.http.messages import Answer, Exchange
-from edgestack.phases.error_pages import ErrorPages
+from edgestack.neighbours import Neighbours
 from edgestack.process.logs import open_error_log
 from edgestack.process.tuning import collected, tuned
 from edgestack.routing import Chain, run
@@ -48,24 +50,27 @@ TIMES = {"head": 3600.0, "body_gap": 3600.0, "send_gap": 86400.0, "keepalive": 7
 log = logging.getLogger("edgestack.error")
 
 
-def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> None:
-    """Load, serve, and return when told to stop.
+def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> bool:
+    """Load, serve, and return: True when told to stop, False when too many threads hang.
 
     :raises ConfigError: the application cannot be loaded, or says that it cannot start.
     """
     app = App(order.target, Path(order.folder) if order.folder else None)
     config = _config(order, app)
-    error_log = open_error_log(config.server.log)
+    error_log = open_error_log(order.log())
     tuned()
     Exchange.prefix = order.request_ids
-    stack = Stack(HostPlan(config, compose(config).sites, order), {app: load()})
+    crowd = Crowd(order.graceful)
+    plan = HostPlan(config, compose(config).sites, order)
+    stack = Stack(plan, {app: load()}, neighbours=Neighbours(crowded=crowd))
     sock = socket.socket(fileno=listener)
     sock.setblocking(False)
     collected()
     try:
-        trio.run(_live, stack, (config.listeners[0], sock), order.graceful, channel, error_log.reopen, order.beat)
+        trio.run(_live, stack, (config.listeners[0], sock), order, crowd, channel, error_log.reopen)
     except ExceptionGroup as error:
         raise refusal(error) or error from None
+    return not crowd.came
 
 
 def _config(order: Order, app: App) -> Config:
@@ -74,24 +79,23 @@ def _config(order: Order, app: App) -> Config:
         threads=order.threads, queue=order.queue, dev=order.dev, limits=LIMITS,
         timeouts=Timeouts(graceful=order.graceful, **TIMES),
         log=order.log(),
-        processes=Processes(worker_class=worker_class, asgi_loop=order.asgi_loop, timeout=order.timeout),
+        processes=Processes(
+            worker_class=worker_class, asgi_loop=order.asgi_loop, timeout=order.timeout,
+            websocket_compression=order.websocket_compression,
+        ),
     )  # fmt: skip
     return Config(server=server, routes=(Route(app=app),), listeners=(Listener(path=f"hosting {order.target}"),))
 
 
 async def _live(
-    stack: Stack,
-    place: tuple[Listener, socket.socket],
-    grace: float,
-    channel: Channel,
+    stack: Stack, place: tuple[Listener, socket.socket], order: Order, crowd: Crowd, channel: Channel,
     reopen: Callable[[], None],
-    beat: float,
-) -> None:
+) -> None:  # fmt: skip
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(stack.serve, [place])
             channel.ready()
-            nursery.start_soon(_beat, channel, beat)
+            nursery.start_soon(_beat, channel, order.beat)
             async for number in signals:
                 if number == signal.SIGTERM:
                     break
@@ -99,7 +103,7 @@ async def _live(
                     reopen()
                 else:
                     stack.lives.drain()
-            for running in await stack.drain(grace):
+            for running in await stack.drain(crowd.grace):
                 log.warning("this application thread still ran and was left behind: %s", running)
             nursery.cancel_scope.cancel()
 
@@ -131,7 +135,7 @@ class Mounted:
         self._server = plan.config.server
         self._order = plan.order
         self._chains: dict[str, Chain] = {}
-        self.errors = ErrorPages(None, dev=self._server.dev)
+        self.errors = FailurePages(dev=self._server.dev)
 
     def handle(self, exchange: Exchange) -> Answer:
         """Who asks is who the edge says."""

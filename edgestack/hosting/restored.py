@@ -16,11 +16,13 @@ from typing import Any
 from edgestack import __version__
 from edgestack.errors import ClientError
 from edgestack.hosting.answered import Pages, answered
+from edgestack.hosting.bounded import Bound
+from edgestack.hosting.failing import FailurePages
+from edgestack.hosting.order import Order
 from edgestack.http.forwarding import ForwardedFacts
 from edgestack.http.hop import FACTS, TARGET, Hop, place, read
 from edgestack.http.messages import Exchange, Request
 from edgestack.http.target import read_path
-from edgestack.phases.error_pages import ErrorPages
 
 __all__ = ["Restored"]
 
@@ -38,18 +40,13 @@ StartResponse = Callable[..., Any]
 class Restored:
     """See the top of this file."""
 
-    def __init__(
-        self, application: Callable[..., Iterable[bytes]], request_ids: str, *, multiprocess: bool, dev: bool = False
-    ) -> None:
-        """
-        :param request_ids: what request ids begin with: the edge's own.
-        :param multiprocess: other processes host the same application.
-        :param dev: show what it raises in the browser, to clients on this machine.
-        """
+    def __init__(self, application: Callable[..., Iterable[bytes]], order: Order, bound: Bound | None = None) -> None:
+        """:param bound: of what its calls may take, where they can be ended."""
         self._application = application
-        self._multiprocess = multiprocess
-        self._pages = Pages(ErrorPages(None, dev=dev))
-        Exchange.prefix = request_ids
+        self._multiprocess = order.multiprocess
+        self._bound = bound or Bound(order, None)
+        self._pages = Pages(FailurePages(dev=order.dev))
+        Exchange.prefix = order.request_ids
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """What the application answers; all of it was written when this returns.
@@ -62,7 +59,7 @@ class Restored:
         except ClientError as error:
             start_response("400 Bad Request", [("Content-Type", "text/plain")])
             return [error.public.encode()]
-        answered(self._application, environ, self._exchange(environ, hop), start_response)
+        answered(self._application, environ, self._exchange(environ, hop), start_response, self._bound)
         return iter(())  # not of a known length: some would say that it is 0
 
     def _exchange(self, environ: Environ, hop: Hop) -> Exchange:

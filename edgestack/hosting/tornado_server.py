@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 import socket
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -22,23 +22,35 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application
 from tornado.wsgi import WSGIContainer
 
+from edgestack.content.threads import AppThreads
+from edgestack.errors import Refused
 from edgestack.hosting.channel import Channel
+from edgestack.hosting.crowd import Crowd
+from edgestack.hosting.failing import MARK
+from edgestack.hosting.on_threads import Call, OnThreads
 from edgestack.hosting.order import LONGEST_LINE, Order
 from edgestack.hosting.restored import Restored
+from edgestack.http.pages import reason
 from edgestack.process.logs import open_error_log
 
 __all__ = ["serve"]
 
 UNBOUNDED = 1 << 40
 """Bytes: the edge has a limit of its own."""
+EMPTY = ("Content-Length", "0")
+
+log = logging.getLogger("edgestack.error")
 
 
 class Container(WSGIContainer):
     """Tells the request-target, too; and lets each request have one thread, whose pieces leave as they come."""
 
-    def __init__(self, restored: Restored, threads: int) -> None:
-        super().__init__(restored, ThreadPoolExecutor(threads))
+    def __init__(self, restored: Restored, threads: AppThreads, seconds: float) -> None:
+        """:param seconds: from a request to the beginning of its answer."""
+        super().__init__(restored)
         self._restored = restored
+        self._threads = OnThreads(threads)
+        self._seconds = seconds if seconds < math.inf else None
 
     def environ(self, request: HTTPServerRequest) -> dict[str, Any]:
         """See tornado."""
@@ -47,13 +59,35 @@ class Container(WSGIContainer):
     async def handle_request(self, request: HTTPServerRequest) -> None:
         """See tornado."""
         assert isinstance(request.connection, HTTP1Connection)
-        reply = Reply(request.connection)
-        call = partial(self._restored, self.environ(request), reply.start_response)
         try:
-            await asyncio.get_running_loop().run_in_executor(self.executor, call)
-            await reply.finish()
+            await self._answer(request, Reply(request.connection))
         except OSError:  # the edge has left, or is to see that the answer is not whole
             request.connection.close()
+
+    async def _answer(self, request: HTTPServerRequest, reply: Reply) -> None:
+        """:raises OSError: the connection is to be closed."""
+        try:
+            call = self._threads.call(partial(self._restored, self.environ(request), reply.start_response))
+        except Refused as error:
+            reply.start_response(f"{error.status} {reason(error.status)}", (*error.fields, *MARK, EMPTY))
+        else:
+            either: list[asyncio.Future[None]] = [call.done, reply.begun]
+            await asyncio.wait(either, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not any(one.done() for one in either):
+                self._give_up(call, request)
+            await call.done
+        await reply.finish()
+
+    def _give_up(self, call: Call, request: HTTPServerRequest) -> None:
+        """By now the edge has answered.
+
+        :raises TimeoutError: always; it is an OSError.
+        """
+        where = call.lose()
+        told = f"it runs on {where}" if where else "no thread had come free for it"
+        log.error("%s %s: the application gave no answer within %g s; %s", request.method, request.uri,
+                  self._seconds, told)  # fmt: skip
+        raise TimeoutError
 
 
 class Reply:
@@ -64,6 +98,8 @@ class Reply:
         self._loop = asyncio.get_running_loop()
         self._head: tuple[ResponseStartLine, HTTPHeaders] | None = None
         self._left = asyncio.Event()
+        self.begun: asyncio.Future[None] = self._loop.create_future()
+        """Its first bytes leave."""
         connection.set_close_callback(self._left.set)
 
     def start_response(self, status: str, fields: Iterable[tuple[str, str]]) -> Callable[[bytes], Any]:
@@ -86,6 +122,8 @@ class Reply:
         if self._left.is_set():
             raise StreamClosedError
         head, self._head = self._head, None
+        if not self.begun.done():
+            self.begun.set_result(None)
         sent = self._connection.write(data) if head is None else self._connection.write_headers(*head, data)
         left = asyncio.ensure_future(self._left.wait())
         either: list[asyncio.Future[Any]] = [sent, left]
@@ -126,24 +164,27 @@ class Server(HTTPServer):
         super().on_close(server_conn)
 
 
-def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> None:
-    """Load, serve, and return when told to stop.
+def serve(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> bool:
+    """Load, serve, and return: True when told to stop, False when too many threads hang.
 
     :raises ConfigError: the application cannot be loaded.
     """
-    asyncio.run(_live(order, load, listener, channel))
+    crowd = Crowd(order.graceful)
+    asyncio.run(_live(order, load, listener, channel, crowd))
+    return not crowd.came
 
 
-async def _live(order: Order, load: Callable[[], Any], listener: int, channel: Channel) -> None:
+async def _live(order: Order, load: Callable[[], Any], listener: int, channel: Channel, crowd: Crowd) -> None:
     logging.getLogger("tornado.access").setLevel(logging.CRITICAL)  # the edge has a log of that
     stop = asyncio.Event()
     error_log = open_error_log(order.log())
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, error_log.reopen)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, error_log.reopen)
     found = load()
     if not isinstance(found, Application):
-        restored = Restored(found, order.request_ids, multiprocess=order.multiprocess, dev=order.dev)
-        found = Container(restored, order.threads)
+        threads = AppThreads(order.threads, order.queue, crowded=crowd)
+        found = Container(Restored(found, order), threads, order.patience)
     server = Server(
         found, xheaders=True, max_header_size=4 * LONGEST_LINE, max_body_size=UNBOUNDED, max_buffer_size=UNBOUNDED
     )
@@ -155,7 +196,7 @@ async def _live(order: Order, load: Callable[[], Any], listener: int, channel: C
     await stop.wait()
     server.stop()
     try:
-        async with asyncio.timeout(order.graceful):
+        async with asyncio.timeout(crowd.grace):
             await server.deserted.wait()  # the edge closes what it has no more use for
     except TimeoutError:
         await server.close_all_connections()

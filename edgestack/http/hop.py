@@ -3,6 +3,7 @@
     edge    told(exchange, mount)          -> X-Edgestack-Hop: serial, and the facts of the client's connection as JSON
             asked(exchange)                -> X-Edgestack-Target: the request-target, where the client's own was another
     host    read(text)                     -> serial, mount, facts
+            FAILED on an answer            the application has failed: the edge has a page for that
 
 Between the two is a unix socket in a folder that nobody else may enter: there, and only there, the fields are believed.
 A client that sends them is not heard: the edge writes them anew. With them the application sees the very environ that
@@ -20,10 +21,11 @@ from edgestack.errors import ClientError
 from edgestack.http.forwarding import DEFAULT_PORTS, ForwardedFacts
 from edgestack.http.messages import Exchange, Facts, TlsFacts
 
-__all__ = ["FACTS", "TARGET", "Hop", "asked", "place", "read", "told"]
+__all__ = ["FACTS", "FAILED", "TARGET", "Hop", "asked", "place", "read", "told"]
 
 FACTS = "x-edgestack-hop"
 TARGET = "x-edgestack-target"
+FAILED = "x-edgestack-failed"
 
 KEPT = 1024
 """Connections whose facts are remembered; each is asked about again and again."""

@@ -187,6 +187,8 @@ class Response:
         }
         values.update(changes)
         made = Response(**values)
+        if self.length is None and values["length"] is None and made.body is self.body:
+            made.length, made.at_once = None, self.at_once  # a HEAD's answer, of which nobody knows what GET would have
         if hasattr(self, "lasting") and made.body is self.body:
             made.lasting = self.lasting
         return made

@@ -104,8 +104,12 @@ class HostGroup:
 
         :raises ConfigError: the application cannot be loaded.
         """
-        for process in self.processes:
-            process.report()
+        try:
+            for process in self.processes:
+                process.report()
+        except KeyboardInterrupt:
+            log.warning("told to stop while %s was starting: it is left as it is", self.app.target)
+            raise
 
     @property
     def files(self) -> frozenset[str]:
@@ -289,7 +293,8 @@ def order_for(app: App, config: Config) -> Order:
     return Order(
         processes.hosting, app.target, str(app.folder or ""), -1, -1, "", Exchange.prefix, threads=server.threads,
         queue=server.queue, asgi=processes.worker_class == "asgi", asgi_loop=processes.asgi_loop,
-        multiprocess=worker_count(processes) > 1, dev=server.dev, timeout=processes.timeout,
-        graceful=server.timeouts.graceful, error_log=server.log.error, log_format=server.log.format,
-        reload=processes.reload, beat=min(SLOWEST, processes.patience / BEATS),
+        websocket_compression=processes.websocket_compression, multiprocess=worker_count(processes) > 1,
+        dev=server.dev, timeout=processes.timeout, graceful=server.timeouts.graceful,
+        error_log=server.log.error, log_format=server.log.format, reload=processes.reload,
+        beat=min(SLOWEST, processes.patience / BEATS),
     )  # fmt: skip

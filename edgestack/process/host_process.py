@@ -207,10 +207,13 @@ class HostProcess:
     # -- its end -------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Have it drain and leave; told once, for at a second time a library may be in the midst of its end."""
+        """Have it drain and leave, told once: at a second time a library may be in the midst of its end.
+
+        One that has begun nothing has nothing to drain.
+        """
         if self.process.poll() is None and not self._told_to_stop:
             self._told_to_stop = True
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGTERM if self.ready else signal.SIGKILL)
 
     def say_goodbye(self) -> None:
         """Have WebSockets end, which would go on for ever; requests still come."""

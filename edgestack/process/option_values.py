@@ -102,6 +102,16 @@ def called(text: str) -> str:
     return str(worker_class(text)["worker_class"])
 
 
+def looped(text: str) -> str:
+    """A loop by one of the names that gunicorn's users have for it.
+
+    :raises ConfigError: there is none.
+    """
+    from edgestack.process.gunicorn.values import asgi_loop
+
+    return str(asgi_loop(text)["asgi_loop"])
+
+
 def refuse(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     """What is not done here, and what to do instead."""
     if value:

@@ -26,6 +26,7 @@ from edgestack.process.option_values import (
     bound,
     called,
     count,
+    looped,
     octal,
     pid_file,
     processes,
@@ -103,6 +104,8 @@ OPTIONS: list[click.Parameter] = [
     option(WORKERS, "--threads", **COUNT, shows=Server().threads, says="Threads of each that call the application."),
     option(WORKERS, "-k", "--worker-class", type=Value("CLASS", called), metavar="CLASS", shell_complete=classes,
            shows="gthread", says=f"How applications are called: {', '.join(WORKER_CLASSES)}."),
+    option(WORKERS, "--asgi-loop", type=Value("LOOP", looped), metavar="LOOP", shows="auto",
+           says="Where ASGI applications run: trio, asyncio, or auto."),
     option(WORKERS, "-t", "--timeout", **SECONDS, shows="30s",
            says="How long an answer may take to begin, and a worker to show no sign of life; 0 is no limit."),
     option(WORKERS, "--graceful-timeout", **SECONDS, shows="30s",
@@ -130,6 +133,9 @@ OPTIONS: list[click.Parameter] = [
            says="Whose Forwarded and X-Forwarded-* fields are believed: networks, unix:, or how many are in front."),
     option(WHERE, "--forwarded-allow-ips", metavar="NET,…", allow_from_autoenv=False,
            says="The same in gunicorn's words: * is everybody; peers on unix sockets are believed too."),
+    option(WHERE, "--proxy-protocol", **FLAG, says="Connections begin with a header of the PROXY protocol."),
+    option(WHERE, "--proxy-protocol-from", metavar="NET,…", shows="--trusted-proxies",
+           says="Whose header is believed: networks, unix:."),
     option(LIMITS, "--max-body", **SIZE, shows="100MB", says="The largest request body; beyond it 413."),
     option(LIMITS, "--max-connections", also=["--worker-connections"], **COUNT, shows="0.9 of the open files allowed",
            says="Open connections of each worker; beyond it 503."),
@@ -180,7 +186,8 @@ TARGETS = click.Argument(
 """What `proxy` is told."""
 
 OF_APPLICATIONS = {
-    "threads", "worker_class", "timeout", "preload", "reload", "reload_extra_files", "chdir", "pythonpath", "env", "dev"
+    "threads", "worker_class", "asgi_loop", "timeout", "preload", "reload", "reload_extra_files", "chdir", "pythonpath",
+    "env", "dev",
 }  # fmt: skip
 """Options that mean nothing where no application is served, or not the same."""
 

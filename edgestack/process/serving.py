@@ -86,25 +86,43 @@ class Serving(ABC):
 
         :param running: gets the application threads that could not be ended.
         :raises ConfigError: an application says that it cannot start.
+        :raises Stopped: told to stop before anything was served.
         """
+        status, threads = 1, list[str]()
         try:
             status, threads = trio.run(self._live)
-        except Exception as error:
-            wrong = refusal(error)
-            if wrong is not None:
-                raise wrong from None
-            log.critical("the server broke", exc_info=True)
-            return 1
+        except BaseException as error:
+            if not self.orders.told:
+                if not isinstance(error, Exception):
+                    raise
+                wrong = refusal(error)
+                if wrong is not None:
+                    raise wrong from None
+                log.critical("the server broke", exc_info=True)
+        self._obey()
         for thread in threads:
             log.warning("this application thread still ran and was left behind: %s", thread)
         running += threads
         return status
 
+    def _obey(self) -> None:
+        """An order that came while the loop began: its application, above all, which may have taken it for its own.
+
+        :raises Stopped: there was one.
+        """
+        if self.orders.told and (named := self.stack.lives.starting):
+            log.warning("told to stop while %s was starting: it is left as it is", named)
+        self.orders.obey()
+
     async def _live(self) -> tuple[int, list[str]]:
         with trio.open_signal_receiver(*self.signals()) as signals:
             self.orders.obey()  # what came after this is for the receiver
             async with trio.open_nursery() as nursery:
-                await nursery.start(self.stack.serve, self.generation.sockets.pairs)
+                with trio.CancelScope() as starting, self.orders.on_the_loop(starting.cancel):
+                    await nursery.start(self.stack.serve, self.generation.sockets.pairs)
+                if self.orders.told:
+                    nursery.cancel_scope.cancel()
+                    return 0, []  # of an early stop `live` tells
                 orders = self.begun(nursery, signals)
                 last = await self.wait(orders, nursery)
                 self.leaving()

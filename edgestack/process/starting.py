@@ -3,6 +3,8 @@
     nothing begun yet    SIGINT ends the process as SIGTERM does: at once, without a word            `at_once`
     being prepared       an order is noted, and obeyed at the next step; where an application is imported, which may
                          take any time, it is obeyed at once: `Stopped` is raised there              `Orders`
+    the loop begins      an application's own startup may take any time too: one that waits is cancelled, in one
+                         that does not `Stopped` is raised                           `Orders.on_the_loop`
 
 What was opened by then is closed on the way out, and no second order disturbs that. Exit status: 0 after SIGTERM, a
 stop that was asked for; 130 after SIGINT, as with every command that is interrupted. On the main thread only.
@@ -11,7 +13,7 @@ stop that was asked for; 130 after SIGINT, as with every command that is interru
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -72,6 +74,39 @@ class Orders:
         if self._told:
             self._interruptible = False
             raise Stopped(STATUS[signal.Signals(self._told)])
+
+    @contextmanager
+    def on_the_loop(self, cancel: Callable[[], None]) -> Iterator[None]:
+        """Within, an order is obeyed as soon as it comes, on a loop of trio's; instead of who receives it else.
+
+        Whoever is interrupted may swallow it: `obey` when the loop has ended.
+
+        :param cancel: has what waits end; called on the loop.
+        """
+        import trio  # late: this file is read before anything that takes its time
+
+        token = trio.lowlevel.current_trio_token()
+
+        def take(number: int, frame: FrameType | None) -> None:
+            self._told = self._told or number
+            token.run_sync_soon(cancel, idempotent=True)
+            if not trio.lowlevel.currently_ki_protected():
+                self.obey()
+
+        before = {}
+        for number in STATUS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, take)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def told(self) -> bool:
+        """One has come."""
+        return bool(self._told)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -288,11 +288,12 @@ class Supervisor:
         self.systemd.stopping()
         self._stopping = True
         self.reloading.stop()
+        begun = [child for child in self.children.values() if child.state is not State.STARTING]
         for crew in self.crews:
             crew.retire(now=number != signal.SIGTERM)
         if number != signal.SIGTERM:
             self._status = INTERRUPTED
-            for child in self.children.values():
+            for child in begun:  # others are told enough by SIGTERM
                 child.kill(signal.SIGQUIT)
             self.loop.later(LAST_CALL, self._kill_all)
         self._tidy_soon()

@@ -110,7 +110,7 @@ async def _later(
 
 def failed(exchange: Exchange, chain: Chain, error: EdgeError) -> Answer:
     """The page; what is our fault, or a server's behind us, stands in the log with its details."""
-    if error.status >= 500 and not isinstance(error, Refused):
+    if error.status >= 500 and not (error.told or isinstance(error, Refused)):
         request = exchange.request
         log.error("%s: %s %s: %d: %s", exchange.request_id, request.method, request.target, error.status, error)
     return _page(exchange, chain, error)

@@ -72,8 +72,8 @@ def respond_whole(trying: Attempting, head: UpstreamHead, data: bytes, now: floa
             return _elsewhere(orders, fields)
         if orders.rate:
             _pace(exchange, orders.rate)
-    if trying.way.intercepted:
-        _intercept(trying, head)
+    if trying.way.intercepted and trying.way.intercepts(head):
+        raise trying.way.instead(head, trying.attempt.address)
     response = Response(head.status, fields, data, None, head.known.reason)
     if fields is made.fields:
         if not made.encoded:
@@ -99,13 +99,13 @@ def respond(
     made = way.answer.read(exchange, head)
     fields, orders = made.fields, made.orders
     fields = _with_cookie(trying, fields)
-    if orders.redirect or way.intercepts(head.status):
+    if orders.redirect or way.intercepts(head):
         if ahead is not None:
             ahead.close()
         trying.over(trying.now(), reusable=reader.reusable)
         if orders.redirect:
             return _elsewhere(orders, fields)
-        _intercept(trying, head)
+        raise way.instead(head, trying.attempt.address)
     if orders.rate:
         _pace(exchange, orders.rate)
     body = reader.body
@@ -168,15 +168,6 @@ def _elsewhere(orders: Orders, fields: FieldPairs) -> Elsewhere:
         return Elsewhere(Jump(read_path(path), query), lent)
     except ClientError as error:
         raise UpstreamError(detail=f"X-Accel-Redirect leads nowhere: {target[:80]!r}: {error}") from None
-
-
-def _intercept(trying: Attempting, head: UpstreamHead) -> None:
-    """:raises EdgeError: with the status, where the user has a page for it."""
-    if trying.way.intercepts(head.status):
-        demanded = tuple(("WWW-Authenticate", value) for name, value in head.pairs if name == "www-authenticate")
-        if head.status < 500:
-            raise ClientError("", head.status, fields=demanded)
-        raise UpstreamError("", head.status, detail=f"{trying.attempt.address} answered {head.status}")
 
 
 def _pace(exchange: Exchange, rate: int) -> None:

@@ -11,12 +11,14 @@ from collections.abc import Collection
 from urllib.parse import quote
 
 from edgestack.config.proxying import Proxy as Section
+from edgestack.errors import ClientError, EdgeError, UpstreamError
 from edgestack.http.variables import Constant, Scope, Template, compile_template
 from edgestack.upstream.cookies import CookieRules
 from edgestack.upstream.request_head import RequestHead
 from edgestack.upstream.response_head import ResponseHead
 from edgestack.upstream.retrying import Rules
 from edgestack.upstream.target import SAFE, Mapping, as_sent, mapping
+from edgestack.wire.h1_client import UpstreamHead
 
 __all__ = ["Way", "redirect_rules"]
 
@@ -68,9 +70,20 @@ class Way:
         """Whether every exchange takes the task road."""
         self.intercepted = frozenset(intercepted) if section.intercept_errors else frozenset()
 
-    def intercepts(self, status: int) -> bool:
-        """Whether an answer of this status gets the user's own page."""
+    def intercepts(self, head: UpstreamHead) -> bool:
+        """Whether this answer gets the user's own page."""
+        status = head.status
         return bool(self.intercepted) and (status in self.intercepted or status // 100 in self.intercepted)
+
+    def instead(self, head: UpstreamHead, address: object) -> EdgeError:
+        """What an answer that is intercepted stands for.
+
+        :param address: who gave it.
+        """
+        demanded = tuple(("WWW-Authenticate", value) for name, value in head.pairs if name == "www-authenticate")
+        if head.status < 500:
+            return ClientError("", head.status, fields=demanded)
+        return UpstreamError("", head.status, detail=f"{address} answered {head.status}")
 
 
 def redirect_rules(section: Section, prefix: str, scope: Scope | None = None) -> list[tuple[str, Template]]:

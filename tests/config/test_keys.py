@@ -205,7 +205,7 @@ def test_every_flag_has_its_key() -> None:
         "trusted_proxies", "client_ca", "backlog", "limit_request_line", "limit_request_fields", "limit_request_head",
         "log_level", "log_config", "capture_output", "workers", "worker_class", "timeout", "max_requests",
         "max_requests_jitter", "preload", "reload", "reload_extra_files", "chdir", "pythonpath", "env", "name", "user",
-        "group", "umask",
+        "group", "umask", "asgi_loop", "proxy_protocol", "proxy_protocol_from",
     }  # fmt: skip
 
 

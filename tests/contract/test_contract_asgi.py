@@ -247,6 +247,33 @@ async def test_a_websocket(serving: Serving) -> None:
     assert application.heard == ["websocket.connect", "websocket.disconnect 1000"]
 
 
+async def test_a_compressed_websocket(serving: Serving) -> None:
+    """What browsers offer is agreed on (RFC 7692 §7.1); "Hello" comes compressed, and is too short to leave so."""
+    async with serving(app=Application()) as edge:
+        await edge.talk("""
+            >> GET /talk HTTP/1.1
+            >> Host: a
+            >> Upgrade: websocket
+            >> Connection: Upgrade
+            >> Sec-WebSocket-Version: 13
+            >> Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==
+            >> Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits
+            >>
+            << HTTP/1.1 101 Switching Protocols
+            << Server: edgestack
+            << Upgrade: websocket
+            << Connection: Upgrade
+            << Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=
+            << Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=12; client_max_window_bits=12
+            << {end}
+            >| \xc1\x87\x00\x00\x00\x00\xf2\x48\xcd\xc9\xc9\x07\x00
+            <| \x81\x05Hello
+            >| \x88\x82\x00\x00\x00\x00\x03\xe8
+            <| \x88\x02\x03\xe8
+            <!
+        """)
+
+
 async def test_an_idle_websocket_is_asked(serving: Serving) -> None:
     """A ping after 20 s; who has not answered after 20 more is gone, and the application hears of it."""
     application = Application()

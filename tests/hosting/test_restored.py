@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgestack.hosting.order import Order
 from edgestack.hosting.restored import Restored
 from edgestack.http.forwarding import ForwardedFacts
 from edgestack.http.hop import told
@@ -32,7 +33,7 @@ def seen(target: str, mount: str = "", facts: Facts = FACTS, **more: str) -> tup
         "wsgi.url_scheme": "http", "HTTP_X_SCHEME": "x",
         "HTTP_X_EDGESTACK_HOP": told(Exchange(facts, request, 7, 0.0), mount), **more,
     }  # fmt: skip
-    restored = Restored(application, "ids", multiprocess=True)
+    restored = Restored(application, Order("gevent", "a:b", "", -1, -1, "", "ids", multiprocess=True))
 
     def start_response(status: str, headers: list[tuple[str, str]]) -> Any:
         statuses.append(status)

@@ -89,6 +89,15 @@ def test_sync_with_threads_is_gthread_as_in_gunicorn() -> None:
     assert config("worker_class = 'sync'\nthreads = 2").server.processes.worker_class == "gthread"
 
 
+def test_the_proxy_protocol_is_that_of_every_listener() -> None:
+    """Its own table of whom to believe, and gunicorn's word for the loop."""
+    text = "bind = ['127.0.0.1:1', 'unix:a.sock']\nproxy_protocol = 'auto'\nproxy_allow_ips = '10.0.0.0/8'\n"
+    found = config(text + "asgi_loop = 'asyncio'\n")
+    assert [one.proxy_protocol for one in found.listeners] == [("10.0.0.0/8", "unix:")] * 2
+    assert found.server.processes.asgi_loop == "asyncio"
+    assert [one.proxy_protocol for one in config("proxy_protocol = False").listeners] == [()]
+
+
 def test_what_does_nothing_is_told_at_its_line() -> None:
     warnings = read("statsd_host = 'localhost:8125'\naccess_log_format = '%(h)s %(z)s'").loaded.warnings
     assert [one.shown().splitlines()[:2] for one in warnings] == [

@@ -153,6 +153,18 @@ def test_gunicorns_words_say_our_keys(meant: Meant) -> None:
     assert (server.pid, processes.pythonpath) == (Path("a.pid"), (Path("inner"),))
 
 
+def test_the_proxy_protocol_and_the_loop_in_gunicorns_words(meant: Meant) -> None:
+    """Whom to believe is said apart from `--forwarded-allow-ips`, and without a word it is this machine."""
+    words = ("--proxy-protocol", "--forwarded-allow-ips", "10.1.2.3")
+    (listener,) = said(meant, *words, "shop").config.listeners
+    assert listener.proxy_protocol == ("127.0.0.1", "::1", "unix:")
+    found = said(meant, *words, "--proxy-allow-from", "10.0.0.0/8", "--asgi-loop", "uvloop", "shop").config
+    assert found.listeners[0].proxy_protocol == ("10.0.0.0/8", "unix:")
+    assert found.server.trusted_proxies == ("10.1.2.3", "unix:")
+    assert found.server.processes.asgi_loop == "asyncio"
+    assert said(meant, "shop").config.listeners[0].proxy_protocol == ()
+
+
 def test_what_is_not_supported_is_told(meant: Meant) -> None:
     words = ("--statsd-host", "localhost:8125", "--worker-tmp-dir", "/dev/shm", "--access-logformat", "%(z)s")
     said(meant, *words, "shop")

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import trio
 
 from edgestack.process.starting import Orders, Stopped, at_once
 
@@ -52,6 +53,7 @@ def starting(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     bound = threading.Timer(PATIENCE, process.kill)
     bound.start()
@@ -60,7 +62,8 @@ def starting(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
         assert process.stderr.readline() == "importing\n"
         yield process
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # workers too
         process.communicate()
         bound.cancel()
         bound.join()
@@ -102,6 +105,44 @@ def test_a_stop_in_the_first_moments(folder: Path, module: str, number: signal.S
     assert process.returncode == -number
 
 
+SLOW_STARTUP = """
+import os, trio
+async def app(scope, receive, send):
+    await receive()
+    os.write(2, b"importing\\n")
+    {wait}
+async def forever():
+    await trio.sleep_forever()
+"""
+WAITS, BLOCKS = "await forever()", 'open("go").read()'
+
+
+@pytest.mark.parametrize(
+    ("wait", "number", "words"),
+    [
+        (WAITS, signal.SIGTERM, ()),
+        (BLOCKS, signal.SIGINT, ()),
+        (WAITS, signal.SIGINT, ("-w", "2")),
+        (BLOCKS, signal.SIGTERM, ("-w", "2", "--preload")),
+        (WAITS, signal.SIGINT, ("--reload",)),
+    ],
+)
+def test_a_stop_while_the_startup_of_an_application_hangs(
+    folder: Path, wait: str, number: signal.Signals, words: tuple[str, ...]
+) -> None:
+    """Its lifespan does not begin: the end comes at once all the same, with a line that says what was left."""
+    (folder / "web.py").write_text(SLOW_STARTUP.format(wait=wait))
+    status = 130 if number == signal.SIGINT else 0
+    with starting(folder, "--app", "web:app", "--pid", "pid", "-b", "unix:edge.sock", *words) as process:
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)
+    told = [line for line in err.splitlines() if line != "importing"]
+    assert (process.returncode, out) == (status, "")
+    assert told, err
+    assert all("told to stop while web:app was starting: it is left as it is" in line for line in told), err
+    assert not {path.name for path in folder.iterdir()} & {"pid", "edge.sock"}
+
+
 # --- the orders by themselves -----------------------------------------------------------------------------------------
 
 
@@ -135,6 +176,33 @@ def test_an_order_is_obeyed_at_once_where_that_is_allowed(early: bool) -> None:
         assert stopped.value.status == 130
         signal.raise_signal(signal.SIGINT)  # tidying up is not disturbed
     assert came_to == ([] if early else ["begin"])
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_an_order_while_the_loop_begins(blocking: bool) -> None:
+    """What waits is cancelled; what computes is interrupted where it stands, and may swallow that."""
+    came_to: list[str] = []
+
+    @trio.lowlevel.enable_ki_protection
+    def protected() -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    async def live(orders: Orders) -> None:
+        with trio.CancelScope() as scope, orders.on_the_loop(scope.cancel):
+            try:
+                protected() if not blocking else signal.raise_signal(signal.SIGTERM)
+                came_to.append("went on")
+            except Stopped:
+                came_to.append("interrupted")
+            await trio.sleep_forever()
+        came_to.append("ended")
+        assert orders.told
+
+    with Orders() as orders:
+        trio.run(live, orders)
+        with pytest.raises(Stopped):
+            orders.obey()
+    assert came_to == ["interrupted" if blocking else "went on", "ended"]
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:

@@ -129,6 +129,8 @@ class Server:
     """The authority that its clients trust."""
     urls: list[str] = field(default_factory=list)
     claimed: list[str] = field(default_factory=list)
+    crashes: bool = False
+    """A process of it is brought down, and writes the stacks of its threads first (faulthandler)."""
 
     # -- where it is ---------------------------------------------------------------------------------------------------
 
@@ -215,7 +217,7 @@ class Server:
                 if record:
                     yield RECORD.match(record[0])[1], "\n".join(record)  # type: ignore[index]
                 record = [line]
-            elif line.strip():
+            elif line.strip() and not self.crashes:
                 assert line.startswith("    " if record else "\0"), f"neither banner nor log: {line!r}"
                 record.append(line)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -266,7 +267,9 @@ def test_a_preload_that_fails_ends_the_start(worker_class: str, data: Path, tmp_
 
 def test_a_crash_in_native_code(data: Path, tmp_path: Path) -> None:
     with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:
+        server.crashes = True
         assert server.get("/crash").status == 502
+        server.err.wait_for("Fatal Python error: Segmentation fault")
         server.claimed += ["the server closed before it answered", "SIGSEGV"]
         server.logged(None, "was killed by SIGSEGV (it crashed)")
         assert server.get("/process").status == 200
@@ -322,12 +325,36 @@ def test_several_processes_share_the_work(data: Path, tmp_path: Path) -> None:
         assert [server.get("/process").status for _ in range(8)] == [200] * 8
 
 
-def test_errors_of_the_application(hosted: Server) -> None:
-    """A 500, its traceback in the log under the very id that the client has."""
-    reply = hosted.get("/fail")
+@pytest.mark.parametrize("path", ["/fail", "/late"])
+def test_errors_of_the_application(hosted: Server, path: str) -> None:
+    """A 500 with a page of this house, and one record: the traceback, under the very id that the client has."""
+    before = len(list(hosted.records()))
+    reply = hosted.get(path)
     assert reply.status == 500
-    assert reply["X-Request-Id"] in reply.text
-    assert reply["X-Request-Id"] in hosted.logged(reply, "ValueError: as it was asked to")
+    assert reply.text.endswith(f"Request id: {reply['X-Request-Id']}\n")
+    assert not reply.all("X-Edgestack-Failed")
+    hosted.claimed.append(reply["X-Request-Id"])
+    hosted.err.wait_for(lambda line: reply["X-Request-Id"] in line and "raised ValueError: as it was asked to" in line)
+    assert hosted.get("/process").status == 200
+    assert len(list(hosted.records())) == before + 1
+
+
+def test_pages_of_errors(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """`errors` has the page for an application that fails, wherever it runs; what it answers itself is its own."""
+    places = {"/": "hosted:app", "/asgi/": "asgi_bare:app"} if worker_class == "process" else {"/": "hosted:app"}
+    (tmp_path / "sorry").mkdir()
+    (tmp_path / "sorry" / "500.html").write_text("so sorry")
+    words = configured(tmp_path, worker_class, places)
+    file = tmp_path / "edgestack.toml"
+    pages = 'errors = { 5xx = "/sorry/500.html" }\n'
+    sorry = '[[route]]\nmatch = "/sorry/"\nstatic = "sorry"\n'
+    file.write_text(re.sub(r"(app = .*\n)", rf"\1{pages}", file.read_text()) + sorry)
+    with running(tmp_path, *words, data=data, env=PATHS) as server:
+        server.claimed += ["raised ValueError"]
+        assert (server.get("/fail").status, server.get("/fail").text) == (500, "so sorry")
+        assert (server.get("/own").status, server.get("/own").text) == (500, "the application's own")
+        if worker_class == "process":
+            assert server.get("/asgi/fail").text == "so sorry"
 
 
 # --- what an application may answer -----------------------------------------------------------------------------------
@@ -419,6 +446,54 @@ def test_asgi_is_hosted_too(hosted: Server) -> None:
     with connect(f"wss://localhost:{hosted.port}/asgi/chat", ssl=hosted.tls(), proxy=None) as client:
         client.send("through two processes")
         assert client.recv() == "through two processes"
+
+
+# --- who takes too long -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("worker_class", CLASSES)
+def test_who_takes_too_long(worker_class: str, data: Path, tmp_path: Path) -> None:
+    """504 in any class; then each ends what it can end, and a process that is of no more use is replaced."""
+    if worker_class != "process":
+        pytest.importorskip(worker_class)
+    more = "timeout = 1\nthreads = 2"
+    with running(tmp_path, *configured(tmp_path, worker_class, more=more), data=data, env=PATHS) as server:
+        server.claimed += ["gave no answer within", "504"]
+        if worker_class in ("gevent", "eventlet"):
+            green_threads_that_wait_are_ended(server)
+        else:
+            threads_that_hang_are_replaced(server)
+
+
+def green_threads_that_wait_are_ended(server: Server) -> None:
+    """Where they wait: what they hold is let go of, and their process goes on. What has begun is never cut."""
+    process = server.get("/process").text
+    came: list[str] = []
+    reading = threading.Thread(target=lambda: came.append(server.get("/slow-stream").text))
+    reading.start()
+    for path in ("/sleepy", "/sleepy-stream"):
+        reply = server.get(path)
+        assert reply.status == 504
+        told = server.err.wait_for(f"{reply['X-Request-Id']}: GET {path}: the application gave no answer within 3 s")
+        assert told.endswith("and was ended:")
+    until(lambda: server.get("/ended").text == "sleepy sleepy-stream")
+    assert server.get("/process").text == process
+    assert server.get("/release").text == "released"
+    reading.join(PATIENCE)
+    assert came == ["begun, ended"]
+
+
+def threads_that_hang_are_replaced(server: Server) -> None:
+    """The stack is told, and another thread takes the slot; with as many as there are slots, the process leaves."""
+    process = server.get("/process").text
+    assert server.get("/sleepy").status == 504
+    server.err.wait_for("in sleepy (")
+    assert server.get("/process").text == process
+    assert server.get("/sleepy").status == 504
+    server.err.wait_for("2 application threads hang: their process leaves, and another one is begun")
+    server.err.wait_for("ended with status 4; another one is begun")
+    until(lambda: server.get("/process").text != process)
+    server.claimed += ["threads hang", "ended with status 4", "left behind", "closed before it answered"]
 
 
 def test_what_is_under_way_is_finished(data: Path, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def _keyed() -> Iterator[Setting]:
     yield Setting("backlog", 2048, values.number("backlog"), ("--backlog",))
     yield Setting("workers", 1, values.number("workers"), ("-w", "--workers"))
     yield Setting("worker_class", "sync", values.worker_class, ("-k", "--worker-class"))
+    yield Setting("asgi_loop", "auto", values.asgi_loop, ("--asgi-loop",))
     yield Setting("threads", 1, values.number("threads"), ("--threads",))
     yield Setting("worker_connections", 1000, values.number("max_connections"), ("--worker-connections",))
     yield Setting("max_requests", 0, values.number("max_requests"), ("--max-requests",))
@@ -84,7 +85,9 @@ def _keyed() -> Iterator[Setting]:
     yield Setting("user", 0, values.person("user"), ("-u", "--user"))
     yield Setting("group", 0, values.person("group"), ("-g", "--group"))
     yield Setting("umask", 0, values.umask, ("-m", "--umask"))
-    yield Setting("forwarded_allow_ips", "127.0.0.1,::1", values.trusted, ("--forwarded-allow-ips",))
+    yield Setting("forwarded_allow_ips", "127.0.0.1,::1", values.trusted("trusted_proxies"), ("--forwarded-allow-ips",))
+    yield Setting("proxy_protocol", "off", values.proxy_protocol, ("--proxy-protocol",), takes="switch")
+    yield Setting("proxy_allow_ips", "127.0.0.1,::1", values.trusted("proxy_protocol_from"), ("--proxy-allow-from",))
     yield Setting("accesslog", None, values.path("access_log", off="off"), ("--access-logfile",))
     yield Setting("access_log_format", values.DEFAULT_FORM, values.form, ("--access-logformat",))
     yield Setting("errorlog", "-", values.path("error_log"), ("--error-logfile", "--log-file"))
@@ -146,8 +149,6 @@ def _lost() -> Iterator[Setting]:
         ("enable_backlog_metric", False, "--enable-backlog-metric", "switch", STATSD),
         ("paste", None, "--paste --paster", "text", "name the application as MODULE:NAME"),
         ("raw_paste_global_conf", [], "--paste-global", "several", "name the application as MODULE:NAME"),
-        ("proxy_protocol", "off", "--proxy-protocol", "switch", "write `proxy_protocol = true` into a `[[listen]]`"),
-        ("proxy_allow_ips", "127.0.0.1,::1", "--proxy-allow-from", "text", "`trusted_proxies` says whom to believe"),
         ("protocol", "http", "--protocol", "text", "HTTP is what is spoken; nginx: proxy_pass instead of uwsgi_pass"),
         ("uwsgi_allow_ips", "127.0.0.1,::1", "--uwsgi-allow-from", "text", "HTTP is what is spoken"),
         ("ciphers", None, "--ciphers", "text", "the hook `ssl_context` may choose them"),
@@ -165,7 +166,6 @@ def _lost() -> Iterator[Setting]:
         ("forwarder_headers", "SCRIPT_NAME,PATH_INFO", "--forwarder-headers", "text",
          "a route's `match` makes SCRIPT_NAME; no field of a request does"),
         ("header_map", "drop", "--header-map", "text", "names with `_` are dropped"),
-        ("asgi_loop", "auto", "--asgi-loop", "text", "`asgi_loop` in edgestack.toml chooses between trio and asyncio"),
         ("asgi_lifespan", "auto", "--asgi-lifespan", "text", "lifespan is offered, and may be refused"),
         ("websocket_max_message_size", 1 << 24, "--websocket-max-message-size", "text", "there is one bound for all"),
         ("root_path", "", "--root-path", "text", "a route's `match` makes SCRIPT_NAME and root_path"),

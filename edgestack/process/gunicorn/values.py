@@ -111,6 +111,30 @@ def worker_class(value: Any) -> Keys:
     raise ConfigError(f"there is no worker class {name or value!r}", hint=f"there are {', '.join(WORKER_CLASSES)}")
 
 
+def asgi_loop(value: Any) -> Keys:
+    """One of asyncio's is one of asyncio's, whoever has written it.
+
+    :raises ConfigError: there is no such loop.
+    """
+    loops = {"auto": "auto", "asyncio": "asyncio", "uvloop": "asyncio", "trio": "trio"}
+    if value not in loops:
+        raise ConfigError(f"there is no loop {value!r}", hint="there are auto, trio and asyncio")
+    return {"asgi_loop": loops[value]}
+
+
+def proxy_protocol(value: Any) -> Keys:
+    """A version, or any: both are read in either case.
+
+    :raises ConfigError: there is no such version.
+    """
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in ("off", "false", "none", "", False, None):
+        return {"proxy_protocol": False}
+    if word in ("auto", "v1", "v2", "true", True):
+        return {"proxy_protocol": True}
+    raise ConfigError(f"{value!r} is no version of the PROXY protocol", hint="there are v1, v2, auto and off")
+
+
 def umask(value: Any) -> Keys:
     """A number, or its octal digits."""
     return {"umask": f"{value:03o}" if isinstance(value, int) else value}
@@ -133,11 +157,15 @@ def environment(value: Any) -> Keys:
     return {"env": {name: text for name, _, text in pairs}} if pairs else {}
 
 
-def trusted(value: Any) -> Keys:
+def trusted(key: str) -> Read:
     """Addresses and networks; `*` is everybody, and a unix socket is trusted as it is there."""
+    return lambda value: {key: _networks(value)}
+
+
+def _networks(value: Any) -> list[str]:
     said = [one.strip() for text in _list(value) for one in str(text).split(",") if one.strip()]
     every = [network for one in said for network in (("0.0.0.0/0", "::/0") if one == "*" else (one,))]
-    return {"trusted_proxies": [*every, "unix:"]}
+    return [*every, "unix:"]
 
 
 def request_line(value: Any) -> Keys:

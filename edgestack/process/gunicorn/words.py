@@ -64,6 +64,7 @@ def defaults(environ: Mapping[str, str]) -> tuple[Override, ...]:
         Override("access_log", "off", "default", unless=("access_log", "log_config")),
         _default("FORWARDED_ALLOW_IPS", "forwarded_allow_ips", environ.get("FORWARDED_ALLOW_IPS", LOOPBACK), environ),
     ]
+    found.append(_default("", "proxy_allow_ips", LOOPBACK, environ))
     if environ.get("PORT"):
         found.append(_default("PORT", "bind", f"0.0.0.0:{environ['PORT']}", environ, "listen"))
     if environ.get("WEB_CONCURRENCY"):

@@ -140,6 +140,10 @@ async def talk(scope: Message, receive: Receive, send: Send) -> None:
     while (message := await receive())["type"] == "websocket.receive":
         if message.get("text") == "close":
             await send({"type": "websocket.close", "code": 4001, "reason": "as asked"})
+        elif message.get("text") == "chorus":
+            async with anyio.create_task_group() as tasks:
+                for at in range(40):
+                    tasks.start_soon(send, {"type": "websocket.send", "text": f"{at} " * (at * 500 + 30)})
         elif message.get("text") == "raise":
             raise ValueError("within a talk")
         else:

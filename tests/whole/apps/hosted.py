@@ -14,6 +14,8 @@ from typing import Any
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 _busy = threading.Lock()
+_ended: list[str] = []
+_released = threading.Event()
 
 
 def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -75,6 +77,25 @@ def alone(environ: dict[str, Any]) -> Iterable[bytes]:
         _busy.release()
 
 
+def sleepy(environ: dict[str, Any]) -> Iterable[bytes]:
+    """Waits for what never comes; that it was ended is told to who asks for /ended."""
+    try:
+        threading.Event().wait()  # patched, it waits in the library's hub
+        yield b"awake"
+    finally:
+        _ended.append("sleepy")
+
+
+def ended(environ: dict[str, Any]) -> Iterable[bytes]:
+    yield " ".join(_ended).encode()
+
+
+def release(environ: dict[str, Any]) -> Iterable[bytes]:
+    """Have a slow stream go on."""
+    _released.set()
+    yield b"released"
+
+
 def short(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
     """Announces more than there is."""
     start_response("200 OK", [("Content-Length", "100")])
@@ -107,9 +128,43 @@ def moved(environ: dict[str, Any], start_response: StartResponse) -> Iterable[by
     return []
 
 
-ODD = {"short": short, "given": given, "breaks": breaks, "pieces": pieces, "moved": moved}
+def own(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """An error of its own."""
+    start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+    return [b"the application's own"]
+
+
+def late(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Fails at the last moment at which nothing has left."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b""
+    raise ValueError("as it was asked to")
+
+
+def slow_stream(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Has begun, and takes its time."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"begun, "
+    _released.wait()
+    yield b"ended"
+
+
+def sleepy_stream(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Never begins."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    try:
+        yield b""
+        threading.Event().wait()
+    finally:
+        _ended.append("sleepy-stream")
+
+
+ODD = {
+    "short": short, "given": given, "breaks": breaks, "pieces": pieces, "moved": moved, "own": own, "late": late,
+    "slow-stream": slow_stream, "sleepy-stream": sleepy_stream,
+}  # fmt: skip
 """Those that answer for themselves."""
 PAGES = {
     "environ": environ_told, "echo": echoed, "process": process, "held": held, "alone": alone, "inherited": inherited,
-    "": process,
+    "": process, "sleepy": sleepy, "ended": ended, "release": release, "show": process,
 }  # fmt: skip
