@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from weakref import WeakSet
 
 from edgestack.errors import ConfigError
 from edgestack.hosting.channel import ORPHANED
@@ -52,6 +53,7 @@ class Forker:
         self._start()
 
     def _start(self) -> None:
+        self._forked: WeakSet[Forked] = WeakSet()
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         order = replace(self._order, preload=True, channel=theirs.fileno())
         try:
@@ -67,8 +69,8 @@ class Forker:
 
         :raises ConfigError: it has gone, and there cannot be another one.
         """
-        if self.process.poll() is not None:
-            self._orders.close()
+        if self._has_gone():
+            self.close()
             self._start()
         told, book = socket.socketpair()
         text = replace(order, forked=True).dump().encode()
@@ -79,7 +81,13 @@ class Forker:
                 told.close()
                 why = f"the process that loads {order.target} takes no orders: {error.strerror}"
                 raise ConfigError(why) from None
-        return Forked(self.process, told)
+        forked = Forked(self.process, told)
+        self._forked.add(forked)
+        return forked
+
+    def _has_gone(self) -> bool:
+        """One that dies lets go of its lines one after the other, and is dead only after that."""
+        return self.process.poll() is not None or any(forked.orphaned for forked in self._forked)
 
     def close(self) -> None:
         """No more processes are wanted of it; those that there are go on."""
@@ -99,6 +107,8 @@ class Forked:
         """:param told: where the fork server writes its process id, and its end."""
         self.told = told
         self.returncode: int | None = None
+        self.orphaned = False
+        """Its fork server has gone."""
         self._pid = 0
         self._server = server
         self._begun = b""
@@ -142,7 +152,7 @@ class Forked:
             self._pid = message.get("pid", self._pid)
             self.returncode = message.get("status")
         if not data and self.returncode is None:
-            self.returncode = ORPHANED  # its fork server has gone: it ends with its line, which is closed next
+            self.orphaned, self.returncode = True, ORPHANED  # it ends with its line, which is closed next
 
     def close(self) -> None:
         """Nobody asks any more how it ended."""

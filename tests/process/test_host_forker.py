@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -11,6 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from edgestack.hosting.channel import ORPHANED
+from edgestack.hosting.forking import FDS, LONGEST
+from edgestack.hosting.order import Order
+from edgestack.process import host_forker
 from edgestack.process.host_forker import Forked
 
 
@@ -62,3 +66,32 @@ def test_what_is_not_forked_yet_is_ended_with_its_fork_server(
     assert server.poll() is None
     forked.kill()
     assert server.wait(10) == -signal.SIGKILL
+
+
+def test_a_fork_server_that_dies_is_begun_again(
+    monkeypatch: pytest.MonkeyPatch, server: subprocess.Popen[bytes]
+) -> None:
+    """It has let go of one line, and not of the one that orders come by: what is sent there now would be lost."""
+    begun: list[socket.socket] = []
+
+    def started(order: Order, environment: object, fd: int) -> subprocess.Popen[bytes]:
+        begun.append(socket.socket(fileno=os.dup(fd)))
+        return server
+
+    def let_go(orders: socket.socket) -> None:
+        for fd in socket.recv_fds(orders, LONGEST, FDS)[1]:
+            os.close(fd)
+
+    monkeypatch.setattr(host_forker, "started", started)
+    monkeypatch.setattr(host_forker, "LAST_CALL", 0.01)
+    order = Order("process", "a:b", "", -1, -1, "", "ids")
+    forker, (listener, line) = host_forker.Forker(order, None), socket.socketpair()
+    with listener, line:
+        first = forker.begin(order, listener, line)
+        let_go(begun[0])
+        assert first.wait(10) == ORPHANED
+        second = forker.begin(order, listener, line)
+        assert len(begun) == 2
+        let_go(begun[1])
+    for one in (first, second, forker, *begun):
+        one.close()
