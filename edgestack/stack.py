@@ -43,7 +43,7 @@ from edgestack.compose import Plan, Resources
 from edgestack.config.model import Config, Listener, Server
 from edgestack.content.files import PrivateFiles
 from edgestack.content.threads import AppThreads
-from edgestack.http.messages import Facts
+from edgestack.http.facts import Facts
 from edgestack.kept import Kept
 from edgestack.neighbours import Neighbours
 from edgestack.phases.access_log import FLUSH_DELAY, AccessLog

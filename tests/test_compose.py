@@ -11,7 +11,8 @@ import pytest
 
 from edgestack.compose import Plan, Resources, compose
 from edgestack.config.model import App, Config, Listener, Route, Server, Static
-from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import AppCall, Exchange, Request, Response
 from edgestack.http.target import read_path
 
 

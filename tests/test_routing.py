@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from edgestack.errors import AppError, ClientError, Disconnected, EdgeError, Refused
-from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import AppCall, Exchange, Request, Response
 from edgestack.http.target import ASTERISK, read_path
 from edgestack.routing import Chain, nothing, spine
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from edgestack.http.facts import Facts
 from edgestack.http.forwarding import ForwardedFacts, tells_of_forwarding
-from edgestack.http.messages import Exchange, Facts
+from edgestack.http.messages import Exchange
 
 __all__ = ["ASGI", "Scope", "Scopes"]
 

@@ -18,7 +18,8 @@ import trio
 
 from edgestack.caching.tee import FetchCall, Fetching
 from edgestack.errors import Disconnected, EdgeError
-from edgestack.http.messages import Answer, AppCall, Errand, Exchange, Jump, Response, settled
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Answer, AppCall, Errand, Exchange, Response, settled
 
 if TYPE_CHECKING:
     from edgestack.caching.zone import Fill

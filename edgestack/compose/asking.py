@@ -15,7 +15,8 @@ from urllib.parse import quote, urlsplit
 from edgestack.config.model import Config
 from edgestack.errors import ClientError
 from edgestack.http.bodies import within
-from edgestack.http.messages import Exchange, Facts
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange
 from edgestack.http.target import host_name
 from edgestack.wire.h1 import H1
 

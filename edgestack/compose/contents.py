@@ -24,7 +24,8 @@ from edgestack.content.trying import Last, Step, Try
 from edgestack.content.wsgi import Wsgi
 from edgestack.errors import Disconnected, EdgeError
 from edgestack.http.inside import Goal, inner_path
-from edgestack.http.messages import Answer, Check, Exchange, Handler, Jump, Response, Wrap
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Answer, Check, Exchange, Handler, Response, Wrap
 from edgestack.http.variables import Constant, Scope, compile_template
 from edgestack.phases.body_limit import most_body
 from edgestack.phases.error_pages import ErrorPages

@@ -25,8 +25,9 @@ from edgestack.content.trying import Last, Try
 from edgestack.content.wsgi import Wsgi
 from edgestack.errors import ClientError, EdgeError
 from edgestack.http.forwarding import TrustedProxies
+from edgestack.http.jumps import Jump
 from edgestack.http.media_types import media_type
-from edgestack.http.messages import AppCall, Exchange, Handler, Jump, Response
+from edgestack.http.messages import AppCall, Exchange, Handler, Response
 from edgestack.http.variables import Scope
 from edgestack.phases.compression import Compression, Undoing
 from edgestack.routing import Chain, Choice, Hosts, Link, Locations, nothing, onward

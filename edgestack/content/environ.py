@@ -25,8 +25,9 @@ from typing import IO, Any
 from edgestack import __version__
 from edgestack.content.app_streams import NO_INPUT, ErrorStream, Input
 from edgestack.content.file_wrapper import FileWrapper
+from edgestack.http.facts import Facts
 from edgestack.http.forwarding import DEFAULT_PORTS, ForwardedFacts, tells_of_forwarding
-from edgestack.http.messages import Exchange, Facts
+from edgestack.http.messages import Exchange
 
 __all__ = ["Environs"]
 

@@ -18,7 +18,8 @@ from edgestack.content.files import Place
 from edgestack.content.static import ALLOW, READS, Static
 from edgestack.errors import ClientError
 from edgestack.http.inside import Goal
-from edgestack.http.messages import Answer, Exchange, Handler, Jump, Response
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Answer, Exchange, Handler, Response
 from edgestack.http.target import Path
 
 __all__ = ["Last", "Step", "Try"]

@@ -19,8 +19,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Literal, NamedTuple, TypeAlias
 
 from edgestack.errors import ConfigError
+from edgestack.http.facts import Facts
 from edgestack.http.fields import unquote
-from edgestack.http.messages import Facts
 from edgestack.http.target import is_authority
 
 __all__ = ["DEFAULT_PORTS", "Family", "ForwardedFacts", "TrustedProxies", "is_loopback", "tells_of_forwarding"]

@@ -18,8 +18,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from edgestack.errors import ClientError
+from edgestack.http.facts import Facts, TlsFacts
 from edgestack.http.forwarding import DEFAULT_PORTS, ForwardedFacts
-from edgestack.http.messages import Exchange, Facts, TlsFacts
+from edgestack.http.messages import Exchange
 
 __all__ = ["FACTS", "FAILED", "TARGET", "Hop", "asked", "place", "read", "told"]
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from edgestack.errors import EdgeError
-from edgestack.http.messages import Exchange, Jump
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Exchange
 from edgestack.http.target import Path, read_path
 from edgestack.http.templates import Constant, Scope, compile_template
 

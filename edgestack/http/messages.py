@@ -25,9 +25,11 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Generator, Hashable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgestack.errors import Disconnected, EdgeError
+from edgestack.http.facts import Facts
+from edgestack.http.jumps import Journey, Jump
 
 if TYPE_CHECKING:
     from edgestack.http.bodies import Body, Outlet, RequestBody, Transform
@@ -41,15 +43,11 @@ __all__ = [
     "End",
     "Errand",
     "Exchange",
-    "Facts",
     "Filter",
     "Flow",
     "Handler",
-    "Journey",
-    "Jump",
     "Request",
     "Response",
-    "TlsFacts",
     "Wrap",
     "change_once",
     "settled",
@@ -228,60 +226,6 @@ class Flow:
         self.send_gap = send_gap
 
 
-class TlsFacts(NamedTuple):
-    """What a TLS handshake agreed on; one object for all connections that agreed on the same."""
-
-    protocol: str
-    """"TLSv1.3"."""
-    cipher: str
-    """OpenSSL's name of it."""
-    reused: bool
-    """Whether an earlier session was resumed."""
-    alpn: str
-    """The protocol above it (RFC 7301); "" where none was agreed on."""
-
-
-class Facts:
-    """What is known of a connection, made once when it is accepted (and again per request behind a trusted proxy)."""
-
-    __slots__ = (
-        "client_certificate", "connection", "local_addr", "local_port", "remote_addr", "remote_port", "requests",
-        "scheme", "sni", "tls",
-    )  # fmt: skip
-
-    connection: int
-    """The connection's number; 0 until a driver has admitted it."""
-    requests: int
-    """How many requests came over it so far, counted by the driver when a head was read."""
-
-    def __init__(
-        self,
-        remote_addr: str = "127.0.0.1",
-        remote_port: int = 0,
-        local_addr: str = "127.0.0.1",
-        local_port: int = 0,
-        scheme: str = "http",
-        sni: str = "",
-        client_certificate: dict[str, Any] | None = None,
-        tls: TlsFacts | None = None,
-    ) -> None:
-        """
-        :param remote_addr: the client's address without a port; "unix:" for a unix socket.
-        :param local_addr: the address it came to; the socket's path for a unix socket.
-        :param scheme: "http" or "https".
-        :param sni: the name asked for in the TLS handshake; "" without one (RFC 6066 §3).
-        """
-        self.remote_addr = remote_addr
-        self.remote_port = remote_port
-        self.local_addr = local_addr
-        self.local_port = local_port
-        self.scheme = scheme
-        self.sni = sni
-        self.client_certificate = client_certificate
-        self.tls = tls
-        self.connection = self.requests = 0
-
-
 class Exchange:
     """One request and what becomes of it. Checks, content, filters and log formats are functions over it.
 
@@ -419,49 +363,6 @@ class Errand:
         except EdgeError as error:
             came = error
         return await settled(self.settle(self.exchange, came))
-
-
-class Jump:
-    """An answer that is elsewhere inside the server: nginx's internal redirect. The spine follows it."""
-
-    __slots__ = ("error", "fresh", "query", "status", "target")
-
-    def __init__(
-        self,
-        target: Path | str,
-        query: str | None = None,
-        *,
-        fresh: bool = False,
-        error: EdgeError | None = None,
-        status: int = 0,
-    ) -> None:
-        """
-        :param target: a path of this site; or the name of a named route, without "@".
-        :param query: None keeps the one that the request has.
-        :param fresh: nothing was checked yet (a rewrite): the checks of the chain that is left do not count as met.
-        :param error: what went wrong, where an error page is asked for.
-        :param status: of the page, when it is another one than the error's.
-        """
-        self.target = target
-        self.query = query
-        self.fresh = fresh
-        self.error = error
-        self.status = status or (error.status if error is not None else 0)
-
-
-class Journey:
-    """The jumps of one exchange."""
-
-    __slots__ = ("error", "met", "rounds", "status")
-
-    def __init__(self) -> None:
-        self.rounds = 0
-        self.error: EdgeError | None = None
-        """What the answer is a page for."""
-        self.status = 0
-        """The status of that page."""
-        self.met: set[object] = set()
-        """Checks and wraps that need not be met again, by identity."""
 
 
 async def settled(answer: Answer) -> Response | AppCall | Jump:

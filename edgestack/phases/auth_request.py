@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from edgestack.config.model import AuthRequest as Section
 from edgestack.errors import EdgeError, Refused
-from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Jump, Response, settled
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Response, settled
 from edgestack.phases.subrequest import Subrequest, Threads, ask
 
 __all__ = ["AuthRequest", "auth_request"]

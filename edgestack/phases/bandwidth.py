@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from edgestack.config.model import Limit
 from edgestack.http.bodies import FileSegment
-from edgestack.http.messages import Answer, AppCall, Exchange, Flow, Handler, Jump, Response, change_once, settled
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Answer, AppCall, Exchange, Flow, Handler, Response, change_once, settled
 
 __all__ = ["Bandwidth", "bandwidth"]
 

@@ -23,7 +23,8 @@ import trio
 
 from edgestack.config.model import BasicAuth
 from edgestack.errors import EdgeError, Refused
-from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Jump, Response, settled
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Response, settled
 from edgestack.kept import Keep, anew
 from edgestack.phases.passwords import LONGEST, read_passwords, trouble, verify
 from edgestack.phases.subrequest import Subrequest

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from edgestack.config.model import Limit
 from edgestack.errors import Refused
-from edgestack.http.messages import Exchange, Journey
+from edgestack.http.jumps import Journey
+from edgestack.http.messages import Exchange
 from edgestack.http.variables import Scope, Template, compile_template
 from edgestack.kept import Keep, anew
 from edgestack.phases.arena import COUNTS, Arena

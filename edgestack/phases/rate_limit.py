@@ -21,7 +21,8 @@ import trio
 
 from edgestack.config.model import Limit, Rate
 from edgestack.errors import Refused
-from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Journey, Jump, Response, settled
+from edgestack.http.jumps import Journey, Jump
+from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Response, settled
 from edgestack.http.variables import Scope, Template, compile_template
 from edgestack.kept import Keep, anew
 from edgestack.phases.arena import Arena

@@ -16,7 +16,8 @@ import trio
 
 from edgestack.errors import Disconnected, EdgeError
 from edgestack.http.bodies import FileSegment
-from edgestack.http.messages import AppCall, Exchange, Handler, Journey, Jump, Request, Response, settled
+from edgestack.http.jumps import Journey, Jump
+from edgestack.http.messages import AppCall, Exchange, Handler, Request, Response, settled
 from edgestack.http.target import read_path
 from edgestack.wire.app_turn import Pool, take_turn
 from edgestack.wire.streaming import let_go

@@ -23,17 +23,8 @@ from collections.abc import Awaitable
 from edgestack.errors import Disconnected, EdgeError, Refused
 from edgestack.http.bodies import FileSegment
 from edgestack.http.conditional import CONDITIONAL
-from edgestack.http.messages import (
-    Answer,
-    AppCall,
-    Errand,
-    Exchange,
-    Journey,
-    Jump,
-    Request,
-    Response,
-    settled,
-)
+from edgestack.http.jumps import Journey, Jump
+from edgestack.http.messages import Answer, AppCall, Errand, Exchange, Request, Response, settled
 from edgestack.routing.chain import Chain
 from edgestack.wire.streaming import let_go
 

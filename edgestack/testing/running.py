@@ -22,7 +22,8 @@ import trio
 
 from edgestack.asgi import is_asgi
 from edgestack.config.model import App, Config, Listener
-from edgestack.http.messages import Exchange, Facts
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange
 from edgestack.process.sockets import Sockets
 from edgestack.stack import Stack
 from edgestack.testing.authority import the_authority

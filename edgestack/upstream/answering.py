@@ -14,7 +14,8 @@ from __future__ import annotations
 from typing import IO
 
 from edgestack.errors import ClientError, EdgeError, UpstreamError
-from edgestack.http.messages import Exchange, FieldPairs, Flow, Jump, Response
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Exchange, FieldPairs, Flow, Response
 from edgestack.http.target import read_path
 from edgestack.upstream.attempting import Attempting
 from edgestack.upstream.response_head import NO_ORDERS, Orders

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 from edgestack.errors import Disconnected, EdgeError, UpstreamError
-from edgestack.http.messages import AppCall, Jump, Response, settled
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import AppCall, Response, settled
 from edgestack.upstream.answering import Elsewhere, respond, respond_whole
 from edgestack.upstream.attempting import Attempting
 from edgestack.upstream.payload import Payload, payload, payload_nowait

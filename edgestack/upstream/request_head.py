@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgestack.errors import ClientError
+from edgestack.http.facts import Facts
 from edgestack.http.fields import is_field_value, tokens
 from edgestack.http.forwarding import ForwardedFacts, tells_of_forwarding
-from edgestack.http.messages import Exchange, Facts, Request
+from edgestack.http.messages import Exchange, Request
 from edgestack.http.variables import VARIABLES, Template
 from edgestack.upstream.spelling import spelled
 

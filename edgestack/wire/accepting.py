@@ -31,8 +31,8 @@ import trio
 
 from edgestack.config.model import Timeouts
 from edgestack.errors import ClientError, Refused
+from edgestack.http.facts import Facts
 from edgestack.http.forwarding import TrustedProxies
-from edgestack.http.messages import Facts
 from edgestack.wire.connection import Door
 from edgestack.wire.listening import BACKLOG
 from edgestack.wire.proxy_protocol import LONGEST, read_header

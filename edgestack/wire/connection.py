@@ -18,7 +18,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from edgestack.errors import EdgeError
-from edgestack.http.messages import Exchange, Facts, Handler, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange, Handler, Response
 from edgestack.wire.h1 import H1
 from edgestack.wire.tls_sockets import calls_of
 

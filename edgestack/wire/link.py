@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 import trio
 
 from edgestack.config.peer_addresses import PeerAddress
-from edgestack.http.messages import Facts
+from edgestack.http.facts import Facts
 from edgestack.wire.connection import RECEIVE, WOULD_BLOCK
 from edgestack.wire.upstream_errors import BROKEN, upstream_error
 

@@ -28,7 +28,8 @@ import trio
 from edgestack.config.model import Limits, Timeouts
 from edgestack.errors import ClientError, EdgeError, Refused
 from edgestack.http.bodies import FileSegment
-from edgestack.http.messages import AppCall, Errand, Exchange, Facts, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import AppCall, Errand, Exchange, Response
 from edgestack.wire.connection import QUEUED, READABLE, RECEIVE, WOULD_BLOCK, WRITABLE, Connection, Door
 from edgestack.wire.exchange_task import ExchangeTask
 from edgestack.wire.h1_answer import Tail, encode

@@ -23,7 +23,8 @@ from typing import Any, TypeAlias, TypeVar
 import trio
 
 from edgestack.config.model import Limits, Timeouts
-from edgestack.http.messages import Exchange, Facts
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange
 from edgestack.wire.connection import READABLE, Connection, Door, Holder
 from edgestack.wire.deadlines import Deadlines, Timed
 from edgestack.wire.h1 import H1

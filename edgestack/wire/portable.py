@@ -19,7 +19,8 @@ import trio
 
 from edgestack.config.model import Limits, Timeouts
 from edgestack.errors import EdgeError
-from edgestack.http.messages import Exchange, Facts, Request
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange, Request
 from edgestack.wire.connection import Door
 from edgestack.wire.held_clock import Threads
 from edgestack.wire.outbox import Budget

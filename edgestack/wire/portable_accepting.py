@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from edgestack.errors import EdgeError
-from edgestack.http.messages import Facts
+from edgestack.http.facts import Facts
 from edgestack.wire.accepting import Acceptor, full
 from edgestack.wire.connection import Door
 from edgestack.wire.tls import Certificates

@@ -18,7 +18,8 @@ import trio
 
 from edgestack.errors import AppError, ClientError, Disconnected, EdgeError, Refused
 from edgestack.http.bodies import FileSegment, Piece
-from edgestack.http.messages import AppCall, Errand, Exchange, Facts, Request, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import AppCall, Errand, Exchange, Request, Response
 from edgestack.wire.connection import RECEIVE, Door
 from edgestack.wire.conversation import Conversation, Line
 from edgestack.wire.h1 import H1

@@ -19,7 +19,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from edgestack.errors import ClientError
-from edgestack.http.messages import Facts
+from edgestack.http.facts import Facts
 
 __all__ = ["LONGEST", "Told", "encode", "read_header"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from edgestack.http.messages import Facts
+from edgestack.http.facts import Facts
 
 __all__ = ["Statistics"]
 

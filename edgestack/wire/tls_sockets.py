@@ -11,7 +11,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 
-from edgestack.http.messages import TlsFacts
+from edgestack.http.facts import TlsFacts
 
 __all__ = [
     "NamedObject", "NamedSocket", "calls_of", "handshake_problem", "is_plain_http", "sni_of", "tls_facts", "words_of",

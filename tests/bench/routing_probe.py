@@ -24,7 +24,8 @@ from edgestack.compose import Resources, compose
 from edgestack.config import matching
 from edgestack.config.load import load
 from edgestack.config.model import Listener
-from edgestack.http.messages import Exchange, Facts, Request
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange, Request
 from edgestack.http.target import read_path
 
 PREFIXES, EXACT, REGEXES = 250, 200, 50

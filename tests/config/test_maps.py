@@ -9,7 +9,8 @@ import pytest
 from edgestack.config.load import load
 from edgestack.config.map_checks import own_variables
 from edgestack.config.problems import ConfigErrors
-from edgestack.http.messages import Exchange, Facts, Request
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange, Request
 from edgestack.http.target import read_path
 from edgestack.http.variables import Scope, Variable, custom_format
 

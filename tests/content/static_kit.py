@@ -16,7 +16,8 @@ from edgestack.content.static import Static
 from edgestack.errors import ClientError
 from edgestack.http.bodies import FileSegment
 from edgestack.http.conditional import CONDITIONAL
-from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import AppCall, Exchange, Request, Response
 from edgestack.http.target import read_path
 
 LONG_AGO = 1_600_000_000

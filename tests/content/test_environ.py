@@ -13,8 +13,9 @@ from wsgi_kit import FakeBody, call, get
 from edgestack.content.app_streams import LONGEST_LINE, ErrorStream
 from edgestack.content.environ import BLOCKS_KEPT, NAMES_KEPT, PLACES_KEPT, Environs
 from edgestack.errors import ClientError
+from edgestack.http.facts import Facts
 from edgestack.http.forwarding import TrustedProxies
-from edgestack.http.messages import Exchange, Facts
+from edgestack.http.messages import Exchange
 
 
 def environ_of(exchange: Exchange, prefix: str = "", **options: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pytest
 
 from edgestack.content.fixed import Redirect, Respond
 from edgestack.errors import ClientError
-from edgestack.http.messages import Exchange, Facts, Request
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange, Request
 
 
 def exchange(target: str = "/", host: str = "example.org", method: str = "GET") -> Exchange:

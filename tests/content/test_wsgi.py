@@ -15,7 +15,8 @@ from wsgi_kit import FakeBody, FakeChain, FakeOutlet, Told, call, get
 from edgestack.content.app_head import read_head
 from edgestack.content.wsgi import Wsgi, WsgiCall
 from edgestack.errors import AppError, ClientError, Disconnected
-from edgestack.http.messages import Exchange, Facts, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange, Response
 
 PLAIN = [("Content-Type", "text/plain")]
 

@@ -10,7 +10,8 @@ from wsgiref.validate import validator
 import pytest
 from wsgi_kit import FakeBody, FakeOutlet, call, get
 
-from edgestack.http.messages import Exchange, Facts
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange
 
 PLAIN = [("Content-Type", "text/plain")]
 

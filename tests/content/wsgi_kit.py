@@ -17,7 +17,8 @@ from typing import IO, Any
 from edgestack.content.wsgi import Wsgi
 from edgestack.errors import Disconnected, EdgeError
 from edgestack.http.bodies import FileSegment
-from edgestack.http.messages import AppCall, Exchange, Facts, Request, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import AppCall, Exchange, Request, Response
 from edgestack.http.target import ASTERISK, read_path
 
 LOOPBACK = Facts("127.0.0.1", 50000, "127.0.0.1", 8443, "https")

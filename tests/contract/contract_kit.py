@@ -28,7 +28,8 @@ from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from edgestack.compose import Plan, Resources, compose
 from edgestack.config import model
-from edgestack.http.messages import Exchange, Facts
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange
 from edgestack.http.variables import VARIABLES
 from edgestack.routing import Chain, spine
 from edgestack.stack import Stack

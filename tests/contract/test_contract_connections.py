@@ -16,7 +16,8 @@ from contract_kit import Edge
 
 from edgestack.errors import ClientError
 from edgestack.http.forwarding import ForwardedFacts
-from edgestack.http.messages import Exchange, Jump, Response
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Exchange, Response
 from edgestack.http.target import read_path
 from edgestack.wire.statistics import Statistics
 

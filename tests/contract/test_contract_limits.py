@@ -15,7 +15,8 @@ from contract_kit import Answer, Edge
 
 from edgestack.config.model import BasicAuth, Limit, Rate
 from edgestack.content.wsgi import Wsgi
-from edgestack.http.messages import Check, Exchange, Facts, Handler, Request, Response, Wrap
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Check, Exchange, Handler, Request, Response, Wrap
 from edgestack.http.target import read_path
 from edgestack.phases.basic_auth import basic_auth
 from edgestack.phases.body_limit import body_limit

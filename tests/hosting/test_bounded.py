@@ -10,8 +10,9 @@ import pytest
 from edgestack.hosting.bounded import Bound
 from edgestack.hosting.order import Order
 from edgestack.hosting.restored import Restored
+from edgestack.http.facts import Facts
 from edgestack.http.hop import FAILED, told
-from edgestack.http.messages import Exchange, Facts, Request
+from edgestack.http.messages import Exchange, Request
 from edgestack.http.target import read_path
 
 

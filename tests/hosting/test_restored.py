@@ -9,9 +9,10 @@ import pytest
 
 from edgestack.hosting.order import Order
 from edgestack.hosting.restored import Restored
+from edgestack.http.facts import Facts
 from edgestack.http.forwarding import ForwardedFacts
 from edgestack.http.hop import told
-from edgestack.http.messages import Exchange, Facts, Request
+from edgestack.http.messages import Exchange, Request
 from edgestack.http.target import read_path
 
 FACTS = Facts("192.0.2.1", 4711, "::1", 8443, "https")

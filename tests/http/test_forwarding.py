@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from edgestack.errors import ConfigError
+from edgestack.http.facts import Facts
 from edgestack.http.forwarding import MEMBERS_KEPT, ForwardedFacts, TrustedProxies, tells_of_forwarding
-from edgestack.http.messages import Facts
 
 NET = ("10.0.0.0/8", "fd00::/8")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from edgestack.errors import ClientError
+from edgestack.http.facts import Facts, TlsFacts
 from edgestack.http.forwarding import ForwardedFacts
 from edgestack.http.hop import asked, read, told
-from edgestack.http.messages import Exchange, Facts, Request, TlsFacts
+from edgestack.http.messages import Exchange, Request
 from edgestack.http.target import read_path
 
 CERTIFICATE = {"subject": [[["commonName", "café \x00\n"]]], "serialNumber": "0A"}

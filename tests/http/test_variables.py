@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from edgestack.http.facts import Facts, TlsFacts
 from edgestack.http.forwarding import ForwardedFacts
-from edgestack.http.messages import Exchange, Facts, Request, TlsFacts
+from edgestack.http.messages import Exchange, Request
 from edgestack.http.target import read_path
 from edgestack.http.variables import (
     FORMATS,

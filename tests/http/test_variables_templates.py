@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgestack.http.facts import Facts
 from edgestack.http.fields import fold
 from edgestack.http.forwarding import TrustedProxies
-from edgestack.http.messages import Exchange, Facts, Request
+from edgestack.http.messages import Exchange, Request
 from edgestack.http.target import read_path
 from edgestack.http.variables import (
     FAMILIES,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgestack.errors import EdgeError
-from edgestack.http.messages import Exchange, Facts, Request, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange, Request, Response
 from edgestack.http.target import read_path
 
 __all__ = ["answer_of", "coming", "fields_of", "hello", "refusal"]

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from edgestack.http.messages import Exchange, Facts, Request
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange, Request
 from edgestack.http.target import read_path
 from edgestack.http.variables import Scope
 from edgestack.phases import log_file

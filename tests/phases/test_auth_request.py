@@ -13,7 +13,8 @@ from phases_kit import answer_of, coming, hello
 from edgestack.config.model import AuthRequest
 from edgestack.content.wsgi import Wsgi
 from edgestack.errors import ClientError, EdgeError, Refused
-from edgestack.http.messages import Exchange, Jump, Response
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Exchange, Response
 from edgestack.phases.auth_request import auth_request
 from edgestack.phases.error_pages import ErrorPages
 from edgestack.phases.subrequest import Subrequest

@@ -8,7 +8,8 @@ import pytest
 from phases_kit import coming, refusal
 
 from edgestack.config.model import Limit
-from edgestack.http.messages import Exchange, Journey
+from edgestack.http.jumps import Journey
+from edgestack.http.messages import Exchange
 from edgestack.kept import Kept
 from edgestack.phases.connection_limit import ConnectionLimit, Counts, connection_limit
 from edgestack.phases.subrequest import Subrequest

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from edgestack.errors import AppError, ClientError, EdgeError, Refused, UpstreamError
-from edgestack.http.messages import Exchange, Facts, Request, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange, Request, Response
 from edgestack.phases.error_pages import PAGE_LIMIT, ErrorPages
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"

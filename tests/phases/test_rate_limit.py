@@ -16,7 +16,8 @@ from trio.testing import MockClock
 
 from edgestack.config.model import Limit, Rate
 from edgestack.errors import Refused
-from edgestack.http.messages import Exchange, Journey, Response
+from edgestack.http.jumps import Journey
+from edgestack.http.messages import Exchange, Response
 from edgestack.kept import Kept
 from edgestack.phases.rate_limit import LONGEST_KEY, Buckets, RateLimit, bounded_key, rate_limit
 from edgestack.phases.subrequest import Subrequest

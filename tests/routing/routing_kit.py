@@ -7,7 +7,8 @@ from typing import Any
 
 from edgestack.config.matching import Match, parse_match
 from edgestack.errors import EdgeError
-from edgestack.http.messages import Exchange, Facts, Request, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange, Request, Response
 from edgestack.http.target import read_path
 from edgestack.routing import Chain, Locations, nothing, road
 

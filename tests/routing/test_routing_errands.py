@@ -9,7 +9,8 @@ import pytest
 from routing_kit import exchange
 
 from edgestack.errors import Disconnected, EdgeError, UpstreamError
-from edgestack.http.messages import Answer, Errand, Exchange, Handler, Jump, Response, settled
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Answer, Errand, Exchange, Handler, Response, settled
 from edgestack.http.target import read_path
 from edgestack.routing import Chain, spine
 

@@ -10,7 +10,8 @@ import trio
 from routing_kit import Site, ask, chain, exchange, says
 
 from edgestack.errors import ClientError, Disconnected, EdgeError, Refused
-from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Jump, Response, settled
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Answer, AppCall, Exchange, Handler, Response, settled
 from edgestack.http.target import read_path
 from edgestack.routing.road import ROUNDS
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from routing_kit import exchange, says
 
+from edgestack.http.facts import Facts
 from edgestack.http.forwarding import TrustedProxies
-from edgestack.http.messages import Facts, Response
+from edgestack.http.messages import Response
 from edgestack.routing import Hosts, SiteRoad, behind_proxies
 from edgestack.routing.sites import KNOWN_HOSTS
 

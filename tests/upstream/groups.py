@@ -8,7 +8,8 @@ from typing import Any
 
 from edgestack.config.peer_addresses import parse_server
 from edgestack.config.upstreams import Upstream, UpstreamServer
-from edgestack.http.messages import Exchange, Facts, Request
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange, Request
 from edgestack.http.target import read_path
 from edgestack.upstream.group import Group
 from edgestack.upstream.peers import Peer, Tried

@@ -22,8 +22,10 @@ from edgestack.config.proxying import Proxy as Section
 from edgestack.config.upstreams import Upstream, UpstreamServer
 from edgestack.errors import EdgeError, UpstreamError
 from edgestack.http.attempts import Attempts
+from edgestack.http.facts import Facts
 from edgestack.http.fields import fold
-from edgestack.http.messages import Exchange, Facts, Jump, Request, Response
+from edgestack.http.jumps import Jump
+from edgestack.http.messages import Exchange, Request, Response
 from edgestack.http.target import ASTERISK, read_path
 from edgestack.kept import anew
 from edgestack.upstream.errand import ProxyErrand

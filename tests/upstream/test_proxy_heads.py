@@ -9,8 +9,9 @@ import trio
 from scripted import OK, Behind, Body, Got, Section, asking, says, whole
 
 from edgestack.errors import ClientError
+from edgestack.http.facts import Facts
 from edgestack.http.forwarding import TrustedProxies
-from edgestack.http.messages import Exchange, Facts
+from edgestack.http.messages import Exchange
 from edgestack.http.variables import compile_template
 from edgestack.upstream.cookies import CookieRules
 from edgestack.upstream.request_head import RequestHead

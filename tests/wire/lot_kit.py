@@ -17,7 +17,8 @@ from edgestack.config.model import Limits, Timeouts
 from edgestack.content.threads import AppThreads
 from edgestack.errors import EdgeError
 from edgestack.http.bodies import Outlet
-from edgestack.http.messages import AppCall, Exchange, Facts, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import AppCall, Exchange, Response
 from edgestack.wire.connection import Connection, Door
 from edgestack.wire.lot import Lot
 

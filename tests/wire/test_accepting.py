@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from edgestack.config.model import Timeouts
-from edgestack.http.messages import Facts, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Response
 from edgestack.wire.accepting import ACCEPTS, OVER_LIMIT, Acceptor
 from edgestack.wire.connection import Door
 from edgestack.wire.statistics import Statistics

@@ -19,7 +19,7 @@ from trio.testing import wait_all_tasks_blocked
 from edgestack.compose import compose
 from edgestack.config.model import Config, Limits, Listener, Respond, Route, Server, Timeouts, Tls
 from edgestack.errors import ClientError
-from edgestack.http.messages import Facts
+from edgestack.http.facts import Facts
 from edgestack.stack import Stack
 from edgestack.wire.proxy_protocol import LONGEST, Told, encode, read_header
 

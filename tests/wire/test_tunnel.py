@@ -17,7 +17,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from edgestack.config.peer_addresses import PeerAddress
 from edgestack.errors import Disconnected
-from edgestack.http.messages import Facts, Response
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Response
 from edgestack.wire.link import Link
 from edgestack.wire.portable_relay import pass_both_ways
 from edgestack.wire.tunnel import Passage, Tunnel

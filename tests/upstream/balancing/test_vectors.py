@@ -12,7 +12,8 @@ import pytest
 from edgestack.config.peer_addresses import parse_server
 from edgestack.config.upstreams import Upstream, UpstreamServer
 from edgestack.errors import UpstreamError
-from edgestack.http.messages import Exchange, Facts
+from edgestack.http.facts import Facts
+from edgestack.http.messages import Exchange
 from edgestack.upstream.group import Group
 from edgestack.upstream.peers import Peer, Tried
 
