@@ -59,5 +59,6 @@ class Call:
     def lose(self) -> str:
         """Give it up; where it runs, with its stack, "" where nothing runs. On the loop."""
         where = self._threads.lose(self.job)
+        self._future.cancel()  # at once: `done` would have it done a turn of the loop later
         self.done.cancel()
         return where
