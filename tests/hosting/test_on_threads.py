@@ -69,10 +69,8 @@ def test_one_that_waits_is_not_called_any_more() -> None:
     released, called = threading.Event(), list[str]()
 
     async def live() -> None:
-        with threads(queue=1) as pool:
+        with threads() as pool:
             first, second = pool.call(lambda: released.wait(PATIENCE)), pool.call(lambda: called.append("second"))
-            with pytest.raises(Refused):
-                pool.call(lambda: called.append("third"))
             assert second.lose() == ""
             released.set()
             await first.done
@@ -80,3 +78,18 @@ def test_one_that_waits_is_not_called_any_more() -> None:
 
     asyncio.run(live())
     assert called == ["last"]
+
+
+def test_who_comes_when_too_many_wait_is_refused() -> None:
+    released = threading.Event()
+
+    async def live() -> None:
+        with threads(queue=1) as pool:
+            both = [pool.call(lambda: released.wait(PATIENCE)) for _ in range(2)]
+            with pytest.raises(Refused):
+                pool.call(lambda: None)
+            released.set()
+            for call in both:
+                await call.done
+
+    asyncio.run(live())
