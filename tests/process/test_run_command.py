@@ -6,6 +6,7 @@ Nothing is served: what the words mean is asked of `--print-config` and of the c
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -28,7 +29,7 @@ def create_app(): return application
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     for name in ("PORT", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "FORWARDED_ALLOW_IPS"):
@@ -37,6 +38,8 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("c.pem", "k.pem"):
         Path(name).touch()
     Path("inner").mkdir()
+    yield
+    sys.modules.pop("shop", None)  # --check-config loads it
 
 
 class Meant:

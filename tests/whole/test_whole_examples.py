@@ -88,6 +88,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _no_other_shop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever else has called a module so."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        monkeypatch.delitem(sys.modules, name)
+
+
 @every_example
 def test_it_is_good(project: Path, name: str) -> None:
     """Nothing is worth a warning, and its own tests pass."""
