@@ -260,7 +260,7 @@ def test_remembered_lines_are_bounded(size: int) -> None:
     for start in range(0, 12000, 60):
         flood = [(b"X%05d: " % number).ljust(size, b"y") for number in range(start, start + 60)]
         assert read_ordinary(b"\r\n".join([b"GET / HTTP/1.1", b"Host: a", used, *flood]), LIMITS)
-    assert used in table
+    assert used in table or used in table.old  # a generation may have ended with the very last lines
     weight = sys.getsizeof(table) + sys.getsizeof(table.old)
     for generation in (table, table.old):
         for line, pair in generation.items():
