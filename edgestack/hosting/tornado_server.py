@@ -12,6 +12,7 @@ import math
 import signal
 import socket
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -116,7 +117,17 @@ class Reply:
 
         :raises OSError: the edge has left.
         """
-        asyncio.run_coroutine_threadsafe(self._send(data), self._loop).result()
+        sent: Future[None] = Future()
+
+        def begin() -> None:  # here: a coroutine made on the thread would be warned of where the loop ends before
+            asyncio.ensure_future(self._send(data)).add_done_callback(told)
+
+        def told(sending: asyncio.Future[None]) -> None:
+            error = StreamClosedError() if sending.cancelled() else sending.exception()
+            sent.set_exception(error) if error is not None else sent.set_result(None)
+
+        self._loop.call_soon_threadsafe(begin)
+        sent.result()
 
     async def _send(self, data: bytes) -> None:
         if self._left.is_set():
