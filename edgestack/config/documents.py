@@ -81,12 +81,13 @@ class _Reader:
         assert found is not None
         return Document(*found, self.files, self.warnings)
 
-    def read(self, path: Path, above: list[Path]) -> tuple[dict[str, Any], Mark] | None:
+    def read(self, path: Path, above: list[Path], spot: Mark | None = None) -> tuple[dict[str, Any], Mark] | None:
         """A file with its includes; None, and the problem kept, where that does not work.
 
         :param above: the files that led here, the outermost first.
+        :param spot: where the last of them includes it.
         """
-        source = self._source(path)
+        source = self._source(path, spot)
         return self.parse(source, above, path) if source is not None else None
 
     def parse(self, source: Source, above: list[Path], path: Path | None = None) -> tuple[dict[str, Any], Mark] | None:
@@ -125,12 +126,12 @@ class _Reader:
             return
         if path.resolve() in [one.resolve() for one in self.files]:
             return
-        found = self.read(path, above)
+        found = self.read(path, above, spot)
         if found is not None:
             found[0].pop("include", None)
             merge(into[0], into[1], *found, self.problems)
 
-    def _source(self, path: Path) -> Source | None:
+    def _source(self, path: Path, spot: Mark | None) -> Source | None:
         """The file's text."""
         name = shown_path(path)
         try:
@@ -138,7 +139,10 @@ class _Reader:
         except OSError as error:
             hint = closest(path, str(path)) if isinstance(error, FileNotFoundError) else ""
             why = f"the file {name} cannot be read: {told(error)}"
-            self.problems.append(ConfigError(why, hint=hint))
+            if spot is None:
+                self.problems.append(ConfigError(why, hint=hint))
+            else:
+                self.problems.append(Problem(why, spot.source, (spot.start, spot.end), hint=hint, key="include"))
             return None
         try:
             text = raw.decode("utf-8-sig").replace("\r\n", "\n")
