@@ -25,31 +25,35 @@ class Head(Protocol):
 
 
 class Attempt:
-    """One request that was sent to one peer, or was to be. Made for each; what is not known yet stands in the class."""
+    """One request that was sent to one peer, or was to be."""
 
-    address: object = ""
-    """Of the peer; a value that becomes its text."""
-    status = 0
-    """0 where no answer came."""
-    connect_time = -1.0
-    """Seconds; 0 on a kept connection, -1 where there was none."""
-    header_time = -1.0
-    response_time = -1.0
-    error = ""
-    """Why it failed, for the log and the page of development mode."""
-    bytes_received = 0
-    bytes_sent = 0
+    __slots__ = (
+        "address", "bytes_received", "bytes_sent", "connect_time", "error", "header_time", "response_time", "status",
+    )  # fmt: skip
+
+    def __init__(self, address: object = "") -> None:
+        """:param address: of the peer; a value that becomes its text."""
+        self.address = address
+        self.status = 0
+        """0 where no answer came."""
+        self.connect_time = self.header_time = self.response_time = -1.0
+        """Seconds; to connect 0 on a kept connection; -1 for what there was not."""
+        self.error = ""
+        """Why it failed, for the log and the page of development mode."""
+        self.bytes_received = self.bytes_sent = 0
 
 
 class Attempts(list[Attempt]):
     """All of them, in order."""
 
-    host = ""
-    """nginx's `$proxy_host`."""
-    port = 0
-    """nginx's `$proxy_port`."""
-    head: Head | None = None
-    """Of the last answer."""
+    __slots__ = ("head", "host", "port")
+
+    def __init__(self, host: str = "", port: int = 0) -> None:
+        """:param host, port: nginx's `$proxy_host` and `$proxy_port`."""
+        self.host = host
+        self.port = port
+        self.head: Head | None = None
+        """Of the last answer."""
 
 
 Known = Callable[[Exchange], "str | None"]

@@ -164,11 +164,16 @@ class Response:
         self.status = status
         self.fields = fields
         self.body = body
-        size = len(body) if type(body) is bytes else -1
-        self.length = size if length is None and size >= 0 else length
         self.reason = reason
         self.transform = transform
-        self.at_once = 0 <= size <= AT_ONCE and size == self.length and (status == 200 or size == 0)
+        at_once = False
+        if type(body) is bytes:
+            size = len(body)
+            if length is None:
+                length = size
+            at_once = size == length and (status == 200 or not size) and size <= AT_ONCE
+        self.length = length
+        self.at_once = at_once
         """Whether it can leave as it is, in one send: a body at hand, as long as announced."""
         self.encoded = b""
         """The head as bytes, kept by the wire after it was first written; derived from the rest."""
@@ -322,18 +327,17 @@ class Errand:
 
     `done` is never called from within `begin`, and always on the loop. Any other exception given to it is a bug, which
     ends that connection only.
-
-    Without slots: an errand lives no longer than its request, and what most of them never say stands in the class once.
     """
 
-    interim: Callable[[bytes], Awaitable[None]] | None = None
-    """Sends an interim response (1xx) to the client, while a task awaits; None where nobody could."""
-    settle: Callable[[Exchange, Response | Jump | EdgeError], Answer] | None = None
-    """What the spine makes of what came (filters, error pages). None where a wrap asks: then errors are raised, and
-    responses given as they are."""
+    __slots__ = ("exchange", "interim", "settle")
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
+        self.interim: Callable[[bytes], Awaitable[None]] | None = None
+        """Sends an interim response (1xx) to the client, while a task awaits; None where nobody could."""
+        self.settle: Callable[[Exchange, Response | Jump | EdgeError], Answer] | None = None
+        """What the spine makes of what came (filters, error pages). None where a wrap asks: then errors are raised, and
+        responses given as they are."""
 
     @abstractmethod
     async def fetch(self) -> Response:

@@ -54,12 +54,15 @@ class Elsewhere:
         return response.with_(fields=(*own, *self.fields))
 
 
-def respond_whole(trying: Attempting, head: UpstreamHead, data: bytes, now: float) -> Response | Elsewhere:
-    """The answer, when its whole body is here, and its status is no reason to ask anybody else; the link is free.
+def respond_whole(trying: Attempting, head: UpstreamHead, data: bytes) -> Response | Elsewhere:
+    """The answer, when its whole body is here, and its status is no reason to ask anybody else; the link is free. On
+    the loop, in a turn.
 
     :raises EdgeError: a page of the user's own is wanted.
     """
     exchange, peer, group = trying.exchange, trying.peer, trying.backend.group
+    now = trying.backend.keeper.now
+    trying.answered(head, now)
     assert peer is not None
     if peer.fails:
         group.succeeded(peer, now)

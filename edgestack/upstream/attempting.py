@@ -14,9 +14,9 @@ import logging
 
 from edgestack.errors import UpstreamError
 from edgestack.http.attempts import Attempt, Attempts
-from edgestack.http.messages import Errand, Exchange
+from edgestack.http.messages import Errand
 from edgestack.upstream.backend import Backend
-from edgestack.upstream.peers import Peer, Tried
+from edgestack.upstream.peers import NEVER, Peer, Tried
 from edgestack.upstream.retrying import Case
 from edgestack.upstream.way import Way
 from edgestack.wire.h1_client import UpstreamHead
@@ -29,42 +29,48 @@ log = logging.getLogger("edgestack.error")
 
 
 class Attempting(Errand):
-    """An errand, as far as it knows what was tried. Its `fetch` is `ProxyErrand`'s."""
+    """An errand, as far as it knows what was tried. `ProxyErrand` makes it, and fetches."""
 
-    attempt: Attempt
-    tries = 0
+    __slots__ = (
+        "_began", "_first", "_tried", "attempt", "attempts", "backend", "error", "fresh", "link", "peer", "target",
+        "tries", "way",
+    )  # fmt: skip
+
+    way: Way
+    backend: Backend
+    target: str
+    """The request-target that is sent."""
+    tries: int
     """Attempts that count."""
-    peer: Peer | None = None
+    attempts: Attempts
+    attempt: Attempt
+    """The last of them; unset before there is one."""
+    peer: Peer | None
     """Picked, and not released yet."""
-    link: AnyLink | None = None
+    link: AnyLink | None
     """Ours, while an attempt lasts."""
-    fresh = False
+    fresh: bool
     """A kept link was dead (A20): from now on only fresh ones are used."""
-    error: UpstreamError | None = None
+    error: UpstreamError | None
     """Of the last attempt that failed."""
-    _began = _first = 0.0
-
-    def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend, uri: str) -> None:
-        """
-        :param host, port: of the target, as `$proxy_host` and `$proxy_port` have them.
-        :param uri: the request-target that is sent.
-        """
-        self.exchange = exchange  # as Errand has it, and without the call
-        self.way = way
-        self.backend = backend
-        self.target = uri
-        self.tried = Tried()
-        self.attempts = attempts = Attempts()
-        attempts.host, attempts.port = host, port
-        if exchange.attempts:  # of a route that led here
-            attempts.extend(exchange.attempts)
-        exchange.attempts = attempts
+    _began: float
+    _first: float
+    """When the last attempt began, and the first one."""
+    _tried: Tried | None
 
     def now(self) -> float:
         """The serving clock, in seconds."""
         return self.backend.keeper.clock()
 
     # -- choosing ------------------------------------------------------------------------------------------------------
+
+    def chosen(self) -> Tried:
+        """How far choosing has come; made when there is something to choose. To be asked before `peer` is let go."""
+        if self._tried is None:
+            self._tried = Tried()
+            if self.peer is not None:
+                self._tried.peers = (self.peer,)
+        return self._tried
 
     async def wait(self) -> Peer:
         """The next peer, in the queue where the group has one.
@@ -74,7 +80,7 @@ class Attempting(Errand):
         if self.peer is None:
             await self.backend.resolved()
             try:
-                self.peer = await self.backend.group.wait(self.exchange, self.tried)
+                self.peer = await self.backend.group.wait(self.exchange, self.chosen())
             except UpstreamError as error:
                 raise self.error or error from None
             if self.error is not None:
@@ -84,12 +90,10 @@ class Attempting(Errand):
     def began(self, peer: Peer, now: float) -> None:
         """An attempt at a peer begins."""
         self._began = now
-        attempts = self.attempts
-        if not attempts:
+        if self._first == NEVER:
             self._first = now
-        self.attempt = attempt = Attempt()
-        attempt.address = peer.address
-        attempts.append(attempt)
+        self.attempt = attempt = Attempt(peer.address)
+        self.attempts.append(attempt)
 
     def connected(self, link: AnyLink) -> None:
         """Its link is there."""
@@ -119,6 +123,7 @@ class Attempting(Errand):
                 return True
         self.tries += 1
         self.error = error
+        self.chosen()
         peer, self.peer = self.peer, None
         if peer is not None:
             if rules.counts(case):
@@ -150,7 +155,7 @@ class Attempting(Errand):
         other: Peer | None = None
         if self.may_better(head, gone=gone):
             try:
-                other = group.pick(self.exchange, self.tried, now)
+                other = group.pick(self.exchange, self.chosen(), now)
             except UpstreamError:
                 pass  # nobody else: the client gets this answer
         if other is None:

@@ -25,6 +25,8 @@ from edgestack.wire.tls_client import ClientTls
 
 __all__ = ["Backend"]
 
+CLOSE = b"Connection: close\r\n"
+
 NAMES = 64
 """Server names that links are kept for, each with TLS settings and a pool of its own: as many as a large group has."""
 
@@ -32,7 +34,9 @@ NAMES = 64
 class Backend:
     """One group as one kind of target reaches it."""
 
-    __slots__ = ("_by_name", "_dialer", "_plain", "_ready", "_secure", "_tls", "group", "keeper", "keeps")
+    __slots__ = (
+        "_by_name", "_dialer", "_keeps", "_plain", "_secure", "_tls", "connection", "group", "keeper", "unresolved",
+    )  # fmt: skip
 
     def __init__(
         self, group: Group, keeper: Keeper, dialer: Dialer, tls: Callable[[], ClientTls], *, secure: bool, keeps: bool,
@@ -46,27 +50,29 @@ class Backend:
         :param ready: set when the names of the group were looked up for the first time.
         """
         self.group = group
-        self._ready = ready
+        self.unresolved = ready
+        """None once every name was looked up."""
         self.keeper = keeper
         self._dialer = dialer
         self._tls = tls
         self._secure = secure
-        self.keeps = keeps and group.upstream.keepalive > 0
-        """Whether links are kept; otherwise requests say `Connection: close` (B7)."""
+        self._keeps = keeps and group.upstream.keepalive > 0
+        self.connection = b"" if self._keeps else CLOSE
+        """What a request says of the link: `Connection: close`, where links are not kept (B7)."""
         self._plain = self._pool(None)
         self._by_name: dict[str, tuple[ClientTls, Pool]] = {}
 
     def ready(self) -> bool:
         """Whether every name was looked up, so that who can be asked is known."""
-        if self._ready is not None and self._ready.is_set():
-            self._ready = None
-        return self._ready is None
+        if self.unresolved is not None and self.unresolved.is_set():
+            self.unresolved = None
+        return self.unresolved is None
 
     async def resolved(self) -> None:
         """Until that is so."""
-        if self._ready is not None:
-            await self._ready.wait()
-            self._ready = None
+        if not self.ready():
+            assert self.unresolved is not None
+            await self.unresolved.wait()
 
     def idle(self, peer: Peer, *, waiting: bool = False) -> AnyLink | None:
         """A kept link to the peer.
@@ -122,6 +128,6 @@ class Backend:
     def _pool(self, tls: ClientTls | None) -> Pool:
         upstream = self.group.upstream
         return Pool(
-            self.keeper, upstream.keepalive if self.keeps else 0, upstream.keepalive_timeout,
+            self.keeper, upstream.keepalive if self._keeps else 0, upstream.keepalive_timeout,
             upstream.keepalive_requests, upstream.keepalive_time, tls,
         )  # fmt: skip

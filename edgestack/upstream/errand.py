@@ -17,14 +17,17 @@ from collections.abc import Callable
 from typing import Any
 
 from edgestack.errors import Disconnected, EdgeError, UpstreamError
+from edgestack.http.attempts import Attempts
 from edgestack.http.jumps import Jump
-from edgestack.http.messages import AppCall, Response, settled
+from edgestack.http.messages import AppCall, Exchange, Response, settled
 from edgestack.upstream.answering import Elsewhere, respond, respond_whole
 from edgestack.upstream.attempting import Attempting
+from edgestack.upstream.backend import Backend
 from edgestack.upstream.payload import Payload, payload, payload_nowait
-from edgestack.upstream.peers import Peer
+from edgestack.upstream.peers import NEVER, Peer
 from edgestack.upstream.talk import Talk, too_slow
 from edgestack.upstream.upgrade import asked_for, upgrade_fields
+from edgestack.upstream.way import Way
 from edgestack.wire.h1_client import ResponseReader, UpstreamHead, read_whole
 from edgestack.wire.link import AnyLink, Link
 from edgestack.wire.proxy_protocol import encode
@@ -34,20 +37,38 @@ __all__ = ["ProxyErrand"]
 AT_ONCE = 64 * 1024
 """Bytes of a request that are sent without waiting: the send buffer of an idle connection takes them."""
 
-CLOSE = b"Connection: close\r\n"
-
 Done = Callable[[Any], None]
 
 
 class ProxyErrand(Attempting):
     """What an upstream answers to one exchange."""
 
-    _payload: Payload | None = None
-    _reader: ResponseReader | None = None
-    _came: UpstreamHead | None = None
-    """A head that the callback road has read, and whose status another peer may better."""
-    _elsewhere: Elsewhere | None = None
-    _done: Done | None = None
+    __slots__ = ("_came", "_done", "_elsewhere", "_payload", "_reader")
+
+    def __init__(self, exchange: Exchange, way: Way, host: str, port: int, backend: Backend, uri: str) -> None:
+        """
+        :param host, port: of the target, as `$proxy_host` and `$proxy_port` have them.
+        :param uri: the request-target that is sent.
+        """
+        self.exchange = exchange  # as Errand has it, and without the call
+        self.interim = self.settle = None
+        self.way = way
+        self.backend = backend
+        self.target = uri
+        self.tries = 0
+        self.peer = self.link = self.error = self._tried = None
+        self.fresh = False
+        self._first = NEVER
+        self.attempts = attempts = Attempts(host, port)
+        if exchange.attempts:  # of a route that led here
+            attempts.extend(exchange.attempts)
+        exchange.attempts = attempts
+        self._payload: Payload | None = None
+        self._reader: ResponseReader | None = None
+        self._came: UpstreamHead | None = None
+        """A head that the callback road has read, and whose status another peer may better."""
+        self._elsewhere: Elsewhere | None = None
+        self._done: Done | None = None
 
     # -- the task road -------------------------------------------------------------------------------------------------
 
@@ -143,7 +164,7 @@ class ProxyErrand(Attempting):
     def _head(self, framing: bytes) -> bytes:
         request = self.exchange.request
         wanted = asked_for(request) if "upgrade" in request.fields else ""
-        connection = upgrade_fields(wanted) if wanted else b"" if self.backend.keeps else CLOSE
+        connection = upgrade_fields(wanted) if wanted else self.backend.connection
         return self.way.head.encode(self.exchange, self.target, self.attempts.host, framing, connection)
 
     # -- the callback road ---------------------------------------------------------------------------------------------
@@ -152,19 +173,21 @@ class ProxyErrand(Attempting):
         """Send the request on a kept link, if there is one and nothing else to wait for."""
         exchange = self.exchange
         way, backend, request = self.way, self.backend, exchange.request
-        if way.unhurried or "upgrade" in request.fields or not backend.ready():
+        if way.unhurried or "upgrade" in request.fields or (backend.unresolved is not None and not backend.ready()):
             return False
-        now = backend.keeper.now
-        connection = b"" if backend.keeps else CLOSE
+        keeper = backend.keeper
+        now = keeper.now
+        framing = content = b""
         try:
-            if request.body is None:
-                data = way.head.encode(exchange, self.target, self.attempts.host, b"", connection)
-            else:
+            if request.body is not None:
                 body = self._payload = payload_nowait(exchange, way.limit)
                 if body is None or body.whole is None:
                     return False
-                data = way.head.encode(exchange, self.target, self.attempts.host, body.framing, connection) + body.whole
-            peer = self.peer = backend.group.pick(exchange, self.tried, now)
+                framing, content = body.framing, body.whole
+            data = way.head.encode(exchange, self.target, self.attempts.host, framing, backend.connection) + content
+            if len(data) > AT_ONCE:
+                return False
+            peer = self.peer = backend.group.lone(now) or backend.group.pick(exchange, self.chosen(), now)
         except EdgeError:
             return False  # the task road meets it again, and says so
         link = backend.idle(peer)
@@ -177,9 +200,9 @@ class ProxyErrand(Attempting):
         self.attempt.connect_time = 0.0
         self._done = done
         link.holder = self
-        link.deadline = now + way.section.read_timeout
-        backend.keeper.take_up(link)
-        backend.keeper.leave_together(self._send, data)
+        link.deadline = now + way.gap
+        keeper.take_up(link)
+        keeper.leave_together(self._send, data)
         return True
 
     def _send(self, data: bytes) -> None:
@@ -188,7 +211,7 @@ class ProxyErrand(Attempting):
         if not isinstance(link, Link) or link.holder is not self:
             return
         try:
-            sent = link.send_nowait(data) if len(data) <= AT_ONCE else 0
+            sent = link.send_nowait(data)
             if sent < len(data):  # a request that is not whole was not acted upon
                 raise UpstreamError(detail=f"{link.peer}: took {sent} bytes")
             self.attempt.bytes_sent = sent
@@ -208,7 +231,7 @@ class ProxyErrand(Attempting):
                 self.attempt.bytes_received += len(data)
                 if self._read(data):
                     return
-                link.deadline = self.now() + self.way.section.read_timeout
+                link.deadline = self.now() + self.way.gap
                 if not link.held_back():
                     return
         except UpstreamError as error:
@@ -221,9 +244,7 @@ class ProxyErrand(Attempting):
             method = self.exchange.request.method
             whole = read_whole(data) if method != "HEAD" else None
             if whole is not None and whole[0].status not in self.way.rules.statuses:
-                now = self.backend.keeper.now
-                self.answered(whole[0], now)
-                self._give(respond_whole, self, *whole, now)
+                self._give(respond_whole, *whole)
                 return True
             reader = self._reader = ResponseReader(method)
         reader.feed(data) if data else reader.eof()
@@ -240,11 +261,13 @@ class ProxyErrand(Attempting):
             self._release_to_task()
             self._call(self)
         else:
-            self._give(respond, self, head, reader)
+            self._give(respond, head, reader)
 
-    def _give(self, make: Callable[..., Response | Elsewhere], *of: Any) -> None:
+    def _give(
+        self, make: Callable[..., Response | Elsewhere], head: UpstreamHead, rest: bytes | ResponseReader
+    ) -> None:
         try:
-            came: Any = make(*of)
+            came: Any = make(self, head, rest)
         except UpstreamError as error:
             if self.peer is not None:  # within the attempt: an answer that is none
                 raise

@@ -1,5 +1,6 @@
 """A group of servers: which of its peers is asked, what became of it, and who waits for one.
 
+    peer = group.lone(now)                         nothing to choose, or None: then
     tried = Tried()                                one for each request
     peer = group.pick(exchange, tried, now)        at once, or UpstreamError 502, "no live upstreams"
     peer = await group.wait(exchange, tried)       the same, in the queue where there is one
@@ -85,16 +86,19 @@ class Group:
 
     # --- choosing -------------------------------------------------------------------------------------------------
 
+    def lone(self, now: float) -> Peer | None:
+        """What `pick` gives for a request that has tried nobody, where there is nothing to choose; else None."""
+        only = self._only
+        if only is None or only.ill or only.max_conns:
+            return None
+        only.picked(now)
+        return only
+
     def pick(self, exchange: Exchange, tried: Tried, now: float) -> Peer:
         """The peer that is asked next; it counts as busy until `release`.
 
         :raises UpstreamError: 502, there is none (A9), or others wait for one already.
         """
-        only = self._only
-        if only is not None and not (tried.peers or only.ill or only.max_conns):
-            tried.peers = (only,)
-            only.picked(now)
-            return only
         waiting = self._waiting
         if waiting is not None and waiting and not tried.peers:
             raise no_live_peer(self.name, "requests wait for one already")

@@ -210,21 +210,22 @@ class Peers:
 
 
 class Tried:
-    """What one request has tried, and how far its choosing has come. Made by whoever proxies, once for each request:
-    for most of them nothing but `peers` ever becomes another than the class says.
-    """
+    """What one request has tried, and how far its choosing has come. Made by whoever proxies, once for each request."""
 
-    peers: tuple[Peer, ...] = ()
-    """Each is asked at most once (A15)."""
-    key: bytes | None = None
-    """What is hashed; None before that is known."""
-    backups = False
-    """Whether it has come to the backups."""
-    hash = -1
-    """Where hashing stands; -1 before it began."""
-    rehash = 0
-    misses = 0
-    """Peers that were chosen by hash or at random and could not be asked; beyond 20 round robin chooses."""
+    __slots__ = ("backups", "hash", "key", "misses", "peers", "rehash")
+
+    def __init__(self) -> None:
+        self.peers: tuple[Peer, ...] = ()
+        """Each is asked at most once (A15)."""
+        self.key: bytes | None = None
+        """What is hashed; None before that is known."""
+        self.backups = False
+        """Whether it has come to the backups."""
+        self.hash = -1
+        """Where hashing stands; -1 before it began."""
+        self.rehash = 0
+        self.misses = 0
+        """Peers that were chosen by hash or at random and could not be asked; beyond 20 round robin chooses."""
 
     def forget(self) -> None:
         """Begin to choose anew, among those that were not tried."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Hashable
 
 from edgestack.errors import UpstreamError
@@ -30,7 +31,7 @@ log = logging.getLogger("edgestack.error")
 class Pool:
     """The idle links of one group; it holds each of them (`LinkHolder`)."""
 
-    __slots__ = ("_age", "_by_key", "_closed", "_idle", "_keeper", "_most", "_requests", "_timeout", "_tls")
+    __slots__ = ("_age", "_by_key", "_idle", "_keeper", "_most", "_requests", "_timeout", "_tls")
 
     def __init__(
         self,
@@ -52,37 +53,32 @@ class Pool:
         self._keeper = keeper
         self._most = most
         self._timeout = timeout
-        self._requests = requests
+        self._requests = requests if most else 0
         self._age = age
         self._tls = tls
-        self._closed = False
         self._idle: dict[AnyLink, None] = {}  # the one that is idle for the longest time first
-        self._by_key: dict[Hashable, list[AnyLink]] = {}
+        self._by_key: defaultdict[Hashable, list[AnyLink]] = defaultdict(list)
 
     def __len__(self) -> int:
         """How many are idle."""
         return len(self._idle)
 
-    @property
-    def keeps(self) -> bool:
-        """Whether links are kept at all; if not, requests say `Connection: close` (B7)."""
-        return self._most > 0
-
     def take(self, key: Hashable, *, waiting: bool = False) -> AnyLink | None:
-        """An idle link, which its taker holds from now on: `link.holder` is theirs to set, at once.
+        """An idle link, which its taker holds from now on.
 
         :param key: the `link.key` of the peer.
-        :param waiting: whether a task is going to wait on it; otherwise it stays registered where it is.
+        :param waiting: whether a task is going to wait on it; otherwise it stays registered where it is, and the taker
+            sets holder and deadline at once.
         """
         found = self._by_key.get(key)
         if not found:
             return None
         link = found.pop()
         del self._idle[link]
-        link.holder = None
         link.pending = False
-        link.deadline = math.inf
         if waiting:
+            link.holder = None
+            link.deadline = math.inf
             self._keeper.let_go(link)
         return link
 
@@ -95,11 +91,9 @@ class Pool:
         if now is None:
             now = self._keeper.clock()
         if (
-            not self._most
-            or self._closed
+            link.requests >= self._requests
             or link.closed
             or not link.lasting
-            or link.requests >= self._requests
             or now - link.made >= self._age
             or link.tls_by is not self._tls
         ):
@@ -107,21 +101,18 @@ class Pool:
             return
         if not link.reused:
             self._first_time(link)
-        if len(self._idle) >= self._most:
-            self._drop(next(iter(self._idle)))
-        key = link.key
-        if key in self._by_key:
-            self._by_key[key].append(link)
-        else:
-            self._by_key[key] = [link]
-        self._idle[link] = None
+        idle = self._idle
+        if len(idle) >= self._most:
+            self._drop(next(iter(idle)))
+        self._by_key[link.key].append(link)
+        idle[link] = None
         link.holder = self
         link.deadline = now + self._timeout
         self._keeper.take_up(link)
 
     def close(self) -> None:
         """Close what is idle, and keep nothing any more: its group is gone."""
-        self._closed = True
+        self._requests = 0
         while self._idle:
             self._drop(next(iter(self._idle)))
 

@@ -31,8 +31,9 @@ def as_sent(exchange: Exchange) -> str:
     """
     request = exchange.request
     raw, query, target = request.path.raw, request.query, request.target
-    made = f"{raw}?{query}" if query else raw
-    return target if target == made + "?" else made
+    if query:
+        return f"{raw}?{query}"
+    return target if target == raw + "?" else raw
 
 
 def mapping(uri: str | None, prefix: str) -> Mapping:

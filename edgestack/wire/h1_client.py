@@ -47,10 +47,7 @@ def read_whole(data: bytes) -> tuple[UpstreamHead, bytes] | None:
     if end < 0 or end > HEAD - 4:
         return None
     head = read_known(data, end)
-    if head is None:
-        return None
-    known = head.known
-    if known.length != len(data) - end - 4 or not known.persistent or known.status in BODILESS:
+    if head is None or head.known.whole != len(data) - end - 4:
         return None
     return head, data[end + 4 :]
 

@@ -62,7 +62,10 @@ class KnownHead:
     Equal heads that were remembered are the same object, so what is made of them is made once (`derived`).
     """
 
-    __slots__ = ("chunked", "derived", "fields", "length", "pairs", "persistent", "reason", "status", "version")
+    __slots__ = (
+        "chunked", "derived", "fields", "kept", "latest", "length", "pairs", "persistent", "reason", "status",
+        "version", "whole",
+    )  # fmt: skip
 
     def __init__(self, status: int, reason: str, version: str, pairs: list[tuple[str, str]]) -> None:
         self.status = status
@@ -75,6 +78,12 @@ class KnownHead:
         self.length = None if length is None else int(length)
         named = tokens(fields["connection"]) if "connection" in fields else ()
         self.persistent = "close" not in named and (version == "HTTP/1.1" or "keep-alive" in named)
+        self.whole = self.length if self.persistent and status not in BODILESS else None
+        """Bytes of a body after which the link may go on; None where there is none, or only reading tells."""
+        self.kept = False
+        """Whether it is remembered, and others will share it."""
+        self.latest: UpstreamHead | None = None
+        """Of one that is: with the latest Date, for all that come in this second."""
         self.derived: dict[Any, Any] | None = None
         """What others have made of this head, by who made it; weighed at twice the head's text."""
 
@@ -170,7 +179,9 @@ class _Heads(Remembered[bytes, "KnownHead | None"]):
         names = [name for name, _ in pairs]
         if status < 200 or names.count("content-length") + names.count("transfer-encoding") > 1:
             return None
-        return KnownHead(status, reason, "HTTP/1.1", pairs)
+        known = KnownHead(status, reason, "HTTP/1.1", pairs)
+        known.kept = self.weigh(key, known) > 0
+        return known
 
     def weigh(self, key: bytes, value: KnownHead | None) -> int:
         if value is None or len(key) > LONGEST_BLOCK or not FORGOTTEN.isdisjoint(value.fields):
@@ -213,7 +224,12 @@ def read_known(data: bytes, end: int) -> UpstreamHead | None:
     known = _heads[data[:at] + data[at + DATE_LINE : end]]
     if not date or known is None or "date" in known.fields:
         return None
-    return UpstreamHead(known, date, True)
+    latest = known.latest
+    if latest is None or latest.date is not date:
+        latest = UpstreamHead(known, date, True)
+        if known.kept:  # of one that is not, each would be a ring
+            known.latest = latest
+    return latest
 
 
 # --- the slow road --------------------------------------------------------------------------------------------------

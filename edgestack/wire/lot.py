@@ -67,6 +67,11 @@ class Lot(Books):
     :param patience: seconds within which application code begins its answer.
     """
 
+    __slots__ = (
+        "_answers", "_jobs", "_lately", "_nursery", "_queue", "_serial", "_tail", "_tail_line", "draining", "lasting",
+        "most", "patience", "spent", "spools", "threads",
+    )  # fmt: skip
+
     def __init__(
         self,
         limits: Limits,
@@ -328,6 +333,21 @@ class Lot(Books):
         connection.deadline = self.now + self.timeouts.keepalive
         if exchange.ends:
             exchange.finish()
+        return True
+
+    def reply_together(self, connection: Connection, exchange: Exchange, response: Response) -> bool:
+        """Send an answer with those of this batch, if nothing that came meanwhile is to be seen to afterwards."""
+        if (
+            not self._gathering
+            or connection.interest != READABLE
+            or connection.h1.buffer
+            or not connection.bucket
+            or connection.closed
+            or self.draining
+        ):
+            return False
+        connection.holder = QUEUED
+        self._answers.append((connection, exchange, response))
         return True
 
     def call(

@@ -45,6 +45,12 @@ log = logging.getLogger("edgestack.error")
 class Books:
     """What the lot keeps. Its `now` is the serving clock as the batch began."""
 
+    __slots__ = (
+        "_doomed", "_dropped", "_gate", "_gathering", "_leaving", "_poller", "_posted", "_turning", "_wake", "admitted",
+        "clock", "deadlines", "deserted", "limits", "links", "mover", "now", "shaking", "statistics", "table",
+        "timeouts",
+    )  # fmt: skip
+
     def __init__(
         self,
         limits: Limits,

@@ -64,11 +64,11 @@ class Waiting:
                     answer = settle(exchange, came)
                 else:
                     answer = came if isinstance(came, Response) else connection.door.errors(exchange, came)
-                if type(answer) is Response and type(answer.body) is bytes:
+                if type(answer) is not Response or type(answer.body) is not bytes:
+                    see_off(lot, connection, exchange, answer)
+                elif not lot.reply_together(connection, exchange, answer):
                     self._came = True
                     lot.leave_together(self._leave, answer)
-                else:
-                    see_off(lot, connection, exchange, answer)
             elif isinstance(came, Errand):
                 lot.wait(connection, exchange, came)
             elif isinstance(came, Disconnected):

@@ -148,7 +148,6 @@ async def test_a_thread_posts_for_a_connection_that_is_closed_by_then() -> None:
             posted.append(callback)
             return post(callback)
 
-        kit.lot.post = count  # type: ignore[method-assign]
         fd = client.connection.fd
         sequence.order = ["gives-back"]  # the thread stops before it reads `pending`
         gate = threading.Event()
@@ -162,6 +161,7 @@ async def test_a_thread_posts_for_a_connection_that_is_closed_by_then() -> None:
             return original(connection)
 
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(books_module.Books, "post", lambda _, callback: count(callback))
             patch.setattr(Watched, "pending", property(stopped, Watched.pending.fset))
             sequence.arm()
             while client.connection._holder is not None:
