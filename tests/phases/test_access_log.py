@@ -19,7 +19,7 @@ from edgestack.http.messages import Exchange, Request
 from edgestack.http.target import read_path
 from edgestack.http.variables import Scope
 from edgestack.phases import log_file
-from edgestack.phases.access_log import AccessLog
+from edgestack.phases.access_log import TOGETHER, AccessLog
 from edgestack.phases.log_file import BACKLOG, LogFile
 
 
@@ -72,6 +72,20 @@ def test_the_loop_is_woken_once_for_a_batch(log: AccessLog, path: Path, woken: W
     assert log.lines == []
     log.end(exchange("/4"))
     assert woken.times == 2
+
+
+def test_many_lines_are_written_before_the_flush(log: AccessLog, path: Path, woken: Woken) -> None:
+    """They are in the processor's caches still; and the flush that is to come stays so."""
+    names = [f"/{number}" for number in range(TOGETHER + 1)]
+    for name in names[: TOGETHER - 1]:
+        log.end(exchange(name))
+    assert path.read_text() == ""
+    for name in names[TOGETHER - 1 :]:
+        log.end(exchange(name))
+    assert targets(path.read_text()) == names[:TOGETHER]
+    assert (woken.times, log.armed) == (1, True)
+    log.flush()
+    assert targets(path.read_text()) == names
 
 
 def test_a_flush_with_nothing_to_write(log: AccessLog, path: Path, woken: Woken) -> None:
