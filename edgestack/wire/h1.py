@@ -236,18 +236,19 @@ class H1:
         """
         self.framing = None
         buffer = self.buffer
-        end = len(buffer) - 4
         request = None
-        if end <= AT_ONCE and buffer[-4:] == END:
+        if len(buffer) <= AT_ONCE and buffer[-4:] == END:
             request = read_known(buffer, self.limits)  # a second head within would show as an empty line
-        if request is None:
+        if request is not None:
+            self.buffer = b""
+        else:
             end = buffer.find(END, self._searched)
             if end <= 0:
                 return self._unfinished() if buffer else None
             request = read_ordinary(buffer[:end], self.limits)
             if request is None:
                 return self._extraordinary(end)
-        self.buffer = buffer[end + 4 :]
+            self.buffer = buffer[end + 4 :]
         self._searched = 0
         self._blank = False
         if "content-length" in request.fields:

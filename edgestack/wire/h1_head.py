@@ -110,7 +110,7 @@ _recall = _lines.__getitem__
 class Block:
     """Field lines that stand together, and what follows from all of them."""
 
-    __slots__ = ("conditional", "fields", "host", "pairs", "persistent")
+    __slots__ = ("conditional", "fields", "host", "pairs", "persistent", "place")
 
     def __init__(self, pairs: list[tuple[str, str]], fields: dict[str, str], host: str, persistent: bool) -> None:
         self.pairs = pairs
@@ -118,6 +118,8 @@ class Block:
         self.host = host
         self.persistent = persistent
         self.conditional = not CONDITIONAL.isdisjoint(fields)
+        self.place = -1
+        """Where among `pairs` a cookie stood that was cut out, for whom it was; -1 for nowhere."""
 
 
 def read_block(lines: list[bytes]) -> Block | None:

@@ -235,9 +235,11 @@ class Lot(Books):
             self.close(connection, hard=True)
             return
         if data:
-            started = h1.buffer != b""
-            h1.buffer += data
-            self._answer(connection, started)
+            if left:
+                h1.buffer += data
+            else:
+                h1.buffer = data
+            self._answer(connection, started=left > 0)
             return
         error = h1.eof_error()
         if error is None:

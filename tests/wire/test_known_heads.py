@@ -26,6 +26,8 @@ HEADS = {
 
 NOT_THIS_ROAD = {
     "two cookies": b"GET / HTTP/1.1\r\nHost: a\r\nCookie: k=v\r\nCookie: l=w\r\n\r\n",
+    "two cookies, the first one empty": b"GET / HTTP/1.1\r\nHost: a\r\nCookie: \r\nCookie: l=w\r\n\r\n",
+    "two cookies, both empty": b"GET / HTTP/1.1\r\nHost: a\r\nCookie: \r\nCookie: \r\n\r\n",
     "two cookies, spelled differently": b"GET / HTTP/1.1\r\nHost: a\r\ncookie: k=v\r\nCookie: l=w\r\n\r\n",
     "latin-1 in a cookie that may be a control": b"GET / HTTP/1.1\r\nHost: a\r\nCookie: k=\x85\r\n\r\n",
     "control in a cookie": b"GET / HTTP/1.1\r\nHost: a\r\nCookie: k=\x01\r\n\r\n",
@@ -90,6 +92,7 @@ def test_one_clients_cookie_is_not_anothers() -> None:
     assert none is not None
     assert second is not None
     assert (first.fields["cookie"], second.fields["cookie"]) == ("mine", "theirs")
+    assert first.block is second.block  # remembered, with the cookie cut out
     assert "cookie" not in none.fields
 
 
