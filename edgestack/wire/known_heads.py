@@ -2,9 +2,9 @@
 
     request line CRLF | block ... CRLF Cookie: | value | CRLF ... block | CRLF CRLF
 
-One client's requests differ in the request line and at most in the cookie; all that stands around its value is looked up
-whole, in one bounded table, instead of line by line (13 lookups and a dict made of them cost 2.3 µs of 4.2). The law of
-`h1_head.py` holds here too: this road only says yes, where `read_ordinary` would say yes and read the same. A block
+One client's requests differ in the request line and at most in the cookie; all that stands around its value is looked
+up whole, in one bounded table, instead of line by line (13 lookups and a dict made of them cost 2.3 µs of 4.2). The law
+of `h1_head.py` holds here too: this road only says yes, where `read_ordinary` would say yes and read the same. A block
 that holds a secret is never remembered, and a cookie is in no key and no value of the table (design: engine, rule 3).
 """
 
