@@ -24,6 +24,17 @@ servers = ["one", "two"]
 match = "/"
 proxy = { to = "http://group", next_upstream = ["error", "timeout", "http_503"] }
 """
+ELSEWHERE = """
+[upstream.group]
+servers = ["two", "three"]
+[[route]]
+match = "/"
+proxy = "http://one"
+errors = { "502" = "/later" }
+[[route]]
+match = "/later"
+proxy = { to = "http://group", next_upstream_timeout = "30s" }
+"""
 OK = replies(body="ok")
 
 
@@ -69,6 +80,16 @@ async def test_another_server(edge_trio: AsyncEdges, portable: bool) -> None:
     site = await edge_trio(text=TWO, tls=False, portable=portable)
     assert [(await site.get("/")).body for _ in range(4)] == [b"ok"] * 4
     assert (("one", 503), ("two", 200)) in [record.attempts for record in site.log]
+
+
+async def test_the_time_of_another_route_does_not_count(edge_trio: AsyncEdges, portable: bool) -> None:
+    """A15: `next_upstream_timeout` is measured from the first attempt of this route, wherever the request was before."""
+    edge_trio.upstream("one").refuses()
+    edge_trio.upstream("two").refuses()
+    edge_trio.upstream("three").replies(body="ok")
+    site = await edge_trio(text=ELSEWHERE, tls=False, portable=portable)
+    assert (await site.get("/")).body == b"ok"
+    assert site.attempts == [("one", 502), ("two", 502), ("three", 200)]
 
 
 async def test_posts(edge_trio: AsyncEdges, portable: bool) -> None:
