@@ -369,7 +369,7 @@ class Lot(Books):
         """A task takes the exchange."""
         task = ExchangeTask(self, connection, exchange, answer)
         connection.pending = connection.h1.buffer != b""
-        connection.deadline = float("inf")
+        connection.deadline = math.inf
         connection.holder = task
         self._nursery.start_soon(task.run)
 

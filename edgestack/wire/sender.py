@@ -12,6 +12,7 @@ TLS a piece has at most 128 KiB, and after a want-write exactly those bytes are 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import ssl
 from functools import partial
@@ -188,7 +189,7 @@ class Sender:
     def _dry(self) -> bool:
         """Nothing to write for now, or for ever."""
         if not self._outbox.finished:
-            self._connection.deadline = float("inf")
+            self._connection.deadline = math.inf
             self._lot.watch(self._connection, 0)
             return False
         if self.truncated:

@@ -11,6 +11,7 @@ this road ends this connection only (rule 7).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from edgestack.errors import Disconnected, EdgeError
@@ -44,7 +45,7 @@ class Waiting:
         """Begin the errand, by callbacks if it can. On the loop."""
         lot, connection = self._lot, self._connection
         connection.holder = self
-        connection.deadline = float("inf")
+        connection.deadline = math.inf
         try:
             begun = self._errand.begin(self.done)
         except Exception as error:  # the boundary
