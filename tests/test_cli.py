@@ -331,11 +331,20 @@ def test_completion_completes(typed: str, expected: str) -> None:
     assert run(env=env).stdout == expected + "\n"
 
 
+def imported_with(module: str) -> set[str]:
+    script = f"import sys, {module}, json; print(json.dumps(sorted(sys.modules)))"
+    return set(json.loads(subprocess.check_output([sys.executable, "-c", script], cwd=Path(cli.__file__).parents[1])))
+
+
 def test_what_is_slow_is_imported_late() -> None:
     """Start to first answer within 0.6 s: telling the version or a mistake needs none of it."""
-    script = "import sys, edgestack.cli, json; print(json.dumps(sorted(sys.modules)))"
-    loaded = set(json.loads(subprocess.check_output([sys.executable, "-c", script], cwd=Path(cli.__file__).parents[1])))
-    assert loaded.isdisjoint({"trio", "ssl", "asyncio", "h11", "cryptography", "trustme", "edgestack.stack"})
+    slow = {"trio", "ssl", "asyncio", "h11", "cryptography", "trustme", "edgestack.stack"}
+    assert imported_with("edgestack.cli").isdisjoint(slow)
+
+
+def test_a_worker_starts_without_what_few_applications_need() -> None:
+    """Each reload waits for it."""
+    assert imported_with("edgestack.process.worker").isdisjoint({"asyncio", "cryptography", "trustme", "wsproto"})
 
 
 def test_python_m_edgestack() -> None:

@@ -2,7 +2,8 @@
 
     detecting       is this object an ASGI application?
     application     one of them, alive: its loop, its lifespan, the calls that are under way
-    loops           where it runs: on this loop of trio's, or on one of asyncio's in a thread of its own
+    loops           where it runs: on this loop of trio's, or
+    asyncio_loop    on one of asyncio's, in a thread of its own
     lifespan        startup and shutdown
     content         a Handler: from an exchange to a call, http or websocket
     scope           what the application is told of a request

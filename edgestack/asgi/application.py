@@ -22,9 +22,10 @@ from typing import Any
 import trio
 
 from edgestack.asgi.lifespan import Lifespan
-from edgestack.asgi.loops import Application, AsyncioLoop, Ended, Loop, Receive, Send, TrioLoop, insists_on_asyncio
+from edgestack.asgi.loops import Application, Ended, Loop, Receive, Send, TrioLoop, insists_on_asyncio
 from edgestack.asgi.scope import ASGI
 from edgestack.errors import AppError, ConfigError
+from edgestack.wire.held_clock import in_time
 
 __all__ = ["AsgiApplication"]
 
@@ -98,7 +99,7 @@ class AsgiApplication:
         self._nursery = nursery
         on_asyncio = self._kind == "asyncio"
         while True:
-            self._loop = AsyncioLoop(nursery, "asgi") if on_asyncio else TrioLoop(nursery)
+            self._loop = _asyncio_loop(nursery) if on_asyncio else TrioLoop(nursery)
             self._lifespan = lifespan = Lifespan()
             state: dict[str, Any] = {}
             scope = {"type": "lifespan", "asgi": ASGI.copy(), "state": state}
@@ -180,9 +181,9 @@ class AsgiApplication:
         if self._stopped or not self._begun.is_set() or self._failure is not None:
             return
         self._stopped = True
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + GOODBYE) as scope:
-            await self._lifespan.shutdown()
-        if scope.cancelled_caught:
+        with trio.CancelScope(shield=True):
+            ended = await in_time(self._lifespan.shutdown, GOODBYE, threaded=not isinstance(self._loop, TrioLoop))
+        if not ended:
             log.warning("%s did not end its lifespan within %g s", self.name, GOODBYE)
         elif self._lifespan.failure is not None:
             log.error("the shutdown of %s failed: %s", self.name, self._lifespan.failure)
@@ -193,3 +194,10 @@ class AsgiApplication:
         self.drain()
         await self.quiet()
         await self.stop()
+
+
+def _asyncio_loop(nursery: trio.Nursery) -> Loop:
+    """A loop of asyncio's, which is imported now."""
+    from edgestack.asgi.asyncio_loop import AsyncioLoop
+
+    return AsyncioLoop(nursery, "asgi")

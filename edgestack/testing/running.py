@@ -118,7 +118,24 @@ class Running:
         layout, memory = self.layout, self.wanted.memory
         if not memory:
             self._bound(Sockets.bind(layout.config.listeners))
+        inside = trio.CancelScope()
         try:
+            async with trio.open_nursery() as outside:
+                await outside.start(self._serve, inside)
+                inside.shield = True  # until applications have ended: a cancellation comes here first
+                task_status.started()
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    await self.stack.lives.end()
+                    inside.cancel()
+        finally:
+            self.over = True
+            self.sockets.close()
+
+    async def _serve(self, inside: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+        layout, memory = self.layout, self.wanted.memory
+        with inside:
             async with trio.open_nursery() as self._nursery:
                 self._dialed = Dialed(layout.upstreams, self.records, self._nursery, memory=memory)
                 records: Any = self.records
@@ -130,9 +147,6 @@ class Running:
                 await self._nursery.start(self._stack.serve, self.sockets.pairs)
                 task_status.started()
                 await trio.sleep_forever()
-        finally:
-            self.over = True
-            self.sockets.close()
 
     def adopt(self, wanted: Wanted) -> None:
         """Serve another configuration from now on; what is in flight is finished by the one before.

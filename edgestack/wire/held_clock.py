@@ -1,6 +1,7 @@
 """An autojumping test clock stands still while threads work (design: engine, rule 13).
 
     on_thread(function, …)    work on one of trio's threads; the only way to it, outside of tests
+    in_time(wait, …)          wait for something that may never come, on a thread or here, for so long
     HeldThreads(threads)      stands before the application threads, in tests only
 
 `trio.testing.MockClock` jumps to the next deadline as soon as every task waits. It cannot know that a thread is about
@@ -10,13 +11,14 @@ to answer, and would run all timeouts out meanwhile. With any other clock nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import trio
 
-__all__ = ["HeldThreads", "Threads", "jumps_by_itself", "on_thread"]
+__all__ = ["HeldThreads", "Threads", "in_time", "jumps_by_itself", "on_thread"]
 
 T = TypeVar("T")
 _work: trio.lowlevel.RunVar[Work] = trio.lowlevel.RunVar("work on threads")
@@ -98,6 +100,33 @@ async def on_thread(
     """
     with _held():
         return await trio.to_thread.run_sync(function, *arguments, abandon_on_cancel=abandon_on_cancel, limiter=limiter)
+
+
+async def in_time(wait: Callable[[], Awaitable[None]], seconds: float, *, threaded: bool) -> bool:
+    """Whether `wait()` came to its end within so many seconds: of the machine, under a test clock that nobody moves.
+
+    :param threaded: it is another thread that is waited for, which knows no other time; a test clock is held.
+    """
+    clock: Any = trio.lowlevel.current_clock()
+    if not jumps_by_itself(clock) or (not threaded and clock.autojump_threshold < math.inf):
+        with trio.move_on_after(seconds) as scope:
+            await wait()
+        return not scope.cancelled_caught
+    over = threading.Event()
+    ended = False
+    async with trio.open_nursery() as nursery:
+
+        async def watch() -> None:
+            await on_thread(over.wait, seconds)
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(watch)
+        try:
+            await wait()
+            ended = True
+        finally:
+            over.set()
+    return ended
 
 
 class HeldThreads:
