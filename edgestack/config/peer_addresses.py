@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgestack.config.addresses import UNIX_PATH_LIMIT, parse_address
 from edgestack.errors import ConfigError
@@ -34,9 +34,13 @@ class PeerAddress:
     port: int = 0
     path: str = ""
     """Of a unix socket; then there is neither host nor port."""
+    called: str = field(default="", compare=False)
+    """What people know it by, where the address only stands for it; "" where that is the address."""
 
     def __str__(self) -> str:
         """As nginx logs it in `$upstream_addr`."""
+        if self.called:
+            return self.called
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -55,6 +59,8 @@ class ServerAddress:
     """Whether it speaks HTTPS."""
     text: str = ""
     """As it is written, without the scheme: the ketama ring is laid out by it, as nginx does (A13)."""
+    called: str = field(default="", compare=False)
+    """See `PeerAddress`."""
 
     @property
     def is_name(self) -> bool:
@@ -63,7 +69,7 @@ class ServerAddress:
 
     def at(self, host: str = "") -> PeerAddress:
         """The peer at an address of its name; without one, the peer that it names itself."""
-        return PeerAddress(host or self.host, self.port, self.path)
+        return PeerAddress(host or self.host, self.port, self.path, self.called)
 
     def __str__(self) -> str:
         """As it is written, its scheme where that matters."""

@@ -38,6 +38,8 @@ within microseconds, a busy machine within some milliseconds."""
 LAST_WORDS = 5
 """Turns of the loop that the edge gets to write down what it has answered: trio gives way after each send to a socket,
 when the client may have read it already; with TLS twice."""
+LOOKS = 250
+"""Milliseconds for an application's thread to do so; one that works for somebody else is waited for in vain."""
 RECEIVE = 1 << 16
 
 
@@ -77,8 +79,7 @@ class Connection:
                 self._reader.feed(await self.receive())
             except trio.BrokenResourceError as error:
                 raise ConnectionError("the connection broke") from error
-        for _ in range(0 if self._site._running.wanted.memory else LAST_WORDS):
-            await trio.lowlevel.cancel_shielded_checkpoint()
+        await self._site.last_words()
         return reply
 
     async def send(self, data: bytes) -> None:
@@ -211,6 +212,18 @@ class AsyncSite(CommonSite):
         while not self._running.at_rest():
             await wait_all_tasks_blocked(0.001)  # real time, in which threads work
         await wait_all_tasks_blocked(cushion)
+
+    async def last_words(self) -> None:
+        """What ends an exchange behind its last byte gets its moment: its record is there when its answer is."""
+        running, looks = self._running, 0
+        if not running.wanted.memory:
+            for _ in range(LAST_WORDS):
+                await trio.lowlevel.cancel_shielded_checkpoint()
+        while running.wanted.memory and not running.at_rest() and looks < LOOKS:
+            await wait_all_tasks_blocked(0.001)  # in which an application's thread closes what it has sent
+            looks += 1
+        if looks:
+            await wait_all_tasks_blocked()
 
     async def jump(self, seconds: float) -> None:
         """Let time pass: everything that is due then happens before this returns.

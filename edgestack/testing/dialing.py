@@ -1,6 +1,6 @@
 """From an address to a link, in a test: the scripted upstreams by the addresses that stand for them, the world beyond.
 
-    Dialed(upstreams, records, nursery, memory=False).dial(peer)      see `wire.dialing.Dialer`
+    Dialed(upstreams, nursery, memory=False).dial(peer)      see `wire.dialing.Dialer`
 
 An upstream has an address from 198.18.0.0/15, which RFC 2544 keeps for tests of devices: nothing is sent there. What
 it is asked goes over a pair of sockets, or over memory; in clear text, whatever the route says.
@@ -18,7 +18,6 @@ from edgestack.config.peer_addresses import PeerAddress
 from edgestack.errors import EdgeError
 from edgestack.testing.acts import Hang, Refuse
 from edgestack.testing.pipes import SocketEnd, memory_pipe, socket_pair
-from edgestack.testing.records import Records
 from edgestack.testing.scripted import ScriptedUpstream
 from edgestack.wire.dialing import SocketDialer
 from edgestack.wire.link import AnyLink, Link, StreamLink
@@ -32,20 +31,13 @@ class Dialed:
     """`wire.dialing.Dialer`. On the loop."""
 
     def __init__(
-        self,
-        upstreams: Mapping[PeerAddress, ScriptedUpstream],
-        records: Records,
-        nursery: trio.Nursery,
-        *,
-        memory: bool,
+        self, upstreams: Mapping[PeerAddress, ScriptedUpstream], nursery: trio.Nursery, *, memory: bool
     ) -> None:
         """
-        :param records: know what the test calls each.
         :param nursery: the upstreams' ends of connections live there.
         :param memory: no sockets at all; whoever is not scripted is not asked.
         """
         self.upstreams = upstreams
-        self._records = records
         self._nursery = nursery
         self._memory = memory
         self._world = SocketDialer()
@@ -58,8 +50,7 @@ class Dialed:
         upstream = self.upstreams.get(peer)
         if upstream is None:
             if self._memory:
-                name = self._records.name(peer)
-                detail = f"{name} is not scripted, and in memory nobody else is asked: name it in `replace`"
+                detail = f"{peer} is not scripted, and in memory nobody else is asked: name it in `replace`"
                 raise EdgeError("No upstream is asked in memory.", 502, detail=detail)
             return await self._world.dial(peer, tls, preface)
         act = upstream.connecting()

@@ -67,8 +67,6 @@ class Layout:
     plan: Plan
     applications: dict[App, Application]
     upstreams: dict[PeerAddress, ScriptedUpstream]
-    names: dict[PeerAddress, str]
-    """What the configuration calls those whose addresses stand for others."""
     hosts: tuple[str, ...]
     """Names of sites, wildcards too."""
 
@@ -85,17 +83,12 @@ class Places:
         """The one that stands for it."""
         number = len(self._servers) + 1
         host = f"198.18.{number // 250}.{number % 250}"
-        return self._servers.setdefault(upstream, PeerAddress(host, 80))
+        return self._servers.setdefault(upstream, PeerAddress(host, 80, called=upstream.name))
 
     def unasked(self, to: ServerAddress) -> PeerAddress:
         """The one that stands for a server whose name is not looked up: RFC 5737 keeps 192.0.2.0/24 for examples."""
         number = len(self._unasked) + 1
-        return self._unasked.setdefault(to.text, PeerAddress(f"192.0.2.{number % 250}", to.port))
-
-    def names(self) -> dict[PeerAddress, str]:
-        """Of all that stand for something."""
-        scripted = {address: one.name for one, address in self._servers.items()}
-        return {**scripted, **{address: text for text, address in self._unasked.items()}}
+        return self._unasked.setdefault(to.text, PeerAddress(f"192.0.2.{number % 250}", to.port, called=to.text))
 
     def target(self, app: Application) -> str:
         """A name for it."""
@@ -126,7 +119,7 @@ def laid_out(wanted: Wanted, places: Places) -> Layout:
     config, upstreams = _with_upstreams(config, servers, wanted, places)
     plan = compose(config)
     applications = _applications(plan, {**given, **apps})
-    return Layout(config, plan, applications, upstreams, places.names(), _hosts(config))
+    return Layout(config, plan, applications, upstreams, _hosts(config))
 
 
 def _is_group(name: str) -> bool:
@@ -252,15 +245,16 @@ def _server(one: Standing, text: str, places: Places) -> ServerAddress:
     if isinstance(one, str):
         return parse_server(one)
     address = places.address(one)
-    return ServerAddress(address.host, address.port, text=text or one.name)
+    return ServerAddress(address.host, address.port, text=text or one.name, called=address.called)
 
 
 def _unasked(servers: Iterable[UpstreamServer], places: Places) -> tuple[UpstreamServer, ...]:
     """Servers of which no name is looked up."""
-    return tuple(
-        replace(one, to=replace(one.to, host=places.unasked(one.to).host)) if one.to.is_name else one
-        for one in servers
-    )  # fmt: skip
+
+    def standing(to: ServerAddress) -> ServerAddress:
+        return replace(to, host=places.unasked(to).host, called=to.text)
+
+    return tuple(replace(one, to=standing(one.to)) if one.to.is_name else one for one in servers)
 
 
 # --- applications -----------------------------------------------------------------------------------------------------

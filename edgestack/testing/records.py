@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgestack.config.peer_addresses import PeerAddress
 from edgestack.http.messages import Exchange
 
 __all__ = ["Attempted", "Record", "Records"]
@@ -53,8 +52,6 @@ class Records:
     def __init__(self, watch: Callable[[Exchange], None]) -> None:
         """:param watch: sees each exchange after its record is made (a guard)."""
         self.lines: list[Record] = []
-        self.names: dict[PeerAddress, str] = {}
-        """What the test calls those whose addresses stand for others."""
         self._watch = watch
         self._clock: Callable[[], float] = float
 
@@ -65,17 +62,13 @@ class Records:
 
     def _record(self, exchange: Exchange) -> Record:
         request, facts, chain = exchange.request, exchange.facts, exchange.chain
-        attempts = tuple((self.name(one.address), one.status) for one in exchange.attempts or ())
+        attempts = tuple((str(one.address), one.status) for one in exchange.attempts or ())
         return Record(
             request.method, request.target, request.host, exchange.status, exchange.bytes_out,
             self._clock() - exchange.started, str(chain.match) if hasattr(chain, "match") else "",
             getattr(chain, "site", ""), exchange.cached[0] if hasattr(exchange, "cached") else "", attempts,
             facts.remote_addr, facts.scheme, exchange.request_id,
         )  # fmt: skip
-
-    def name(self, address: Any) -> str:
-        """What the test calls an upstream; its address where it is real."""
-        return self.names.get(address, str(address))
 
     def attempts(self) -> list[Attempted]:
         """Every try, in order."""

@@ -64,7 +64,7 @@ class Running:
         self._nursery: trio.Nursery | None = None
         self._dialed: Dialed | None = None
         self._number = 0
-        self.layout = self._laid_out(wanted)
+        self.layout = laid_out(wanted, self._places)
         self.sockets = Sockets()
         self._ports: list[int] = []
         """Of the sockets; known when they are closed, too."""
@@ -75,11 +75,6 @@ class Running:
     def around(self, outer: Callable[[Any], Any]) -> None:
         """Put something around every application, outside of the guards; before it runs."""
         self._outer = outer
-
-    def _laid_out(self, wanted: Wanted) -> Layout:
-        layout = laid_out(wanted, self._places)
-        self.records.names = layout.names
-        return layout
 
     def _applications(self, layout: Layout) -> dict[App, Any]:
         said = layout.config.server.processes.worker_class == "asgi"
@@ -137,7 +132,7 @@ class Running:
         layout, memory = self.layout, self.wanted.memory
         with inside:
             async with trio.open_nursery() as self._nursery:
-                self._dialed = Dialed(layout.upstreams, self.records, self._nursery, memory=memory)
+                self._dialed = Dialed(layout.upstreams, self._nursery, memory=memory)
                 records: Any = self.records
                 certificates = the_authority().certificates(layout.config.tls)
                 self._stack = Stack(
@@ -153,7 +148,7 @@ class Running:
 
         :raises ConfigError: it makes no sense; nothing has changed.
         """
-        layout = self._laid_out(wanted)
+        layout = laid_out(wanted, self._places)
         assert self._dialed is not None
         sockets = self.sockets if self.wanted.memory else self.sockets.changed(layout.config.listeners)
         try:
@@ -197,11 +192,7 @@ class Running:
 
     def statistics(self) -> dict[str, Any]:
         """Counters and levels; `upstreams` has a state for each peer, by its name."""
-        names = {str(address): name for address, name in self.records.names.items()}
-        upstreams = {
-            group.name: {names.get(peer.address, peer.address): peer for peer in group.peers}
-            for group in self.stack.upstreams()
-        }
+        upstreams = {group.name: {peer.address: peer for peer in group.peers} for group in self.stack.upstreams()}
         return {**self.stack.statistics(), "exchanges": len(self.records.lines), "upstreams": upstreams}
 
     # -- where it is ---------------------------------------------------------------------------------------------------

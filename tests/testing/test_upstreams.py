@@ -350,3 +350,13 @@ async def test_the_log_is_whole_when_an_answer_is(serve: Serve, autojump_clock: 
         for number in range(1, 101):
             await connection.request("GET", "/")
             assert len(site.log) == number
+
+
+def test_the_error_log_calls_it_by_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    """And so does the page of development mode: the address that stands for it says nothing to anybody."""
+    api = ScriptedUpstream("api").refuses()
+    with Edge(proxy=api, dev=True) as site:
+        page = site.get("/").text
+    assert "api: " in caplog.text
+    assert "api" in page
+    assert "198.18." not in caplog.text + page
