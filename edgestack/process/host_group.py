@@ -23,6 +23,7 @@ from pathlib import Path
 
 import trio
 
+from edgestack.compose.hosting import wait_for
 from edgestack.config.model import App, Config
 from edgestack.errors import ConfigError
 from edgestack.hosting.order import Order
@@ -48,6 +49,9 @@ WELL_AFTER = 10.0
 """Seconds of life after which a death counts as the first again."""
 BEATS = 4
 """Signs of life within the time after which a process without any is killed."""
+ANSWERED = 2.0
+"""Seconds until it is killed beyond those that the edge waits for an answer, so that who asked it gets the 504: its
+deadlines are a second coarse."""
 SLOWEST = 5.0
 """Seconds between two of them at the most, as in a worker."""
 
@@ -66,7 +70,8 @@ class HostGroup:
         self._folder = Path(tempfile.mkdtemp(prefix="edgestack-"))
         self._begun = 0
         self._kills = Kills()
-        self.patience = config.server.processes.patience
+        processes = config.server.processes
+        self.patience = wait_for(processes.hosting, processes.patience) + ANSWERED
         """Seconds without a sign of life after which one of them is taken to hang."""
         self._left = trio.Event()
         """Nobody watches any more: all of them have left, and nobody is begun again."""
