@@ -73,16 +73,19 @@ import os
 
 def app(environ, start_response):
     start_response("200 OK", [])
-    return [f"{os.getpid()} {os.environ.get('MARK')}".encode()]
+    os.umask(mask := os.umask(0))
+    return [f"{os.getpid()} {os.environ.get('MARK')} {os.getcwd()} {mask:o}".encode()]
 """
 
 
-def test_a_reload_that_fails_leaves_no_variables(tmp_path: Path) -> None:
-    """What it would have set concerns no worker that is started later."""
+def test_a_reload_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """What it would have set, and where it would have gone, concerns no worker that is started later."""
     (tmp_path / "web.py").write_text(MARKED)
+    (tmp_path / "elsewhere").mkdir()
     with Supervised(tmp_path, "workers = 2").ready() as server:
+        expected = get(server.port)[1].split()[1:]
+        server.write('workers = 2\nenv = { MARK = "new" }\nchdir = "elsewhere"\numask = "0077"')
         (tmp_path / "web.py").write_text(BROKEN)
-        server.write('workers = 2\nenv = { MARK = "new" }')
         assert server.order(verb="reload")["ok"] is False
         (tmp_path / "web.py").write_text(MARKED)
         before = server.workers()
@@ -90,7 +93,7 @@ def test_a_reload_that_fails_leaves_no_variables(tmp_path: Path) -> None:
             os.kill(victim, signal.SIGKILL)
         server.until("was killed by SIGKILL", 2)
         server.until_serving(2)
-        assert get(server.port)[1].endswith(b" None")
+        assert get(server.port)[1].split()[1:] == expected
 
 
 def test_all_of_them_die_at_once(tmp_path: Path) -> None:
