@@ -283,7 +283,8 @@ class HostGroup:
 
 def delay_after(deaths: int) -> float:
     """Seconds until the next try: none after the first death."""
-    return float(min(FIRST_DELAY * 2 ** (deaths - 2), LONGEST_DELAY)) if deaths > 1 else 0.0
+    doublings = min(deaths - 2, 10)  # beyond them it is the longest anyway, and at last no float
+    return float(min(FIRST_DELAY * 2**doublings, LONGEST_DELAY)) if deaths > 1 else 0.0
 
 
 def _soon(deaths: int) -> str:

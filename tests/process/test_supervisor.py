@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import resource
 import select
 import shutil
 import signal
@@ -70,6 +71,7 @@ def test_a_worker_that_comes_later_is_what_its_neighbours_are(tmp_path: Path) ->
 
 MARKED = """
 import os
+import resource
 
 def app(environ, start_response):
     start_response("200 OK", [])
@@ -327,3 +329,23 @@ def app(environ, start_response):
     assert "/dev/null" in told
     assert "socket:" not in told
     assert "memfd:" not in told
+
+
+def test_without_descriptors_it_waits_until_there_are_some(tmp_path: Path) -> None:
+    """One line each time that it tries (E11), ever less often; a reload fails, and who serves goes on."""
+    with Supervised(tmp_path, "workers = 2").ready() as server:
+        victim, other = server.workers()
+        before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        taken = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (taken, before[1]))
+        os.kill(victim, signal.SIGKILL)
+        server.until("a worker cannot be started: Too many open files; another try in 0.2 s")
+        server.send(signal.SIGHUP)
+        server.until("not reloaded, the workers before go on: ")
+        server.until("a worker cannot be started: Too many open files; another try in 1.6 s")
+        assert get(server.port)[1].split()[0] == str(other).encode()
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
+        server.until_serving(2)
+        assert server.order(verb="reload")["ok"] is True
+        assert server.stop() == 0
+    assert "Traceback" not in "".join(server.said)
