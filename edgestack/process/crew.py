@@ -20,6 +20,7 @@ from edgestack.errors import ConfigError
 from edgestack.process.children import Child, State, fresh
 from edgestack.process.deaths import told
 from edgestack.process.preloaders import Preloader
+from edgestack.process.signals import INTERRUPTED
 from edgestack.process.spec import Spec
 
 __all__ = ["Crew", "Owner"]
@@ -36,6 +37,9 @@ BOOT = 60.0
 """Seconds that a worker may take to begin, where `timeout` is shorter: importing is not answering."""
 OVERTIME = 5.0
 """Seconds beyond its drain, in which a leaving worker calls its threads for the last time and writes its logs."""
+
+AT_ONCE = (INTERRUPTED, -signal.SIGQUIT)
+"""How those end that are told to leave at once."""
 
 log = logging.getLogger("edgestack.error")
 
@@ -77,6 +81,7 @@ class Crew:
         self.has_begun = False
         self.over = False
         """It is to be no more: nobody is started."""
+        self._hurried = False
         self._failures = 0
         """Young deaths, and workers that could not even be started, one after the other."""
         self._not_before = 0.0
@@ -138,6 +143,7 @@ class Crew:
     def retire(self, *, now: bool = False) -> None:
         """All leave, at once or when they have drained."""
         self._end()
+        self._hurried = self._hurried or now
         for child in list(self.members):
             child.leave(now=now)
 
@@ -191,7 +197,7 @@ class Crew:
         lived = time.monotonic() - child.born
         why = told(child.status, child.status == -signal.SIGKILL and self.owner.killed_for_memory())
         self.owner.gone(child)
-        if child.left and child.status in (0, None):
+        if child.left and (child.status in (0, None) or (self._hurried and child.status in AT_ONCE)):
             return
         if not self.has_begun:  # one message is enough for all of them
             if not self.over:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -120,6 +121,12 @@ class HostGroup:
     def files(self) -> frozenset[str]:
         """What the application is made of."""
         return frozenset().union(*(process.files for process in self.processes))
+
+    def children(self) -> set[int]:
+        """Process ids of those that this process has begun itself, and waits for."""
+        forker = () if self._forker is None else (self._forker.process,)
+        begun = (one.process for one in self.everyone if isinstance(one.process, subprocess.Popen))
+        return {process.pid for process in (*begun, *forker)}
 
     # -- on the loop ---------------------------------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ from edgestack.process.logs import open_error_log
 from edgestack.process.loop import Loop, Timer
 from edgestack.process.notify import Systemd
 from edgestack.process.options import Options
+from edgestack.process.orphans import reap
 from edgestack.process.preloaders import Preloader
 from edgestack.process.reloading import Reloading
 from edgestack.process.signals import INTERRUPTED, has_terminal
@@ -212,18 +213,7 @@ class Supervisor:
         self.upgrade.reap()
         self.announcing.reap()
         if self.pid == 1:
-            self._reap_orphans()
-
-    def _reap_orphans(self) -> None:
-        own = {child.process.pid for child in self.children.values() if child.process is not None}
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if found is None or found.si_pid in own:
-                return  # ours have a signal of their own on its way
-            os.waitpid(found.si_pid, os.WNOHANG)
+            reap({child.process.pid for child in self.children.values() if child.process is not None})
 
     def _tidy(self) -> None:
         """Crews that are over and have no members are no more."""

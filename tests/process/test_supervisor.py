@@ -179,6 +179,7 @@ def test_stopping_at_once(tmp_path: Path, number: signal.Signals) -> None:
                 assert server.stop(number) == 130
             assert client.recv(100) == b""
         assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert "error" not in "".join(server.said)
 
 
 def test_a_graceful_stop_finishes_what_was_begun(tmp_path: Path) -> None:
@@ -273,14 +274,24 @@ UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL")
     shutil.which("unshare") is None or subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode,
     reason="no process numbers of one's own without the right to them",
 )
-def test_as_process_one_it_reaps_what_others_leave(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "workers = 2",
+        "workers = 1",
+        'worker_class = "process"',
+        'worker_class = "process"\nworkers = 2\npreload = true',
+    ],
+    ids=["two", "one", "hosted", "forked"],
+)
+def test_as_process_one_it_reaps_what_others_leave(keys: str, tmp_path: Path) -> None:
     """As in a container: processes whose parents have ended are its children."""
     (tmp_path / "web.py").write_text(ORPHANS)
-    with Supervised(tmp_path, "workers = 2", within=UNSHARE).ready() as server:
+    with Supervised(tmp_path, keys, within=UNSHARE).ready() as server:
         for _ in range(3):
-            assert get(server.port, "/leave")[1].startswith(b"1 ")
+            assert get(server.port, "/leave")[0] == 200
         deadline = time.monotonic() + PATIENCE
-        while get(server.port)[1] != b"1 0":
+        while not get(server.port)[1].endswith(b" 0"):
             assert time.monotonic() < deadline
 
 
