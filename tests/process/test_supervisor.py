@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import closing, suppress
@@ -225,6 +226,31 @@ def test_a_worker_without_its_supervisor_ends(tmp_path: Path) -> None:
                 fd = os.pidfd_open(pid)
                 assert select.select([fd], [], [], PATIENCE)[0]
                 os.close(fd)
+
+
+IMPORTING = """
+import os
+
+with open("begun", "w") as pipe:
+    pipe.write(str(os.getpid()))
+open("go").read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
+@pytest.mark.parametrize("keys", ["max_requests = 9", "workers = 2\npreload = true"], ids=["fresh", "forked"])
+def test_an_import_ends_with_its_supervisor(keys: str, tmp_path: Path) -> None:
+    """It would hold the port until its end, which may never come."""
+    for name in ("begun", "go"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "web.py").write_text(IMPORTING)
+    with Supervised(tmp_path, keys) as server:
+        pid = int((tmp_path / "begun").read_text())
+        fd = os.pidfd_open(pid)
+        server.process.kill()
+        ended = select.select([fd], [], [], PATIENCE)[0]
+        os.close(fd)
+        assert ended
 
 
 def test_a_burst_is_shared(tmp_path: Path) -> None:
