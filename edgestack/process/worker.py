@@ -234,7 +234,8 @@ def live_as(
     settle(spec.config.server.processes)
     entitle("worker", spec.config)
     Statistics.before = os.getpid() * CONNECTIONS
-    server = Server(hooks.cfg, spec.processes, os.getppid())
+    worker.ppid = os.getppid()
+    server = Server(hooks.cfg, spec.processes, worker.ppid)
     with ExitStack() as at_exit:
         try:
             error_log = open_error_log(spec.config.server.log, spec.options)
