@@ -379,6 +379,8 @@ def test_without_descriptors_it_waits_until_there_are_some(tmp_path: Path) -> No
         server.until("a worker cannot be started: Too many open files; another try in 0.2 s")
         server.send(signal.SIGHUP)
         server.until("not reloaded, the workers before go on: ")
+        server.send(signal.SIGUSR2)
+        server.until("another supervisor cannot be started: Too many open files")
         server.until("a worker cannot be started: Too many open files; another try in 1.6 s")
         assert get(server.port)[1].split()[0] == str(other).encode()
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
