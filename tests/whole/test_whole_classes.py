@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -316,6 +317,20 @@ def test_a_death_is_seen_whatever_is_left_behind(data: Path, tmp_path: Path) -> 
         server.logged(None, "ended with status 8; another one is begun")
         server.claimed.append("the server closed before it answered")
         assert server.get("/process").status == 200
+
+
+@pytest.mark.parametrize("more", ["", "preload = true"], ids=["fresh", "forked"])
+def test_without_descriptors_it_is_tried_again(more: str, data: Path, tmp_path: Path) -> None:
+    """One line each time; the edge lives, and as soon as there are some, so does the application (E11)."""
+    with running(tmp_path, *configured(tmp_path, "process", more=more), data=data, env=PATHS) as server:
+        victim, edge = int(server.get("/process").text), server.process.pid
+        before = resource.prlimit(edge, resource.RLIMIT_NOFILE)
+        resource.prlimit(edge, resource.RLIMIT_NOFILE, (3, before[1]))
+        os.kill(victim, signal.SIGKILL)
+        server.logged(None, "was killed by SIGKILL")
+        server.logged(None, "no process can be started for hosted:app: Too many open files; another one is begun in")
+        resource.prlimit(edge, resource.RLIMIT_NOFILE, before)
+        until(lambda: server.get("/process").status == 200)
 
 
 def test_several_processes_share_the_work(data: Path, tmp_path: Path) -> None:
