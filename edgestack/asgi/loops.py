@@ -99,6 +99,8 @@ class AsyncioLoop:
         self._token = trio.lowlevel.current_trio_token()
         self._ready = threading.Event()
         self._over = trio.Event()
+        self._told = False
+        """It is to end."""
         self._calls: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -117,7 +119,10 @@ class AsyncioLoop:
         self._loop.call_soon_threadsafe(call.cancel)
 
     async def close(self) -> None:
-        """See `Loop`; its thread ends, or is left behind."""
+        """See `Loop`; its thread ends, or is left behind. A second call waits for nothing."""
+        if self._told:
+            return
+        self._told = True
         self._loop.call_soon_threadsafe(self._stop.set)
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FAREWELL):
             await self._over.wait()

@@ -152,7 +152,7 @@ def test_a_websocket(edge: Edges, tmp_path: Path, path_to_apps: None, loop: str)
     """Messages are compressed as the browser offers it, and the close is clean (RFC 6455, RFC 7692)."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "index.html").write_text(TALKING)
-    site = edge(static=tmp_path / "site", app="asgi_bare:app", asgi_loop=loop, guards=False)
+    site = edge(static=tmp_path / "site", app="asgi_bare:app", asgi_loop=loop)
     page = dom(site, site.url(), tmp_path / "profile")
     assert '<p id="told">permessage-deflate; 5000; 300000; 1000; true</p>' in page
 
