@@ -576,6 +576,25 @@ def title_of(server: Server) -> str:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="titles are read from /proc")
+def test_what_the_environment_says(tmp_path: Path) -> None:
+    """gunicorn's variables; its words there are stronger than the file, and weaker than those of the command line."""
+    app = """
+def app(environ, start_response):
+    said = (environ[name] for name in ("wsgi.multithread", "wsgi.multiprocess", "wsgi.url_scheme"))
+    start_response("200 OK", [])
+    return [" ".join(map(str, said)).encode()]
+"""
+    project(tmp_path, "threads = 1\ntimeout = 7", app)
+    said = {
+        "WEB_CONCURRENCY": "2", "GUNICORN_CMD_ARGS": "--threads 4 -t 9 --access-logfile=words.log",
+        "FORWARDED_ALLOW_IPS": "10.0.0.1",
+    }  # fmt: skip
+    with running(tmp_path, "--timeout", "5", "web:app", command="run", cwd=tmp_path, env=said) as server:
+        assert server.get("/", X_Forwarded_Proto="https").text == "True True http"
+        assert server.err.wait_for("2 workers and their supervisor")
+    assert (tmp_path / "words.log").read_text().count('"GET / HTTP/1.1" 200') == 1
+
+
 def test_a_process_is_called_by_its_name(tmp_path: Path) -> None:
     pytest.importorskip("setproctitle")
     project(tmp_path, "", TELLING)
