@@ -173,6 +173,7 @@ class Stack:
             self._end()
             for _, sock in pairs:
                 sock.close()
+            await self.lives.close()
 
     async def serve_stream(
         self, stream: trio.abc.Stream, facts: Facts | None = None, listener: Listener | None = None

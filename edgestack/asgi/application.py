@@ -79,7 +79,7 @@ class AsgiApplication:
                 await self._start(nursery)
             except ConfigError as error:
                 self._failure = error
-                await self._close_loop()
+                await self.close()
             self._begun.set()
         await self._begun.wait()
         if self._failure is not None:
@@ -130,7 +130,8 @@ class AsgiApplication:
             told = "".join(traceback.format_exception(lifespan.error)).rstrip()
             log.warning("%s has no lifespan: it raised when it was to start\n%s", self.name, told)
 
-    async def _close_loop(self) -> None:
+    async def close(self) -> None:
+        """End its loop, and what runs there, without a goodbye."""
         if self._loop is not None:
             await self._loop.close()
 
@@ -187,13 +188,16 @@ class AsgiApplication:
             log.warning("%s did not end its lifespan within %g s", self.name, GOODBYE)
         elif self._lifespan.failure is not None:
             log.error("the shutdown of %s failed: %s", self.name, self._lifespan.failure)
-        await self._close_loop()
+        await self.close()
 
     async def retire(self) -> None:
         """No plan has it any more: what is under way is ended first."""
         self.drain()
-        await self.quiet()
-        await self.stop()
+        try:
+            await self.quiet()
+            await self.stop()
+        finally:
+            await self.close()
 
 
 def _asyncio_loop(nursery: trio.Nursery) -> Loop:

@@ -33,6 +33,8 @@ class AsyncioLoop:
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
         self._ready = threading.Event()
+        self._told = False
+        """It is to end."""
         self._calls: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -51,8 +53,11 @@ class AsyncioLoop:
         self._loop.call_soon_threadsafe(call.cancel)
 
     async def close(self) -> None:
-        """See `Loop`; its thread ends, or is left behind."""
-        self._back(self._stop.set)
+        """See `Loop`; its thread ends, or is left behind. A second call waits for nothing."""
+        if self._told:
+            return
+        self._told = True
+        self._loop.call_soon_threadsafe(self._stop.set)
         with trio.CancelScope(shield=True):
             await on_thread(self._thread.join, FAREWELL)
 

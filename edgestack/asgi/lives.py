@@ -106,6 +106,11 @@ class Lives:
         for application in self._serving:
             await application.stop()
 
+    async def close(self) -> None:
+        """Leave no thread behind, where a server was cancelled and not drained."""
+        for application in self._serving:
+            await application.close()
+
 
 def _alive(found: Iterable[object]) -> tuple[AsgiApplication, ...]:
     return tuple(one for one in found if isinstance(one, AsgiApplication))

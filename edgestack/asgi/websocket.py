@@ -120,14 +120,20 @@ class WebsocketCall(Conversation):
         self._line = line
         self._opened.set()
         self._heard = trio.current_time()
+        broken = False
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_alive)
                 with self._reading:
-                    await self._read(line)
+                    try:
+                        await self._read(line)
+                    except (ClientLeft, Disconnected):  # a nursery would make a group of it
+                        broken = True
                 nursery.cancel_scope.cancel()
         finally:
             self.gone()
+        if broken:
+            raise Disconnected
 
     def gone(self) -> None:
         """Nobody is there any more."""
@@ -157,10 +163,11 @@ class WebsocketCall(Conversation):
                 piece = data[at : at + TURN]
                 messages, long = self._frames.feed(piece), self._frames.long_to_feed(piece)
                 while (message := await on_thread(next, messages, None) if long else next(messages, None)) is not None:
+                    if message.close is not None:
+                        self._code, self._reason = message.close, message.reason
                     if message.reply:
                         await self._write(message.reply)
                     if message.close is not None:
-                        self._code, self._reason = message.close, message.reason
                         return
                     if message.data is not None:
                         await self._queue(message)

@@ -22,7 +22,7 @@ from edgestack.upstream.retrying import Rules
 from edgestack.upstream.way import Way
 from edgestack.wire.h1_client import UpstreamHead
 
-__all__ = ["hosted_content"]
+__all__ = ["hosted_content", "wait_for"]
 
 MARGIN = 2.0
 """Seconds that a process of ours has beyond the timeout that it keeps itself: its own answer comes first."""
@@ -61,8 +61,7 @@ def hosted_content(found: Hosted, mount: str, limit: int, server: Server, resour
     :param mount: where the application is mounted, decoded, without a slash at its end.
     :param limit: bytes of a request body.
     """
-    seconds = server.processes.timeout
-    wait = seconds + (MARGIN if found.kind == "process" else 0) if seconds else FOR_EVER
+    wait = min(FOR_EVER, wait_for(found.kind, server.processes.patience))
     section = Section(to="http://application", redirect="off", read_timeout=wait, connect_timeout=max(wait, MARGIN))
     way = HostedWay(section, limit=limit)
     way.intercepted = frozenset((4, 5))
@@ -75,6 +74,15 @@ def hosted_content(found: Hosted, mount: str, limit: int, server: Server, resour
     assert target is not None
     proxy = Proxy(way, target, lambda _: service.backend(section, secure=False), lambda _: service.group)
     return HostedContent(found, proxy, dev=server.dev)
+
+
+def wait_for(kind: str, patience: float) -> float:
+    """Seconds that the edge waits for the beginning of an answer, beyond them 504.
+
+    :param kind: the worker class.
+    :param patience: seconds that the application has.
+    """
+    return patience + (MARGIN if kind == "process" else 0)
 
 
 def _fields(found: Hosted, mount: str, way: Way) -> list[tuple[str, Template]]:

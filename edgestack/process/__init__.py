@@ -26,6 +26,7 @@
     worker          a process that serves for it               preloader   a process that loads, and forks workers
     hooks           what a gunicorn configuration has called, and when
     notify          what systemd is told                       deaths      why a process died, in words
+    orphans         whom process 1 of a container reaps        parent      without whom nobody goes on importing
     control_place   where control sockets are, for either loop
 
     *_command, config_commands      the other commands, each imported when it is asked for

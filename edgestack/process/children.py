@@ -115,12 +115,11 @@ class Line:
 class Child(Worker):
     """One worker, as its supervisor has it; as `worker`, it is what hooks are given."""
 
-    def __init__(self, age: int, row: int, cfg: Any, loop: Loop, keeper: Keeper) -> None:
-        """
-        :param row: its place on the board.
-        """
+    def __init__(self, age: int, cfg: Any, loop: Loop, keeper: Keeper) -> None:
+        """:raises OSError: there are no descriptors for it."""
         super().__init__(age, cfg)
-        self.row = row
+        self.row = -1
+        """Its place on the board."""
         self.keeper = keeper
         self.state = State.STARTING
         self.born = self.since = time.monotonic()
@@ -204,6 +203,12 @@ class Child(Worker):
             self.keeper.replace(self, message["why"])
         elif say == "answer" and message["id"] in self.answers:
             self.answers.pop(message["id"])(message["answer"])
+
+    def never_was(self) -> None:
+        """It could not be started: nothing will be heard of it."""
+        self.turn(State.DEAD)
+        self.end.close()
+        self.line.close()
 
     def orphaned(self) -> None:
         """The end of its channel will be all that is heard of its end."""

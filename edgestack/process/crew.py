@@ -20,6 +20,7 @@ from edgestack.errors import ConfigError
 from edgestack.process.children import Child, State, fresh
 from edgestack.process.deaths import told
 from edgestack.process.preloaders import Preloader
+from edgestack.process.signals import INTERRUPTED
 from edgestack.process.spec import Spec
 
 __all__ = ["Crew", "Owner"]
@@ -28,12 +29,17 @@ YOUNG = 5.0
 """Seconds: a worker that dies sooner after it was ready may be one that cannot live. Our number."""
 PAUSES = (0.1, 30.0)
 """Seconds until the next one after the first young death, twice as long after each further one; at most."""
+DOUBLINGS = 10
+"""Beyond which it is the longest anyway: no float holds a power that has grown all night."""
 LAST_WORDS = 2.0
 """Seconds between SIGABRT and SIGKILL: some stacks are written in milliseconds."""
 BOOT = 60.0
 """Seconds that a worker may take to begin, where `timeout` is shorter: importing is not answering."""
 OVERTIME = 5.0
 """Seconds beyond its drain, in which a leaving worker calls its threads for the last time and writes its logs."""
+
+AT_ONCE = (INTERRUPTED, -signal.SIGQUIT)
+"""How those end that are told to leave at once."""
 
 log = logging.getLogger("edgestack.error")
 
@@ -75,7 +81,9 @@ class Crew:
         self.has_begun = False
         self.over = False
         """It is to be no more: nobody is started."""
-        self._young_deaths = 0
+        self._hurried = False
+        self._failures = 0
+        """Young deaths, and workers that could not even be started, one after the other."""
         self._not_before = 0.0
 
     # -- numbers -------------------------------------------------------------------------------------------------------
@@ -89,17 +97,20 @@ class Crew:
         if self.over:
             return
         present = [one for one in self.members if one.alive and one.replaces is None]
-        if time.monotonic() >= self._not_before:
-            for _ in range(self.wanted - len(present)):
-                self._start()
+        for _ in range(self.wanted - len(present)):
+            self._start()
         for child in present[: max(0, len(present) - self.wanted)]:
             self._let_go(child)
 
     def _start(self, replaces: Child | None = None) -> None:
-        child = self.owner.child(self)
-        child.replaces = replaces
-        if replaces is not None:
-            replaces.successor = child
+        """One more, unless a pause is due."""
+        if self.over or time.monotonic() < self._not_before:
+            return
+        try:
+            child = self.owner.child(self)
+        except OSError as error:
+            self._cannot_start(error)
+            return
         self.members.append(child)
         try:
             if self.preloader is not None:
@@ -107,9 +118,22 @@ class Crew:
             else:
                 fresh(child, self.spec, self.spec_fd)
         except OSError as error:
-            log.error("a worker cannot be started: %s", error.strerror)
-            child.end.close()
-            child.orphaned()
+            self.members.remove(child)
+            child.never_was()
+            self.owner.gone(child)
+            self._cannot_start(error)
+            return
+        child.replaces = replaces
+        if replaces is not None:
+            replaces.successor = child
+
+    def _cannot_start(self, error: OSError) -> None:
+        """The system has not enough of something; the others go on, and there will be another try."""
+        why = f"a worker cannot be started: {error.strerror}"
+        if self.has_begun:
+            log.error("%s; another try in %g s", why, self._pause())
+        else:
+            self.owner.broken(self, ConfigError(why))
 
     def scale(self, wanted: int) -> None:
         """Another number."""
@@ -119,6 +143,7 @@ class Crew:
     def retire(self, *, now: bool = False) -> None:
         """All leave, at once or when they have drained."""
         self._end()
+        self._hurried = self._hurried or now
         for child in list(self.members):
             child.leave(now=now)
 
@@ -172,7 +197,7 @@ class Crew:
         lived = time.monotonic() - child.born
         why = told(child.status, child.status == -signal.SIGKILL and self.owner.killed_for_memory())
         self.owner.gone(child)
-        if child.left and child.status in (0, None):
+        if child.left and (child.status in (0, None) or (self._hurried and child.status in AT_ONCE)):
             return
         if not self.has_begun:  # one message is enough for all of them
             if not self.over:
@@ -184,14 +209,21 @@ class Crew:
         self._mourn(child, lived)
 
     def _mourn(self, child: Child, lived: float) -> None:
-        self._young_deaths = self._young_deaths + 1 if lived < YOUNG else 0
-        if self._young_deaths:
-            pause = min(PAUSES[1], PAUSES[0] * 2.0 ** (self._young_deaths - 1))
-            self._not_before = time.monotonic() + pause
+        if lived < YOUNG:
+            self._pause()
+        else:
+            self._failures = 0
         if child.successor is not None:
             child.successor.replaces = None
         if child.replaces is not None:
             child.replaces.successor = None  # `look` tries again
+
+    def _pause(self) -> float:
+        """Nobody is started for so many seconds."""
+        self._failures += 1
+        pause = float(min(PAUSES[1], PAUSES[0] * 2 ** min(self._failures - 1, DOUBLINGS)))
+        self._not_before = time.monotonic() + pause
+        return pause
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -212,11 +244,10 @@ class Crew:
                     log.error("worker %d (pid %d) gave no sign of life for %g s", child.age, child.pid, patience)
                     child.aborted = now
                     child.kill(signal.SIGABRT)
-        if now >= self._not_before:
-            self.fill()
-            for child in self.serving():
-                if child.worn and child.successor is None and not self.over:
-                    self._start(replaces=child)
+        self.fill()
+        for child in self.serving():
+            if child.worn and child.successor is None:
+                self._start(replaces=child)
 
     def next_start(self) -> float:
         """When the pause is over, on CLOCK_MONOTONIC."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,8 @@ class Worker:
     """Its process; 0 before it is started."""
     alive: bool = True
     log: logging.Logger = log
+    ppid: int = field(default_factory=os.getpid)
+    """Who keeps it: this process, where it is asked for in the supervisor, or where there is none."""
 
 
 @dataclass
@@ -134,7 +136,7 @@ class Hooks:
             except BaseException:
                 ended()
                 raise
-            return _told_at_its_end(result, environ, ended) if told else result  # type: ignore[no-any-return]
+            return _told_at_its_end(result, environ, response, ended) if told else result  # type: ignore[no-any-return]
 
         return hooked
 
@@ -144,9 +146,10 @@ class _Asked:
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self.method = environ["REQUEST_METHOD"]
-        self.path = environ["PATH_INFO"]
         self.query = environ.get("QUERY_STRING", "")
-        self.uri = environ.get("RAW_URI", self.path)
+        self.uri = environ.get("RAW_URI", environ["PATH_INFO"])
+        self.path = self.uri.partition("?")[0]
+        """As it was sent, like `uri`."""
         self.scheme = environ["wsgi.url_scheme"]
         self.remote_addr = (environ.get("REMOTE_ADDR", ""), environ.get("REMOTE_PORT", ""))
         self.version = tuple(int(part) for part in environ["SERVER_PROTOCOL"].removeprefix("HTTP/").split("."))
@@ -161,6 +164,8 @@ class _Answered:
         self.status = ""
         self.status_code: int | None = None
         self.headers: list[tuple[str, str]] = []
+        self.sent = 0
+        """Bytes of the body that the application has given."""
 
     def begin(self, status: str, headers: list[tuple[str, str]]) -> None:
         """The application has called start_response; it may do so again."""
@@ -172,27 +177,32 @@ FIELDS = ("HTTP_", "CONTENT_TYPE", "CONTENT_LENGTH")
 """How the names of request fields begin in the environ (PEP 3333)."""
 
 
-def _told_at_its_end(result: Any, environ: Mapping[str, Any], ended: Callable[[], None]) -> Any:
+def _told_at_its_end(result: Any, environ: Mapping[str, Any], response: _Answered, ended: Callable[[], None]) -> Any:
     """A result whose end is told; it stays what it is where that makes its answer a better one."""
     if type(result) is list or type(result) is tuple:  # all of it is there, and its length becomes Content-Length
+        response.sent = sum(map(len, result)) if environ["REQUEST_METHOD"] != "HEAD" else 0
         ended()
         return result
+    told = _Told(result, response, ended)
     if type(result) is environ.get("wsgi.file_wrapper"):  # it leaves by sendfile
-        result.close = _Told(result, ended).close
+        result.close = told.close
         return result
-    return _Told(result, ended)
+    return told
 
 
 class _Told:
     """An application's result whose end is told."""
 
-    def __init__(self, result: Iterable[bytes], ended: Callable[[], None]) -> None:
+    def __init__(self, result: Iterable[bytes], response: _Answered, ended: Callable[[], None]) -> None:
         self._result = result
+        self._response = response
         self._close: Callable[[], Any] | None = getattr(result, "close", None)
         self._ended = ended
 
-    def __iter__(self) -> Any:
-        return iter(self._result)
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._result:
+            self._response.sent += len(piece)
+            yield piece
 
     def close(self) -> None:
         """PEP 3333: called once, at the end of the request."""

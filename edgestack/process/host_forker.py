@@ -24,7 +24,7 @@ from edgestack.errors import ConfigError
 from edgestack.hosting.channel import ORPHANED
 from edgestack.hosting.order import Order
 
-__all__ = ["Forked", "Forker", "started"]
+__all__ = ["Forked", "Forker", "not_started", "started"]
 
 READ = 4096
 LAST_CALL = 2.0
@@ -40,7 +40,12 @@ def started(order: Order, environment: dict[str, str] | None, *fds: int) -> subp
     try:
         return subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=fds, process_group=0, env=environment)
     except OSError as error:
-        raise ConfigError(f"no process can be started for {order.target}: {error.strerror}") from None
+        raise not_started(order, error) from None
+
+
+def not_started(order: Order, error: OSError) -> ConfigError:
+    """The system has not enough of something."""
+    return ConfigError(f"no process can be started for {order.target}: {error.strerror}")
 
 
 class Forker:
@@ -54,7 +59,10 @@ class Forker:
 
     def _start(self) -> None:
         self._forked: WeakSet[Forked] = WeakSet()
-        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise not_started(self._order, error) from None
         order = replace(self._order, preload=True, channel=theirs.fileno())
         try:
             self.process = started(order, self._environment, theirs.fileno())
@@ -72,7 +80,10 @@ class Forker:
         if self._has_gone():
             self.close()
             self._start()
-        told, book = socket.socketpair()
+        try:
+            told, book = socket.socketpair()
+        except OSError as error:
+            raise not_started(order, error) from None
         text = replace(order, forked=True).dump().encode()
         with book:
             try:

@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import logging
 import shutil
+import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import trio
 
+from edgestack.compose.hosting import wait_for
 from edgestack.config.model import App, Config
 from edgestack.errors import ConfigError
 from edgestack.hosting.order import Order
@@ -48,6 +50,9 @@ WELL_AFTER = 10.0
 """Seconds of life after which a death counts as the first again."""
 BEATS = 4
 """Signs of life within the time after which a process without any is killed."""
+ANSWERED = 2.0
+"""Seconds until it is killed beyond those that the edge waits for an answer, so that who asked it gets the 504: its
+deadlines are a second coarse."""
 SLOWEST = 5.0
 """Seconds between two of them at the most, as in a worker."""
 
@@ -66,7 +71,8 @@ class HostGroup:
         self._folder = Path(tempfile.mkdtemp(prefix="edgestack-"))
         self._begun = 0
         self._kills = Kills()
-        self.patience = config.server.processes.patience
+        processes = config.server.processes
+        self.patience = wait_for(processes.hosting, processes.patience) + ANSWERED
         """Seconds without a sign of life after which one of them is taken to hang."""
         self._left = trio.Event()
         """Nobody watches any more: all of them have left, and nobody is begun again."""
@@ -115,6 +121,12 @@ class HostGroup:
     def files(self) -> frozenset[str]:
         """What the application is made of."""
         return frozenset().union(*(process.files for process in self.processes))
+
+    def children(self) -> set[int]:
+        """Process ids of those that this process has begun itself, and waits for."""
+        forker = () if self._forker is None else (self._forker.process,)
+        begun = (one.process for one in self.everyone if isinstance(one.process, subprocess.Popen))
+        return {process.pid for process in (*begun, *forker)}
 
     # -- on the loop ---------------------------------------------------------------------------------------------------
 
@@ -278,7 +290,8 @@ class HostGroup:
 
 def delay_after(deaths: int) -> float:
     """Seconds until the next try: none after the first death."""
-    return float(min(FIRST_DELAY * 2 ** (deaths - 2), LONGEST_DELAY)) if deaths > 1 else 0.0
+    doublings = min(deaths - 2, 10)  # beyond them it is the longest anyway, and at last no float
+    return float(min(FIRST_DELAY * 2**doublings, LONGEST_DELAY)) if deaths > 1 else 0.0
 
 
 def _soon(deaths: int) -> str:

@@ -27,7 +27,7 @@ import trio
 from edgestack.errors import ConfigError
 from edgestack.hosting.order import Order
 from edgestack.process.deaths import told as how_it_ended
-from edgestack.process.host_forker import Forked, Forker, started
+from edgestack.process.host_forker import Forked, Forker, not_started, started
 from edgestack.wire.listening import BACKLOG
 
 __all__ = ["HostProcess", "NotHosted"]
@@ -76,9 +76,12 @@ class HostProcess:
 
     def _begin(self) -> None:
         self.ready = self._told_to_stop = False
-        self._listen()
-        assert self._listener is not None
-        self.line, theirs = socket.socketpair()
+        try:
+            self._listener = self._listener or self._bound()
+            self.line, theirs = socket.socketpair()
+        except OSError as error:
+            self.deaf()
+            raise not_started(self._order, error) from None
         self._begun = b""
         self._line_closed = trio.Event()
         try:
@@ -97,13 +100,17 @@ class HostProcess:
         order = replace(order, listen=listener.fileno(), channel=line.fileno())
         return started(order, self._environment, order.listen, order.channel)
 
-    def _listen(self) -> None:
-        if self._listener is None:
-            self.path.unlink(missing_ok=True)
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(str(self.path))
+    def _bound(self) -> socket.socket:
+        self.path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            listener.bind(str(self.path))
             self.path.chmod(0o600)
-            self._listener.listen(BACKLOG)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        return listener
 
     def begin_again(self) -> None:
         """Another one in its place, once it is dead.
@@ -173,10 +180,11 @@ class HostProcess:
             while self.process.poll() is None:
                 await trio.lowlevel.wait_readable(self.process.told)
             return
-        if not hasattr(os, "pidfd_open"):
+        try:
+            fd = os.pidfd_open(self.process.pid)
+        except (AttributeError, OSError):  # another system; or no descriptor is left
             await self._line_closed.wait()
             return
-        fd = os.pidfd_open(self.process.pid)
         try:
             await trio.lowlevel.wait_readable(fd)
         finally:

@@ -52,6 +52,10 @@ class Hosts:
         await group.retire(grace)
         self._leaving.remove(group)
 
+    def children(self) -> set[int]:
+        """Process ids of those that this process has begun itself."""
+        return {pid for group in (*self.groups, *self._leaving) for pid in group.children()}
+
     def reopen_logs(self) -> None:
         """Have all of them open their logs anew."""
         for group in (*self.groups, *self._leaving):

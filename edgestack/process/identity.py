@@ -40,8 +40,16 @@ class Identity(NamedTuple):
     """The user's, for the supplementary groups; "" for a number that nobody has."""
 
 
-_before: dict[str, str | None] = {}
-"""Variables that `settle` has changed, and what they were: a reload may no longer want them."""
+class _Before:
+    """What `settle` has changed, and what it was: a reload may no longer want it."""
+
+    def __init__(self) -> None:
+        self.variables: dict[str, str | None] = {}
+        self.folder = ""
+        self.umask = -1
+
+
+_before = _Before()
 
 
 def settle(processes: Processes) -> None:
@@ -49,26 +57,53 @@ def settle(processes: Processes) -> None:
 
     :raises ConfigError: the folder cannot be entered.
     """
-    if processes.chdir is not None:
-        try:
-            os.chdir(processes.chdir)
-        except OSError as error:
-            why = f"the folder {processes.chdir} cannot be entered: {error.strerror}"
-            raise ConfigError(why, key="chdir") from None
-    for name in [name for name in _before if name not in dict(processes.env)]:
-        original = _before.pop(name)
+    _set_variables(dict(processes.env))
+    for path in map(str, map(Path.absolute, reversed(processes.pythonpath))):
+        if path not in sys.path:
+            sys.path.insert(0, path)
+    _set_umask(processes.umask)
+    _enter(processes.chdir)
+
+
+def _set_variables(wanted: dict[str, str]) -> None:
+    for name in _before.variables.keys() - wanted.keys():
+        original = _before.variables.pop(name)
         if original is None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = original
-    for name, value in processes.env:
-        _before.setdefault(name, os.environ.get(name))
+    for name, value in wanted.items():
+        _before.variables.setdefault(name, os.environ.get(name))
         os.environ[name] = value
-    for path in map(str, map(Path.absolute, reversed(processes.pythonpath))):
-        if path not in sys.path:
-            sys.path.insert(0, path)
-    if processes.umask:
-        os.umask(int(processes.umask.lower().removeprefix("0o"), 8))
+
+
+def _set_umask(said: str) -> None:
+    if said:
+        was = os.umask(int(said.lower().removeprefix("0o"), 8))
+        _before.umask = was if _before.umask < 0 else _before.umask
+    elif _before.umask >= 0:
+        os.umask(_before.umask)
+        _before.umask = -1
+
+
+def _enter(folder: Path | None) -> None:
+    """Go there; or back, where nobody says a folder any more."""
+    where = folder or _before.folder
+    if not where:
+        return
+    try:
+        was = Path.cwd()
+    except FileNotFoundError:  # it was removed: there is no way back
+        was = Path()
+    try:
+        os.chdir(where)
+    except OSError as error:
+        why = f"the folder {where} cannot be entered: {error.strerror}"
+        raise ConfigError(why, key="chdir") from None
+    if folder is None:
+        _before.folder = ""
+    elif not _before.folder and was.is_absolute():
+        _before.folder = str(was)
 
 
 def entitle(role: str, config: Config) -> None:

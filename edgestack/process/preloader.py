@@ -50,7 +50,7 @@ class Preloading:
         self._hooks = hooks
         self._channel = channel
         self._orders = Orders()
-        self._generation: Generation = begun_generation(spec, self._orders)
+        self._generation: Generation = begun_generation(spec, self._orders, channel)
         self._wake, self._woken = socket.socketpair()
         gc.collect()
         gc.freeze()

@@ -87,13 +87,21 @@ class Reloading:
                 sockets = supervisor.sockets.changed(places, backlog)
             except ConfigError as error:
                 raise placed(error, loaded) from error
+            crew = self._crew(config, options, sockets)
         except ConfigError as error:
             self._fail(error)
             return
-        crew = supervisor.make_crew(config, options, sockets)
         self._coming = config, options, loaded, sockets, crew
         supervisor.crews.append(crew)
         crew.fill()
+
+    def _crew(self, config: Config, options: Options, sockets: Sockets) -> Crew:
+        """:raises ConfigError: there are no descriptors, or no process, for it."""
+        try:
+            return self._supervisor.make_crew(config, options, sockets)
+        except OSError as error:
+            sockets.abandoned(self._supervisor.sockets)
+            raise ConfigError(f"no worker can be started: {error.strerror}") from None
 
     def succeeded(self, crew: Crew) -> None:
         """All of its workers are ready."""

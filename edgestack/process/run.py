@@ -40,6 +40,7 @@ from edgestack.process.logs import open_error_log
 from edgestack.process.markers import Marker, claim_pid_file, ready_text, write_ready_file
 from edgestack.process.notify import Systemd
 from edgestack.process.options import Options
+from edgestack.process.orphans import reap_for_ever
 from edgestack.process.reload import Reloader
 from edgestack.process.scene import first_page, show_banner
 from edgestack.process.serving import Outset, Serving, collected, end_process, tuned
@@ -166,6 +167,8 @@ class Alone(Serving):
     def _watch_hosts(self, nursery: trio.Nursery) -> None:
         """The processes that host applications, and the code that those are made of."""
         self.hosts.bind(nursery)
+        if os.getpid() == 1:
+            nursery.start_soon(reap_for_ever, self.hosts.children)
         processes = self.generation.config.server.processes
         if processes.reload:
             nursery.start_soon(CodeWatch(self.reloader.renew, self.hosts, processes.reload_extra_files).run)

@@ -61,9 +61,11 @@ def _look(configured: Configured, shown: bool) -> int:
 
 def _import_server(config: Config) -> Callable[[Config, Options], int]:
     """What serves, imported now. What imports make is not garbage: looking for it would cost a tenth of the start."""
+    processes = config.server.processes
+    first = os.getpid() == 1 and not processes.hosting  # of a container: what the application leaves must be reaped
     gc.disable()
     try:
-        if is_supervised(config.server.processes):
+        if first or is_supervised(processes):
             from edgestack.process.supervisor import supervise as run
         else:
             from edgestack.process.run import serve as run

@@ -41,6 +41,7 @@ from edgestack.process.logs import open_error_log
 from edgestack.process.loop import Loop, Timer
 from edgestack.process.notify import Systemd
 from edgestack.process.options import Options
+from edgestack.process.orphans import reap
 from edgestack.process.preloaders import Preloader
 from edgestack.process.reloading import Reloading
 from edgestack.process.signals import INTERRUPTED, has_terminal
@@ -186,17 +187,19 @@ class Supervisor:
             self.reloading.begin()
 
     def _look(self) -> None:
-        """See to what only the clock tells, and once more in a while."""
+        """See to what only the clock tells, and once more in a while, whatever comes of it now."""
         now = time.monotonic()
-        for crew in self.crews:
-            crew.look(now)
-        self._tidy()
-        patience = self.config.server.processes.patience / 4
-        pause = self.crew.next_start() - now
-        if self._look_timer is not None:
-            self._look_timer.cancel()
-        seconds = min(LOOKS[1], max(LOOKS[0], patience))
-        self._look_timer = self.loop.later(min(seconds, pause) if pause > 0 else seconds, self._look)
+        try:
+            for crew in self.crews:
+                crew.look(now)
+            self._tidy()
+        finally:
+            patience = self.config.server.processes.patience / 4
+            pause = self.crew.next_start() - now
+            if self._look_timer is not None:
+                self._look_timer.cancel()
+            seconds = min(LOOKS[1], max(LOOKS[0], patience))
+            self._look_timer = self.loop.later(min(seconds, pause) if pause > 0 else seconds, self._look)
 
     def _reap(self) -> None:
         """Somebody has ended: all that have; as process 1 also those that nobody else waits for."""
@@ -210,18 +213,7 @@ class Supervisor:
         self.upgrade.reap()
         self.announcing.reap()
         if self.pid == 1:
-            self._reap_orphans()
-
-    def _reap_orphans(self) -> None:
-        own = {child.process.pid for child in self.children.values() if child.process is not None}
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if found is None or found.si_pid in own:
-                return  # ours have a signal of their own on its way
-            os.waitpid(found.si_pid, os.WNOHANG)
+            reap({child.process.pid for child in self.children.values() if child.process is not None})
 
     def _tidy(self) -> None:
         """Crews that are over and have no members are no more."""
@@ -236,9 +228,13 @@ class Supervisor:
     # -- as owner of crews ---------------------------------------------------------------------------------------------
 
     def child(self, crew: Crew) -> Child:
-        """A new worker, not started."""
-        self._age += 1
-        child = Child(self._age, self.board.take(), self.cfg, self.loop, crew)
+        """A new worker, not started.
+
+        :raises OSError: there are no descriptors for it.
+        """
+        child = Child(self._age + 1, self.cfg, self.loop, crew)
+        self._age = child.age
+        child.row = self.board.take()
         self.children[child.age] = child
         self.hooks.call("pre_fork", self, child)
         return child

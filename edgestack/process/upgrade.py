@@ -83,7 +83,11 @@ class Upgrade:
     def begin(self, sockets: Sockets, passed: tuple[Listener, ...], systemd: Systemd) -> None:
         """Start the program again."""
         handed = sockets.handed()
-        self._our_end, theirs = socket.socketpair()
+        try:
+            self._our_end, theirs = socket.socketpair()
+        except OSError as error:
+            _not_started(error)
+            return
         said = {
             "sockets": handed, "passed": [(one.fd, one.tls) for one in passed], "pid": os.getpid(),
             "end": theirs.fileno(),
@@ -94,7 +98,7 @@ class Upgrade:
         try:
             self._process = subprocess.Popen(_again(), env=environ, cwd=self._here, pass_fds=descriptors)
         except OSError as error:
-            log.error("another supervisor cannot be started: %s", error.strerror)
+            _not_started(error)
             return
         finally:
             theirs.close()
@@ -105,6 +109,10 @@ class Upgrade:
         if self._process is not None and self._process.poll() is not None:
             log.error("the new supervisor %s: this one goes on", told(self._process.returncode))
             self._process = None
+
+
+def _not_started(error: OSError) -> None:
+    log.error("another supervisor cannot be started: %s", error.strerror)
 
 
 def _again() -> list[str]:

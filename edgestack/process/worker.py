@@ -20,8 +20,8 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -37,6 +37,7 @@ from edgestack.process.generation import Generation, begin
 from edgestack.process.hooks import Hooks, Server, Worker, hooks_of
 from edgestack.process.identity import entitle, settle
 from edgestack.process.logs import open_error_log
+from edgestack.process.parent import ends_with_parent
 from edgestack.process.serving import Outset, Serving, collected, end_process, tuned
 from edgestack.process.signals import wait_for_order
 from edgestack.process.sockets import Sockets
@@ -193,13 +194,20 @@ def settled_signals(worker: Worker, hooks: Hooks) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def begun_generation(spec: Spec, orders: Orders) -> Generation:
+def begun_generation(spec: Spec, orders: Orders, line: socket.socket) -> Generation:
     """Load what is served; the sockets are there already.
 
+    :param line: to the supervisor.
     :raises ConfigError: it cannot be served.
     """
     sockets = Sockets.taken(spec.sockets, own=False)
-    return begin(spec.config, spec.options, importing=orders.interruptible, handed=(sockets, spec.passed))
+
+    @contextmanager
+    def importing() -> Iterator[None]:
+        with ends_with_parent(line), orders.interruptible():
+            yield
+
+    return begin(spec.config, spec.options, importing=importing, handed=(sockets, spec.passed))
 
 
 def failure(error: ConfigError) -> Message:
@@ -226,7 +234,8 @@ def live_as(
     settle(spec.config.server.processes)
     entitle("worker", spec.config)
     Statistics.before = os.getpid() * CONNECTIONS
-    server = Server(hooks.cfg, spec.processes, os.getppid())
+    worker.ppid = os.getppid()
+    server = Server(hooks.cfg, spec.processes, worker.ppid)
     with ExitStack() as at_exit:
         try:
             error_log = open_error_log(spec.config.server.log, spec.options)
@@ -261,7 +270,7 @@ def main(channel: int, spec_fd: int, row: int, age: int) -> NoReturn:
         settled_signals(worker, hooks)
         tuned()
         end = Channel(socket.socket(fileno=channel))
-        live_as(worker, hooks, spec, end, row, orders, lambda: begun_generation(spec, orders))
+        live_as(worker, hooks, spec, end, row, orders, lambda: begun_generation(spec, orders, end.sock))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import pytest
 import trio
 from contract_kit import Edge
 
@@ -245,6 +246,31 @@ async def test_a_websocket(serving: Serving) -> None:
         """)
         await edge.settle()
     assert application.heard == ["websocket.connect", "websocket.disconnect 1000"]
+
+
+@pytest.mark.parametrize(
+    "last", [b"", b"\x89\x80\0\0\0\0", b"\x88\x82\0\0\0\0\x03\xe8"], ids=["nothing", "ping", "close"]
+)
+async def test_who_vanishes_from_a_websocket(serving: Serving, caplog: pytest.LogCaptureFixture, last: bytes) -> None:
+    """A reset, after something that ought to be answered: the application is told, and the log has nothing to say."""
+    application = Application()
+    async with serving(app=application) as edge:
+        client = await edge.talk("""
+            >> GET /talk HTTP/1.1
+            >> Host: a
+            >> Upgrade: websocket
+            >> Connection: Upgrade
+            >> Sec-WebSocket-Version: 13
+            >> Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==
+            >>
+            << HTTP/1.1 101 Switching Protocols
+            << {any}{end}
+        """)
+        await client.send(last)
+        client.reset_now()
+        await edge.until(lambda: len(application.heard) == 2)
+    assert application.heard[1] in ("websocket.disconnect 1006", "websocket.disconnect 1000")
+    assert not caplog.records
 
 
 async def test_a_compressed_websocket(serving: Serving) -> None:

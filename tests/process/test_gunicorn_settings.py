@@ -94,6 +94,8 @@ VALUES: list[tuple[str, Any, dict[str, Any]]] = [
     ("pidfile", "a.pid", {"pid": "a.pid"}),
     ("pidfile", None, {}),
     ("user", 33, {"user": "33"}),
+    ("user", None, {}),
+    ("group", None, {}),
     ("group", "www-data", {"group": "www-data"}),
     ("umask", 0o027, {"umask": "027"}),
     ("umask", "0o27", {"umask": "0o27"}),

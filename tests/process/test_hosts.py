@@ -13,7 +13,7 @@ from edgestack.process.host_group import delay_after
 from edgestack.process.host_needs import environment, require
 
 
-@pytest.mark.parametrize(("deaths", "delay"), [(1, 0), (2, 0.5), (3, 1), (4, 2), (7, 16), (8, 30), (1000, 30)])
+@pytest.mark.parametrize(("deaths", "delay"), [(1, 0), (2, 0.5), (3, 1), (4, 2), (7, 16), (8, 30), (100_000, 30)])
 def test_back_off(deaths: int, delay: float) -> None:
     assert delay_after(deaths) == delay
 

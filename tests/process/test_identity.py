@@ -53,6 +53,29 @@ def test_a_reload_takes_variables_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "NEW" not in os.environ
 
 
+def test_a_reload_goes_back_where_it_came_from(tmp_path: Path) -> None:
+    """Folder and mode bits that are no longer said are those of the start."""
+    os.umask(0o027)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        settle(Processes(chdir=tmp_path / name, umask="077"))
+    settle(Processes())
+    assert (Path.cwd(), os.umask(0o022)) == (tmp_path, 0o027)
+    (tmp_path / "three").mkdir()
+    os.chdir(tmp_path / "three")  # by somebody else: not ours to undo
+    settle(Processes())
+    assert (Path.cwd(), os.umask(0o022)) == (tmp_path / "three", 0o022)
+
+
+def test_who_cannot_enter_stays(tmp_path: Path) -> None:
+    settle(Processes(env=(("NEW", "1"),)))
+    with pytest.raises(ConfigError, match="cannot be entered"):
+        settle(Processes(chdir=tmp_path / "gone"))
+    settle(Processes())
+    assert Path.cwd() == tmp_path
+    assert "NEW" not in os.environ
+
+
 def test_a_folder_that_has_gone_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"the folder .*/gone cannot be entered: No such file or directory"):
         settle(Processes(chdir=tmp_path / "gone"))

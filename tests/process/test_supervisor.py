@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import resource
 import select
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import closing, suppress
@@ -70,19 +72,23 @@ def test_a_worker_that_comes_later_is_what_its_neighbours_are(tmp_path: Path) ->
 
 MARKED = """
 import os
+import resource
 
 def app(environ, start_response):
     start_response("200 OK", [])
-    return [f"{os.getpid()} {os.environ.get('MARK')}".encode()]
+    os.umask(mask := os.umask(0))
+    return [f"{os.getpid()} {os.environ.get('MARK')} {os.getcwd()} {mask:o}".encode()]
 """
 
 
-def test_a_reload_that_fails_leaves_no_variables(tmp_path: Path) -> None:
-    """What it would have set concerns no worker that is started later."""
+def test_a_reload_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """What it would have set, and where it would have gone, concerns no worker that is started later."""
     (tmp_path / "web.py").write_text(MARKED)
+    (tmp_path / "elsewhere").mkdir()
     with Supervised(tmp_path, "workers = 2").ready() as server:
+        expected = get(server.port)[1].split()[1:]
+        server.write('workers = 2\nenv = { MARK = "new" }\nchdir = "elsewhere"\numask = "0077"')
         (tmp_path / "web.py").write_text(BROKEN)
-        server.write('workers = 2\nenv = { MARK = "new" }')
         assert server.order(verb="reload")["ok"] is False
         (tmp_path / "web.py").write_text(MARKED)
         before = server.workers()
@@ -90,7 +96,7 @@ def test_a_reload_that_fails_leaves_no_variables(tmp_path: Path) -> None:
             os.kill(victim, signal.SIGKILL)
         server.until("was killed by SIGKILL", 2)
         server.until_serving(2)
-        assert get(server.port)[1].endswith(b" None")
+        assert get(server.port)[1].split()[1:] == expected
 
 
 def test_all_of_them_die_at_once(tmp_path: Path) -> None:
@@ -174,6 +180,7 @@ def test_stopping_at_once(tmp_path: Path, number: signal.Signals) -> None:
                 assert server.stop(number) == 130
             assert client.recv(100) == b""
         assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert "error" not in "".join(server.said)
 
 
 def test_a_graceful_stop_finishes_what_was_begun(tmp_path: Path) -> None:
@@ -219,6 +226,31 @@ def test_a_worker_without_its_supervisor_ends(tmp_path: Path) -> None:
                 fd = os.pidfd_open(pid)
                 assert select.select([fd], [], [], PATIENCE)[0]
                 os.close(fd)
+
+
+IMPORTING = """
+import os
+
+with open("begun", "w") as pipe:
+    pipe.write(str(os.getpid()))
+open("go").read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
+@pytest.mark.parametrize("keys", ["max_requests = 9", "workers = 2\npreload = true"], ids=["fresh", "forked"])
+def test_an_import_ends_with_its_supervisor(keys: str, tmp_path: Path) -> None:
+    """It would hold the port until its end, which may never come."""
+    for name in ("begun", "go"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "web.py").write_text(IMPORTING)
+    with Supervised(tmp_path, keys) as server:
+        pid = int((tmp_path / "begun").read_text())
+        fd = os.pidfd_open(pid)
+        server.process.kill()
+        ended = select.select([fd], [], [], PATIENCE)[0]
+        os.close(fd)
+        assert ended
 
 
 def test_a_burst_is_shared(tmp_path: Path) -> None:
@@ -268,14 +300,24 @@ UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL")
     shutil.which("unshare") is None or subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode,
     reason="no process numbers of one's own without the right to them",
 )
-def test_as_process_one_it_reaps_what_others_leave(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "workers = 2",
+        "workers = 1",
+        'worker_class = "process"',
+        'worker_class = "process"\nworkers = 2\npreload = true',
+    ],
+    ids=["two", "one", "hosted", "forked"],
+)
+def test_as_process_one_it_reaps_what_others_leave(keys: str, tmp_path: Path) -> None:
     """As in a container: processes whose parents have ended are its children."""
     (tmp_path / "web.py").write_text(ORPHANS)
-    with Supervised(tmp_path, "workers = 2", within=UNSHARE).ready() as server:
+    with Supervised(tmp_path, keys, within=UNSHARE).ready() as server:
         for _ in range(3):
-            assert get(server.port, "/leave")[1].startswith(b"1 ")
+            assert get(server.port, "/leave")[0] == 200
         deadline = time.monotonic() + PATIENCE
-        while get(server.port)[1] != b"1 0":
+        while not get(server.port)[1].endswith(b" 0"):
             assert time.monotonic() < deadline
 
 
@@ -324,3 +366,25 @@ def app(environ, start_response):
     assert "/dev/null" in told
     assert "socket:" not in told
     assert "memfd:" not in told
+
+
+def test_without_descriptors_it_waits_until_there_are_some(tmp_path: Path) -> None:
+    """One line each time that it tries (E11), ever less often; a reload fails, and who serves goes on."""
+    with Supervised(tmp_path, "workers = 2").ready() as server:
+        victim, other = server.workers()
+        before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        taken = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (taken, before[1]))
+        os.kill(victim, signal.SIGKILL)
+        server.until("a worker cannot be started: Too many open files; another try in 0.2 s")
+        server.send(signal.SIGHUP)
+        server.until("not reloaded, the workers before go on: ")
+        server.send(signal.SIGUSR2)
+        server.until("another supervisor cannot be started: Too many open files")
+        server.until("a worker cannot be started: Too many open files; another try in 1.6 s")
+        assert get(server.port)[1].split()[0] == str(other).encode()
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
+        server.until_serving(2)
+        assert server.order(verb="reload")["ok"] is True
+        assert server.stop() == 0
+    assert "Traceback" not in "".join(server.said)

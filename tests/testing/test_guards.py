@@ -232,13 +232,14 @@ def test_no_such_guard() -> None:
         Edge(app=says(b""), guards={"pep333"})
 
 
-def test_an_asgi_application_is_left_be() -> None:
-    """PEP 3333 says nothing of it."""
+@pytest.mark.parametrize("loop", ["trio", "asyncio"])
+def test_an_asgi_application_is_left_be(loop: str) -> None:
+    """PEP 3333 says nothing of it; and the thread of its loop is the edge's, which ends it."""
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": b"hello"})
 
-    with Edge(app=app) as site:
+    with Edge(app=app, asgi_loop=loop) as site:
         assert site.get("/").body == b"hello"

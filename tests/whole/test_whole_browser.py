@@ -51,6 +51,23 @@ addEventListener("load", () => {
 })
 </script>"""
 
+TALKING = """<!doctype html><meta charset="utf-8"><title>a talk</title>
+<img src="/endless" id="held"><p id="told"></p>
+<script>
+const talk = new WebSocket("wss://" + location.host + "/chat"), sizes = []
+talk.binaryType = "arraybuffer"
+talk.onopen = () => { talk.send("\u00e9".repeat(5000)); talk.send(new ArrayBuffer(300000)) }
+talk.onmessage = ({ data }) => {
+  sizes.push(data.length ?? data.byteLength)
+  if (sizes.length === 2) talk.close(1000)
+}
+talk.onclose = ({ code, wasClean }) => {
+  document.getElementById("told").textContent = [talk.extensions.split(";")[0], ...sizes, code, wasClean].join("; ")
+  document.getElementById("held").src = "data:,"
+}
+</script>"""
+"""The image keeps the page loading for as long as the talk lasts: the document is asked for once it is loaded."""
+
 
 @pytest.fixture(scope="module")
 def path_to_apps() -> Iterator[None]:
@@ -128,6 +145,16 @@ def test_an_error_page(listed: Site, tmp_path: Path) -> None:
     page = dom(listed, listed.url("/absent"), tmp_path)
     assert "Not Found" in page
     assert re.search(r"[0-9a-f]{32}", page)
+
+
+@pytest.mark.parametrize("loop", ["trio", "asyncio"])
+def test_a_websocket(edge: Edges, tmp_path: Path, path_to_apps: None, loop: str) -> None:
+    """Messages are compressed as the browser offers it, and the close is clean (RFC 6455, RFC 7692)."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text(TALKING)
+    site = edge(static=tmp_path / "site", app="asgi_bare:app", asgi_loop=loop)
+    page = dom(site, site.url(), tmp_path / "profile")
+    assert '<p id="told">permessage-deflate; 5000; 300000; 1000; true</p>' in page
 
 
 NAMED = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -282,11 +283,11 @@ def test_who_hangs_is_killed(worker_class: str, data: Path, tmp_path: Path) -> N
     """Without a sign of life for longer than `timeout`: its stacks are told, and another one is begun."""
     if worker_class != "process":
         pytest.importorskip(worker_class)
-    words = configured(tmp_path, worker_class, more="timeout = 2")
+    words = configured(tmp_path, worker_class, more="timeout = 1")
     with running(tmp_path, *words, data=data, env=PATHS) as server:
         before = server.get("/process").text
-        server.raw(b"GET /hang HTTP/1.0\r\nHost: localhost\r\n\r\n")
-        server.logged(None, f"({before}) gave no sign of life for 2 s")
+        assert server.get("/hang").status == 504
+        server.logged(None, f"({before}) gave no sign of life for {5 if worker_class == 'process' else 3} s")
         server.err.wait_for("hosted.py")  # in the stack
         server.logged(None, f"({before}) was killed by SIGABRT")
         until(lambda: server.get("/process").status == 200)
@@ -296,6 +297,19 @@ def test_who_hangs_is_killed(worker_class: str, data: Path, tmp_path: Path) -> N
         server.process.wait(PATIENCE)
 
 
+def test_asgi_that_blocks_its_loop_gets_504(data: Path, tmp_path: Path) -> None:
+    """Nobody in its process can answer any more, and the edge does before that is killed."""
+    words = configured(tmp_path, "process", "asgi_bare:app", more="timeout = 1")
+    with running(tmp_path, *words, data=data, env=PATHS) as server:
+        server.crashes = True
+        reply = server.get("/block")
+        assert reply.status == 504
+        server.logged(reply, "nothing came for 3 s")
+        server.logged(None, "gave no sign of life for 5 s")
+        server.logged(None, "was killed by SIGABRT")
+        assert server.get("/show").status == 200
+
+
 def test_a_death_is_seen_whatever_is_left_behind(data: Path, tmp_path: Path) -> None:
     """A child that the application forked keeps every descriptor open; the process is begun again all the same."""
     with running(tmp_path, *configured(tmp_path, "process"), data=data, env=PATHS) as server:
@@ -303,6 +317,20 @@ def test_a_death_is_seen_whatever_is_left_behind(data: Path, tmp_path: Path) -> 
         server.logged(None, "ended with status 8; another one is begun")
         server.claimed.append("the server closed before it answered")
         assert server.get("/process").status == 200
+
+
+@pytest.mark.parametrize("more", ["", "preload = true"], ids=["fresh", "forked"])
+def test_without_descriptors_it_is_tried_again(more: str, data: Path, tmp_path: Path) -> None:
+    """One line each time; the edge lives, and as soon as there are some, so does the application (E11)."""
+    with running(tmp_path, *configured(tmp_path, "process", more=more), data=data, env=PATHS) as server:
+        victim, edge = int(server.get("/process").text), server.process.pid
+        before = resource.prlimit(edge, resource.RLIMIT_NOFILE)
+        resource.prlimit(edge, resource.RLIMIT_NOFILE, (3, before[1]))
+        os.kill(victim, signal.SIGKILL)
+        server.logged(None, "was killed by SIGKILL")
+        server.logged(None, "no process can be started for hosted:app: Too many open files; another one is begun in")
+        resource.prlimit(edge, resource.RLIMIT_NOFILE, before)
+        until(lambda: server.get("/process").status == 200)
 
 
 def test_several_processes_share_the_work(data: Path, tmp_path: Path) -> None:

@@ -269,18 +269,18 @@ def note(*what):
 def on_starting(server): note("on_starting", server.num_workers)
 def when_ready(server): note("when_ready", sorted(server.workers) == [server.pid])
 def pre_fork(server, worker): note("pre_fork", worker.age)
-def post_fork(server, worker): note("post_fork", worker.pid == server.pid)
+def post_fork(server, worker): note("post_fork", worker.pid == worker.ppid == server.pid)
 def worker_exit(server, worker): note("worker_exit", worker.age)
 def child_exit(server, worker): note("child_exit", worker.age)
 def post_worker_init(worker): note("post_worker_init", worker.age, worker.alive)
 def pre_request(worker, req): note("pre_request", req.method, req.path, req.query, dict(req.headers).get("X-PLAN"))
-def post_request(worker, req, environ, resp): note("post_request", resp.status, environ["PATH_INFO"])
+def post_request(worker, req, environ, resp): note("post_request", resp.status, environ["PATH_INFO"], resp.sent)
 def on_reload(server): note("on_reload")
 def on_exit(server): note("on_exit")
 """
     project(tmp_path, hooks, TELLING)
     with running(tmp_path, "web:app", command="run", cwd=tmp_path) as server:
-        assert server.get("/a?b=c", X_Plan="gold").status == 200
+        reply = server.get("/a%2Fb?b=c", X_Plan="gold")
         server.signal(signal.SIGHUP)
         server.err.wait_for("reloaded gunicorn.conf.py")
     assert (tmp_path / "notes").read_text().splitlines() == [
@@ -289,8 +289,8 @@ def on_exit(server): note("on_exit")
         "post_fork True",
         "post_worker_init 1 True",
         "when_ready True",
-        "pre_request GET /a b=c gold",
-        "post_request 200 OK /a",
+        "pre_request GET /a%2Fb b=c gold",
+        f"post_request 200 OK /a/b {len(reply.body)}",
         "on_reload",
         "worker_exit 1",
         "child_exit 1",
@@ -576,6 +576,25 @@ def title_of(server: Server) -> str:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="titles are read from /proc")
+def test_what_the_environment_says(tmp_path: Path) -> None:
+    """gunicorn's variables; its words there are stronger than the file, and weaker than those of the command line."""
+    app = """
+def app(environ, start_response):
+    said = (environ[name] for name in ("wsgi.multithread", "wsgi.multiprocess", "wsgi.url_scheme"))
+    start_response("200 OK", [])
+    return [" ".join(map(str, said)).encode()]
+"""
+    project(tmp_path, "threads = 1\ntimeout = 7", app)
+    said = {
+        "WEB_CONCURRENCY": "2", "GUNICORN_CMD_ARGS": "--threads 4 -t 9 --access-logfile=words.log",
+        "FORWARDED_ALLOW_IPS": "10.0.0.1",
+    }  # fmt: skip
+    with running(tmp_path, "--timeout", "5", "web:app", command="run", cwd=tmp_path, env=said) as server:
+        assert server.get("/", X_Forwarded_Proto="https").text == "True True http"
+        assert server.err.wait_for("2 workers and their supervisor")
+    assert (tmp_path / "words.log").read_text().count('"GET / HTTP/1.1" 200') == 1
+
+
 def test_a_process_is_called_by_its_name(tmp_path: Path) -> None:
     pytest.importorskip("setproctitle")
     project(tmp_path, "", TELLING)

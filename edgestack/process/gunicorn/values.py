@@ -62,8 +62,8 @@ def several(key: str) -> Read:
 
 
 def person(key: str) -> Read:
-    """A user or a group: a name, or a number."""
-    return lambda value: {key: str(value)}
+    """A user or a group: a name, or a number; None is whoever starts it."""
+    return lambda value: {} if value is None else {key: str(value)}
 
 
 def path(key: str, *, off: str = "") -> Read:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -123,9 +124,14 @@ async def never(scope: Message, receive: Receive, send: Send) -> None:
         SEEN.append("given up")
 
 
+async def block(scope: Message, receive: Receive, send: Send) -> None:
+    """Its loop stands still, for as long as nothing comes through a pipe."""
+    os.read(os.pipe()[0], 1)
+
+
 PAGES = {
     "show": show, "echo": echo, "large": large, "endless": endless, "seen": seen, "fail": fail, "half": half,
-    "silent": silent, "impatient": impatient, "never": never,
+    "silent": silent, "impatient": impatient, "never": never, "block": block,
 }  # fmt: skip
 
 
