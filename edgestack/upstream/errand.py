@@ -200,7 +200,7 @@ class ProxyErrand(Attempting):
         self.attempt.connect_time = 0.0
         self._done = done
         link.holder = self
-        link.deadline = now + way.gap
+        link.deadline = now + way.section.read_timeout
         keeper.take_up(link)
         keeper.leave_together(self._send, data)
         return True
@@ -231,7 +231,7 @@ class ProxyErrand(Attempting):
                 self.attempt.bytes_received += len(data)
                 if self._read(data):
                     return
-                link.deadline = self.now() + self.way.gap
+                link.deadline = self.now() + self.way.section.read_timeout
                 if not link.held_back():
                     return
         except UpstreamError as error:
