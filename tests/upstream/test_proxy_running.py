@@ -83,7 +83,7 @@ async def test_another_server(edge_trio: AsyncEdges, portable: bool) -> None:
 
 
 async def test_the_time_of_another_route_does_not_count(edge_trio: AsyncEdges, portable: bool) -> None:
-    """A15: `next_upstream_timeout` is measured from the first attempt of this route, wherever the request was before."""
+    """A15: `next_upstream_timeout` is measured from this route's first attempt, wherever the request was before."""
     edge_trio.upstream("one").refuses()
     edge_trio.upstream("two").refuses()
     edge_trio.upstream("three").replies(body="ok")
