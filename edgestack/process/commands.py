@@ -46,6 +46,18 @@ def _explained(name: str) -> str:
     return f"no such option {name!r} (gunicorn's: {why})" if why else ""
 
 
+def _misplaced(error: click.NoSuchOption) -> str:
+    """What is to be said about an option of the group that stands behind the command; "" for another."""
+    here = error.ctx
+    group = here.parent if here is not None else None
+    if here is None or group is None or not any(error.option_name in option.opts for option in group.command.params):
+        return ""
+    name = error.option_name
+    return (
+        f"no such option {name!r} (it stands before `{here.info_name}`: {group.command_path} {name} … {here.info_name})"
+    )
+
+
 class Program(click.Group):
     """The whole program."""
 
@@ -111,7 +123,7 @@ class Program(click.Group):
             return BAD_INPUT
         text = error.format_message()
         if isinstance(error, click.NoSuchOption):
-            text = _explained(error.option_name) or text
+            text = _misplaced(error) or _explained(error.option_name) or text
         self._line(text[:1].lower() + text[1:].rstrip("."))
         return error.exit_code
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from edgestack.codecs import available
-from edgestack.http.content_coding import Policy
+from edgestack.http.content_coding import LEAST, Policy
 from edgestack.process.commands import BAD_INPUT
 from edgestack.process.precompressing import make, wanted
 from edgestack.process.serve_options import HELP
@@ -53,6 +53,6 @@ def precompress(folder: Path, jobs: int | None) -> int:
 
 def _summary(files: int, before: int, after: int) -> str:
     if not files:
-        return "nothing to do: every file has its neighbours"
+        return f"nothing to do: no text of {LEAST:,} bytes or more lacks a neighbour"
     saved = f"{before:,} bytes, {after:,} in the smallest form" if before else "empty files"
     return f"{files} file{'s' if files != 1 else ''}: {saved} ({', '.join(available())})"

@@ -55,10 +55,11 @@ def of_file(file: Path | None) -> Path:
         what = f" that uses {file}" if file is not None else ""
         hint = "if it is another user's: --control PATH, or --pid FILE"
         raise ConfigError(f"no server of yours is running{what}", hint=hint)
-    names = [f"process {status['pid']} ({status['file'] or 'no file'})" for path, status in servers if path in found]
-    raise ConfigError(
-        f"there are {len(found)} servers: {', '.join(names)}", hint="name one with -c, --pid or --control"
-    )
+    names = [
+        f"process {status['pid']} ({status['file'] or 'no file'}, --control {path})"
+        for path, status in servers if path in found
+    ]  # fmt: skip
+    raise ConfigError(f"there are {len(found)} servers: {', '.join(names)}", hint="name one with -c or --control")
 
 
 def of_pid(file: Path) -> Path | None:

@@ -228,6 +228,8 @@ class ProxyErrand(Attempting):
                 data = link.receive_nowait()
                 if data is None:
                     return
+                if not self.attempt.bytes_sent:  # it came while the link was idle, and answers nothing
+                    raise UpstreamError(detail=f"{link.peer}: ended, or spoke, before it was asked")
                 self.attempt.bytes_received += len(data)
                 if self._read(data):
                     return

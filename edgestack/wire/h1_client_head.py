@@ -63,7 +63,7 @@ class KnownHead:
     """
 
     __slots__ = (
-        "chunked", "derived", "fields", "kept", "latest", "length", "pairs", "persistent", "reason", "status",
+        "again", "chunked", "derived", "fields", "latest", "length", "pairs", "persistent", "reason", "status",
         "version", "whole",
     )  # fmt: skip
 
@@ -80,10 +80,10 @@ class KnownHead:
         self.persistent = "close" not in named and (version == "HTTP/1.1" or "keep-alive" in named)
         self.whole = self.length if self.persistent and status not in BODILESS else None
         """Bytes of a body after which the link may go on; None where there is none, or only reading tells."""
-        self.kept = False
-        """Whether it is remembered, and others will share it."""
+        self.again = False
+        """Whether it was looked up before: only one that is remembered ever is."""
         self.latest: UpstreamHead | None = None
-        """Of one that is: with the latest Date, for all that come in this second."""
+        """Of one that did: with the latest Date, for all that come in this second."""
         self.derived: dict[Any, Any] | None = None
         """What others have made of this head, by who made it; weighed at twice the head's text."""
 
@@ -179,9 +179,7 @@ class _Heads(Remembered[bytes, "KnownHead | None"]):
         names = [name for name, _ in pairs]
         if status < 200 or names.count("content-length") + names.count("transfer-encoding") > 1:
             return None
-        known = KnownHead(status, reason, "HTTP/1.1", pairs)
-        known.kept = self.weigh(key, known) > 0
-        return known
+        return KnownHead(status, reason, "HTTP/1.1", pairs)
 
     def weigh(self, key: bytes, value: KnownHead | None) -> int:
         if value is None or len(key) > LONGEST_BLOCK or not FORGOTTEN.isdisjoint(value.fields):
@@ -227,8 +225,10 @@ def read_known(data: bytes, end: int) -> UpstreamHead | None:
     latest = known.latest
     if latest is None or latest.date is not date:
         latest = UpstreamHead(known, date, True)
-        if known.kept:  # of one that is not, each would be a ring
+        if known.again:
             known.latest = latest
+        else:  # of one that comes once, as with an ETag of its own, it would be a ring that nobody needs
+            known.again = True
     return latest
 
 

@@ -49,6 +49,12 @@ def test_neighbours_are_made_and_decode(site: Path) -> None:
     assert not list(site.rglob(".a.html*"))
 
 
+def test_what_is_too_small_is_not_said_to_have_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "tiny.css").write_bytes(b"a{}")
+    assert run(str(tmp_path)) == (0, "nothing to do: no text of 1,400 bytes or more lacks a neighbour\n")
+    assert not names(tmp_path)
+
+
 def test_only_what_changed(site: Path) -> None:
     """What has no smaller form is tried again: there is nothing that says so."""
     (site / "noise.txt").unlink()

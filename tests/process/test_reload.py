@@ -285,6 +285,7 @@ def test_two_servers_have_their_own(serve: Servers) -> None:
     done = one.command()
     assert done.returncode == 2
     assert "there are 2 servers" in done.stderr
+    assert all(f"--control {server.control}" in done.stderr for server in (one, two))
     assert one.reload(saying("two"))["ok"]
     assert (one.get(), two.get()) == ((200, "two"), (200, "one"))
     assert (one.stop(), two.stop()) == (0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -247,3 +248,18 @@ def test_cookies_are_never_remembered() -> None:
     tables: list[dict[bytes, object]] = [h1_client_head._lines, h1_client_head._heads]
     assert tables[0], Path(h1_client_head.__file__)
     assert not [key for table in tables for key in (*table, *table.old) if b"8d1f0a" in key]  # type: ignore[attr-defined]
+
+
+def test_heads_that_come_once_leave_no_rings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head for each answer, as with an ETag or a request id: what the table forgets is gone at once."""
+    head = b"HTTP/1.1 200 OK\r\nDate: %b\r\nX-Request-Id: %08x\r\nX-Fill: %b\r\nContent-Length: 2\r\n\r\nok"
+    empty = h1_client_head._Heads(h1_client_head.BLOCKS_BUDGET)  # what other tests had remembered may hold rings
+    monkeypatch.setattr(h1_client_head, "_heads", empty)
+    gc.collect()
+    gc.disable()
+    try:
+        for at in range(6000):  # far beyond what is remembered
+            assert read_whole(head % (DATE.encode(), at, b"x" * 200)) is not None
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
