@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server_kit import FRAMEWORKS, Server, running
+from server_kit import FRAMEWORKS, Server, needs, running
 
 FILE_SIZE = 300_000
 
@@ -29,7 +29,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def framework(request: pytest.FixtureRequest) -> str:
     """Each of the three applications in turn."""
     if request.param != "bare":
-        pytest.importorskip(request.param)
+        needs(request.param)
     return str(request.param)
 
 

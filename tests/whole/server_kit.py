@@ -23,11 +23,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-__all__ = ["APPS", "FRAMEWORKS", "PATIENCE", "ROOT", "Reply", "Server", "environment", "exchange", "running"]
+import pytest
+
+__all__ = ["APPS", "FRAMEWORKS", "PATIENCE", "ROOT", "Reply", "Server", "environment", "exchange", "needs", "running"]
 
 FRAMEWORKS = {"bare": "bare:app", "flask": "flask_app:app", "django": "django_app:app"}
 """The applications in `apps/` that do the same things, as `--app` names them."""
@@ -108,6 +111,12 @@ class Reply:
         """The value of a field that must be there exactly once."""
         (value,) = self.all(name)
         return value
+
+
+def needs(library: str) -> None:
+    """Skip where it is not installed. It is not imported here: eventlet changes ssl and fork for a whole process."""
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
 
 
 def environment(data: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from server_kit import APPS, PATIENCE, ROOT, Server, environment, exchange, read_to_end, running
+from server_kit import APPS, PATIENCE, ROOT, Server, environment, exchange, needs, read_to_end, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -53,7 +53,7 @@ def configured(
 @pytest.fixture(scope="module", params=CLASSES)
 def worker_class(request: pytest.FixtureRequest) -> str:
     if request.param != "process":
-        pytest.importorskip(request.param, reason=f"{request.param} is not installed")
+        needs(request.param)
     return str(request.param)
 
 
@@ -256,7 +256,7 @@ def test_a_fork_server_that_dies_is_begun_again(worker_class: str, data: Path, t
 @pytest.mark.parametrize("worker_class", CLASSES)
 def test_a_preload_that_fails_ends_the_start(worker_class: str, data: Path, tmp_path: Path) -> None:
     if worker_class != "process":
-        pytest.importorskip(worker_class)
+        needs(worker_class)
     (tmp_path / "wrong.py").write_text("import nothing_of_that_name\n")
     words = configured(tmp_path, worker_class, "wrong:app", workers=2, more="preload = true")
     done = failing_start(tmp_path, data, *words)
@@ -282,7 +282,7 @@ def test_a_crash_in_native_code(data: Path, tmp_path: Path) -> None:
 def test_who_hangs_is_killed(worker_class: str, data: Path, tmp_path: Path) -> None:
     """Without a sign of life for longer than `timeout`: its stacks are told, and another one is begun."""
     if worker_class != "process":
-        pytest.importorskip(worker_class)
+        needs(worker_class)
     words = configured(tmp_path, worker_class, more="timeout = 1")
     with running(tmp_path, *words, data=data, env=PATHS) as server:
         before = server.get("/process").text
@@ -485,7 +485,7 @@ def test_asgi_is_hosted_too(hosted: Server) -> None:
 def test_who_takes_too_long(worker_class: str, data: Path, tmp_path: Path) -> None:
     """504 in any class; then each ends what it can end, and a process that is of no more use is replaced."""
     if worker_class != "process":
-        pytest.importorskip(worker_class)
+        needs(worker_class)
     more = "timeout = 1\nthreads = 2"
     with running(tmp_path, *configured(tmp_path, worker_class, more=more), data=data, env=PATHS) as server:
         server.claimed += ["gave no answer within", "504"]
@@ -577,7 +577,7 @@ def test_a_hurried_stop_waits_for_nothing(data: Path, tmp_path: Path) -> None:
 def test_no_orphan_is_left(worker_class: str, preload: bool, data: Path, tmp_path: Path) -> None:
     """kill -9 of the edge takes the processes along, with their sockets and the folder of those."""
     if worker_class != "process":
-        pytest.importorskip(worker_class)
+        needs(worker_class)
     folder = tmp_path / "t"
     folder.mkdir()
     words = configured(tmp_path, worker_class, workers=2, more="preload = true" if preload else "")
@@ -655,7 +655,7 @@ def failing_start(folder: Path, data: Path, *words: str, **env: str) -> subproce
 def test_an_import_error_ends_the_start(worker_class: str, data: Path, tmp_path: Path) -> None:
     """As for an application in the edge's own process: status 2, one line, and the application's own traceback."""
     if worker_class != "process":
-        pytest.importorskip(worker_class)
+        needs(worker_class)
     (tmp_path / "wrong.py").write_text("import nothing_of_that_name\n")
     done = failing_start(tmp_path, data, *configured(tmp_path, worker_class, "wrong:app"))
     assert done.returncode == 2, done.stderr
@@ -665,7 +665,7 @@ def test_an_import_error_ends_the_start(worker_class: str, data: Path, tmp_path:
 
 def test_asgi_on_a_server_of_wsgi(data: Path, tmp_path: Path) -> None:
     """Refused at the start, and not at each request."""
-    pytest.importorskip("gevent")
+    needs("gevent")
     done = failing_start(tmp_path, data, *configured(tmp_path, "gevent", "asgi_bare:app"))
     assert done.returncode == 2, done.stderr
     assert "an ASGI application runs in the worker classes gthread, asgi and process" in done.stderr
