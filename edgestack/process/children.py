@@ -156,9 +156,11 @@ class Child(Worker):
         return self.state is State.DEAD
 
     def started(self, pid: int) -> None:
-        """Its process runs."""
+        """Its process runs; one that was told to leave while it was being forked need not begin."""
         self.pid = pid
         self.end.close()
+        if self.state is State.LEAVING:
+            self.kill(signal.SIGTERM)
 
     def turn(self, state: State) -> None:
         """Another state."""
