@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
+import subprocess
+from contextlib import closing
 
 import pytest
 
@@ -12,8 +15,11 @@ from edgestack.errors import ConfigError
 from edgestack.process import crew as room
 from edgestack.process.children import Child
 from edgestack.process.crew import Crew
+from edgestack.process.loop import Loop
 from edgestack.process.options import Options
 from edgestack.process.spec import Spec
+
+PATIENCE = 20.0
 
 
 class Poor:
@@ -67,3 +73,13 @@ def test_tries_become_rare_and_stay_so(monkeypatch: pytest.MonkeyPatch, caplog: 
     for _ in range(2000):
         crew.fill()
     assert caplog.messages[-1].endswith("another try in 0 s")
+
+
+def test_who_is_told_to_leave_while_it_is_forked_gets_a_signal() -> None:
+    """Its startup may hang, and then it reads no line: the order that came before it had a number is given again."""
+    with closing(Loop()) as loop, subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        child = Child(1, None, loop, Poor())  # type: ignore[arg-type] # nobody asks its keeper
+        child.leave()
+        child.started(process.pid)
+        assert process.wait(PATIENCE) == -signal.SIGTERM
+        child.line.close()
