@@ -198,13 +198,14 @@ def _ensure_authority(folder: Path, now: float) -> bool:
 
 def _issue(folder: Path, names: tuple[str, ...], now: float) -> Certificate:
     """Make the certificate, with the names that earlier ones had learnt."""
-    from edgestack.certs.issuing import issue_certificate
+    from edgestack.certs.issuing import issue_certificate, kept_authority
 
     authority = (folder / AUTHORITY).read_bytes()
     names = tuple(dict.fromkeys((*names, *_learnt(_read(folder / LEAF)))))
     not_before = int(now) - 3600  # clocks differ
     not_after = min(not_before + LEAF_DAYS * DAY - 1, read_certificate(authority).not_after)
-    pem, secret = issue_certificate((authority, (folder / AUTHORITY_KEY).read_bytes()), names, not_before, not_after)
+    signer = kept_authority(authority, (folder / AUTHORITY_KEY).read_bytes())
+    pem, secret = issue_certificate(signer, names, not_before, not_after)
     write_file(folder / LEAF_KEY, secret, 0o600)
     write_file(folder / LEAF, pem, 0o644)
     return read_certificate(pem)

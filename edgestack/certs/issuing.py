@@ -1,7 +1,8 @@
 """Makes keys and certificates. The only file that imports trustme and cryptography; import it where it is needed.
 
-trustme issues the certificates and is given its authority by `CA.from_pem`, since the one it makes for itself holds
-from the year 2000 to 3000, which a certificate that people are asked to trust should not.
+trustme issues the certificates. The authority that people are asked to trust is made here and given to it by
+`CA.from_pem`: the one it makes for itself holds from the year 2000 to 3000. That one is good for test edges, whose
+authority is gone with their process.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-__all__ = ["issue_certificate", "make_authority"]
+__all__ = ["CA", "issue_certificate", "kept_authority", "make_authority"]
+
+CA = trustme.CA
 
 
 def make_authority(owner: str, not_before: int, not_after: int) -> tuple[bytes, bytes]:
@@ -62,17 +65,24 @@ def make_authority(owner: str, not_before: int, not_after: int) -> tuple[bytes, 
     return certificate.public_bytes(serialization.Encoding.PEM), secret
 
 
+def kept_authority(certificate: bytes, key: bytes) -> CA:
+    """The authority that was made before, from its two PEM files.
+
+    :raises ValueError: the key is damaged.
+    """
+    return CA.from_pem(certificate, key)
+
+
 def issue_certificate(
-    authority: tuple[bytes, bytes], names: tuple[str, ...], not_before: int, not_after: int
-) -> tuple[bytes, bytes]:
-    """A server certificate for `names`, signed by `authority` (certificate and key, PEM).
+    authority: CA, names: tuple[str, ...], not_before: int, not_after: int
+) -> tuple[bytes, bytes]:  # fmt: skip
+    """A server certificate for `names`, signed by `authority`.
 
     :param names: host names, wildcards and addresses.
     :param not_before, not_after: seconds since the epoch.
     :returns: certificate and private key, PEM.
-    :raises ValueError: the authority's key is damaged.
     """
-    leaf = trustme.CA.from_pem(*authority).issue_cert(
+    leaf = authority.issue_cert(
         *names,
         common_name=names[0][:64],
         organization_name="edgestack development certificate",

@@ -110,7 +110,7 @@ def _is_ipv6(text: str) -> bool:
 
 def _is_host(text: str) -> bool:
     """An IPv4 address or a host name; four numbers with dots must be an address (RFC 1123 §2.1)."""
-    if re.fullmatch(r"[\d.]+", text, re.ASCII):
+    if text and not text.strip("0123456789."):
         try:
             ipaddress.IPv4Address(text)
         except ValueError:

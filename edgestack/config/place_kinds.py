@@ -167,11 +167,11 @@ class Application(Kind):
 def find_module(name: str, path: list[str]) -> str:
     """Look for a module without importing anything: "" when it is there, else the first part that is not.
 
-    :param name: dotted.
+    :param name: dotted; one that was imported is there.
     :param path: the folders in which a top-level module may be, in order.
     """
     parts = name.split(".")
-    if parts[0] in sys.builtin_module_names:
+    if name in sys.modules or parts[0] in sys.builtin_module_names:
         return ""
     places: list[str] | None = path
     for count in range(1, len(parts) + 1):

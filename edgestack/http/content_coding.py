@@ -50,7 +50,7 @@ _suffix = re.compile(rf'"(.+)-(?:{"|".join(PREFERENCE)})"', re.DOTALL)
 class Policy:
     """Which answers are coded, and in what."""
 
-    __slots__ = ("_fits", "_known", "least", "offered")
+    __slots__ = ("_known", "_types", "_wild", "least", "offered")
 
     def __init__(self, offered: tuple[str, ...] = PREFERENCE, types: Iterable[str] = TYPES, least: int = LEAST) -> None:
         """
@@ -60,8 +60,8 @@ class Policy:
         """
         self.offered = offered
         self.least = least
-        patterns = "|".join("[^/]*".join(map(re.escape, kind.split("*"))) for kind in types)
-        self._fits = re.compile(patterns).fullmatch
+        self._types = frozenset(types)
+        self._wild = [kind for kind in self._types if "*" in kind]
         self._known: dict[str, bool] = {}
 
     def fits(self, content_type: str) -> bool:
@@ -69,11 +69,16 @@ class Policy:
         known = self._known.get(content_type)
         if known is None:
             kind = content_type.partition(";")[0].strip().lower()
-            known = bool(kind) and self._fits(kind) is not None
+            known = kind in self._types or any(_is_like(kind, wild) for wild in self._wild)
             if len(self._known) >= TYPES_KEPT:
                 self._known.clear()
             self._known[content_type] = known
         return known
+
+
+def _is_like(kind: str, wild: str) -> bool:
+    """Whether a media type is one of those that a pattern means; what is asked for is remembered, so none is kept."""
+    return bool(kind) and re.fullmatch("[^/]*".join(map(re.escape, wild.split("*"))), kind) is not None
 
 
 def may_code(policy: Policy, response: Response) -> bool:

@@ -39,12 +39,12 @@ class Authority:
     """Issues certificates. Use `the_authority()`."""
 
     def __init__(self) -> None:
-        from edgestack.certs.issuing import make_authority  # cryptography: 90 ms
+        from edgestack.certs.issuing import CA  # cryptography: 90 ms
 
         now = int(time.time())
         self._lock = threading.Lock()
         self._valid = (now - HOUR, now + DAYS)
-        self._pair = make_authority("tests", *self._valid)
+        self._ca = CA(organization_name="edgestack tests")
         self._folder = Path(tempfile.mkdtemp(prefix=f"edgestack-tests-{os.getpid()}-"))
         atexit.register(_remove, self._folder, os.getpid())
         self._issued: dict[tuple[str, ...], tuple[Path, Path]] = {}
@@ -53,7 +53,7 @@ class Authority:
     @property
     def pem(self) -> bytes:
         """The authority's certificate."""
-        return self._pair[0]
+        return self._ca.cert_pem.bytes()
 
     @cached_property
     def file(self) -> Path:
@@ -83,7 +83,7 @@ class Authority:
         from edgestack.certs.issuing import issue_certificate
 
         cert, key = (self._folder / f"{number}.{kind}" for kind in ("pem", "key"))
-        pem, secret = issue_certificate(self._pair, names, *self._valid)
+        pem, secret = issue_certificate(self._ca, names, *self._valid)
         cert.write_bytes(pem)
         key.write_bytes(secret)
         return cert, key

@@ -168,8 +168,10 @@ class FixtureCase:
 
     name: str
     title: str
+    costs: tuple[tuple[str, str, float], ...]
+    """The probe's kinds, titles, and the milliseconds that one may cost."""
     figures: tuple[tuple[str, str, float], ...]
-    """The probe's kinds, titles, and the seconds that all of them may take together."""
+    """The same, and the seconds that a hundred may take together."""
 
 
 Case = (
@@ -328,6 +330,10 @@ CASES: tuple[Case, ...] = (
     FixtureCase(
         "fixture",
         "100 edges in tests, one after the other",
+        (
+            ("first", "the first edge of a test session, its start and end", 15.0),
+            ("next", "each further edge, its start and end", 5.0),
+        ),
         (
             ("sockets", "100 edges in tests, one HTTPS request each", 3.0),
             ("memory", "100 edges in memory, one request each", 1.0),

@@ -1,4 +1,8 @@
-"""One process: hundreds of edges inside tests, and seconds for each hundred, as JSON. Started by `fixture.py`."""
+"""One process: the first edge of a session and the next ones, in milliseconds of processor time; then hundreds of edges
+inside tests, and seconds for each hundred. As JSON. Started by `fixture.py`.
+
+    fixture_probe.py ROUNDS        0: only the first edge and the next ones
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from statistics import median
 from typing import Any
 
 import trio
@@ -17,7 +22,9 @@ from edgestack.testing import Edge
 from edgestack.testing.loop_thread import the_loop
 
 EDGES = 100
-LATE = ("edgestack.certs.issuing", "cryptography.hazmat.backends.openssl", "encodings.idna")
+NEXT = 20
+"""Edges after the first, of which each is timed."""
+LATE = ("edgestack.certs.issuing", "cryptography.hazmat.backends.openssl", "encodings.idna", "isal.isal_zlib")
 """What the first edge would import; imports are not counted."""
 
 
@@ -52,11 +59,14 @@ def timed(test: Callable[[], None], count: int) -> float:
     return time.perf_counter() - began
 
 
-def first(test: Callable[[], None]) -> float:
-    """Milliseconds of processor time that it takes once."""
+def cost() -> float:
+    """Milliseconds of processor time for an edge's start and its end, without the request between them."""
     began = time.process_time()
-    test()
-    return (time.process_time() - began) * 1000
+    with Edge(app=app) as site:
+        ready = time.process_time()
+        assert site.get("/").text == "hello"
+        asked = time.process_time()
+    return (ready - began + time.process_time() - asked) * 1000
 
 
 def main() -> None:
@@ -64,13 +74,13 @@ def main() -> None:
     for name in LATE:
         import_module(name)
     codecs.available()
+    rounds = int(sys.argv[1])
     tests = {"sockets": on_sockets, "memory": in_a_loop}
     with the_loop():  # as a session of pytest holds it
-        firsts = {kind: first(test) for kind, test in tests.items()}
-        found: dict[str, Any] = {
-            kind: [timed(test, EDGES) for _ in range(int(sys.argv[1]))] for kind, test in tests.items()
-        }
-    print(json.dumps({**found, "first": firsts}))
+        found: dict[str, Any] = {"first": cost(), "next": median(cost() for _ in range(NEXT))}
+        for kind, test in tests.items():
+            found[kind] = [timed(test, EDGES) for _ in range(rounds)]
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
