@@ -25,6 +25,7 @@ __all__: list[str] = []
 MADE = pytest.StashKey[list[Any]]()
 """The factories that a test has used."""
 SECTION = "edgestack: last exchanges"
+RAISED = "edgestack: upstreams"
 
 
 @pytest.fixture(scope="session")
@@ -144,10 +145,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """The last exchanges stand in the report of a test that failed."""
+    """What upstreams have raised, and the last exchanges, stand in the report of a test that failed."""
     report = yield
     made = item.stash.get(MADE, [])
     if made and report.failed:
+        report.sections += [(RAISED, text) for edges in made if (text := edges.raised())]
         report.sections += [(SECTION, text) for edges in made if (text := edges.exchanges())]
     if made and call.when == "teardown":
         made.clear()  # items live as long as the session

@@ -115,7 +115,8 @@ class Do:
 
 
 Act: TypeAlias = "Replying | Say | Drip | Refuse | Reset | Hang | Talk | Do"
-Doing: TypeAlias = Callable[[SeenRequest, trio.abc.Stream], Awaitable["Act | int | None"]]
+Said: TypeAlias = "Act | int | None"
+Doing: TypeAlias = Callable[[SeenRequest, trio.abc.Stream], "Said | Awaitable[Said]"]
 
 
 def replies(
@@ -181,10 +182,11 @@ def websocket(*messages: str | bytes, echo: bool = True) -> Talk:
 
 
 def does(function: Doing) -> Do:
-    """A function decides: `await function(request, stream)`, in the edge's loop.
+    """A function decides: `function(request, stream)`, in the edge's loop; it may be `async`.
 
     :param function: it gives an act, or the status of an empty answer; or it answers on the stream, and gives None.
-        What it raises ends the edge, and is raised there where that ends: an assertion in it fails the test.
+        What it raises breaks its connection and fails the test: at once where the edge lives in the test's own loop,
+        else when the test has come to its end, or in its report.
     """
     return Do(function)
 

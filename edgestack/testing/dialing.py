@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import trio
 
@@ -31,15 +31,18 @@ class Dialed:
     """`wire.dialing.Dialer`. On the loop."""
 
     def __init__(
-        self, upstreams: Mapping[PeerAddress, ScriptedUpstream], nursery: trio.Nursery, *, memory: bool
-    ) -> None:
+        self, upstreams: Mapping[PeerAddress, ScriptedUpstream], nursery: trio.Nursery, *, memory: bool,
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:  # fmt: skip
         """
         :param nursery: the upstreams' ends of connections live there.
         :param memory: no sockets at all; whoever is not scripted is not asked.
+        :param failed: told what functions of the test's raise; None for raising it in the nursery.
         """
         self.upstreams = upstreams
         self._nursery = nursery
         self._memory = memory
+        self._failed = failed
         self._world = SocketDialer()
 
     async def dial(self, peer: PeerAddress, tls: ClientTls | None = None, preface: bytes = b"") -> AnyLink:
@@ -65,11 +68,11 @@ class Dialed:
         link: AnyLink
         if self._memory:
             ours, theirs = memory_pipe()
-            self._nursery.start_soon(upstream.serve, theirs)
+            self._nursery.start_soon(upstream.serve, theirs, self._failed)
             link = StreamLink(ours, peer, tls, trio.current_time())
         else:
             near, far = socket_pair()
-            self._nursery.start_soon(upstream.serve, SocketEnd(far))
+            self._nursery.start_soon(upstream.serve, SocketEnd(far), self._failed)
             link = Link(near, peer, tls, trio.current_time())
         link.lasting = not preface
         return link

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
+from traceback import format_exception
 from types import TracebackType
 from typing import Any
 
@@ -90,6 +91,7 @@ class Edge:
             raise ValueError("in memory there is nothing that a test in another loop could connect to: `async with`")
         with ExitStack() as undo:
             running = self._run()
+            running.keep_errors()
             loop = undo.enter_context(the_loop())
             serving = loop.serve(running)
             undo.callback(serving.stop)
@@ -101,7 +103,7 @@ class Edge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """Stop; nothing is left.
+        """Stop; nothing is left. An error of the block is told what functions of scripted upstreams had raised.
 
         :raises GuardError: a guard has found something, and nothing else was raised.
         """
@@ -109,6 +111,9 @@ class Edge:
         self.finish()
         if error is None:
             self.check()
+            return
+        for text in self.raised():
+            error.add_note(text)
 
     async def __aenter__(self) -> AsyncSite:
         """Serve, in this loop.
@@ -142,6 +147,11 @@ class Edge:
         """
         __tracebackhide__ = True  # pytest's word for frames that say nothing to whoever reads the report
         self._running.findings.check()
+
+    def raised(self) -> list[str]:
+        """What functions of scripted upstreams raised, each with its traceback; `check` does not raise it any more."""
+        told = "a function of a scripted upstream raised:\n"
+        return [told + "".join(format_exception(error)).rstrip() for error in self._running.findings.raised()]
 
     def serving_in(self, nursery: trio.Nursery) -> _ServingIn:
         """`async with edge.serving_in(nursery) as site`: its tasks live there, and end with the block."""

@@ -67,6 +67,10 @@ class _Factory(Generic[S]):
         for edge in self._edges:
             edge.check()
 
+    def raised(self) -> str:
+        """What functions of scripted upstreams raised; `check` does not raise it any more."""
+        return "\n\n".join(text for edge in self._edges for text in edge.raised())
+
     def exchanges(self) -> str:
         """The last exchanges of all sites, byte for byte."""
         return "\n".join(f"{site.url('')}\n{told}" for site in self.sites if (told := site.exchanges()))

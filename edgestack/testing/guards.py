@@ -47,6 +47,19 @@ class Findings:
         """:param guards: those that are on."""
         self.guards = guards
         self._found: list[str] = []
+        self._errors: list[Exception] = []
+
+    def failed(self, error: Exception) -> None:
+        """A function of the test's, called in the edge's loop, raised this. On any thread."""
+        where = error.__traceback__
+        while where is not None and where.tb_next and where.tb_frame.f_globals.get("__package__") == __package__:
+            where = where.tb_next  # the test's own lines are those that matter
+        self._errors.append(error.with_traceback(where))
+
+    def raised(self) -> list[Exception]:
+        """What such functions raised; told by whoever asks, and so not raised any more."""
+        errors, self._errors = self._errors, []
+        return errors
 
     def add(self, guard: str, what: str) -> None:
         """One more, said once however often it is found."""
@@ -58,8 +71,14 @@ class Findings:
         """Tell what was found, once.
 
         :raises GuardError: something was.
+        :raises Exception: what a function of the test's raised; several of them as an ExceptionGroup.
         """
         __tracebackhide__ = True
+        errors = self.raised()
+        if len(errors) > 1:
+            raise ExceptionGroup("functions of scripted upstreams failed", errors)
+        if errors:
+            raise errors[0]
         found, self._found = self._found, []
         if found:
             raise GuardError("\n".join(found))

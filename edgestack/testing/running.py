@@ -60,6 +60,7 @@ class Running:
         self._places = Places()
         self._guarded: list[Guarded] = []
         self._outer: Callable[[Any], Any] = lambda app: app
+        self._failed: Callable[[Exception], None] | None = None
         self._stack: Stack | None = None
         self._nursery: trio.Nursery | None = None
         self._dialed: Dialed | None = None
@@ -75,6 +76,10 @@ class Running:
     def around(self, outer: Callable[[Any], Any]) -> None:
         """Put something around every application, outside of the guards; before it runs."""
         self._outer = outer
+
+    def keep_errors(self) -> None:
+        """What functions of the test's raise in upstreams is found, not raised in a loop that is not the test's."""
+        self._failed = self.findings.failed
 
     def _applications(self, layout: Layout) -> dict[App, Any]:
         said = layout.config.server.processes.worker_class == "asgi"
@@ -132,7 +137,7 @@ class Running:
         layout, memory = self.layout, self.wanted.memory
         with inside:
             async with trio.open_nursery() as self._nursery:
-                self._dialed = Dialed(layout.upstreams, self._nursery, memory=memory)
+                self._dialed = Dialed(layout.upstreams, self._nursery, memory=memory, failed=self._failed)
                 records: Any = self.records
                 certificates = the_authority().certificates(layout.config.tls)
                 self._stack = Stack(

@@ -11,7 +11,7 @@ requests, as a real one would; it is closed where the script goes on with what o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import trio
@@ -106,8 +106,12 @@ class ScriptedUpstream:
 
     # -- one connection ------------------------------------------------------------------------------------------------
 
-    async def serve(self, end: Pipe | SocketEnd) -> None:
-        """The upstream's end of one connection, until it ends."""
+    async def serve(self, end: Pipe | SocketEnd, failed: Callable[[Exception], None] | None = None) -> None:
+        """The upstream's end of one connection, until it ends.
+
+        :param failed: told what a function of the test's raised, before the edge can see anything of it; None for
+            raising it here.
+        """
         reader = Requests()
         self.open += 1
         try:
@@ -119,6 +123,10 @@ class ScriptedUpstream:
                     break
         except BROKEN:
             pass  # the edge has had enough
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(error)
         finally:
             self._idle.discard(end)
             self.open -= 1
@@ -143,7 +151,9 @@ class ScriptedUpstream:
     async def _perform(self, act: Act, request: SeenRequest, end: Pipe | SocketEnd, reader: Requests) -> bool:
         """Do one thing. Whether the connection goes on."""
         if isinstance(act, Do):
-            said = await act.function(request, end)
+            said = act.function(request, end)
+            if isinstance(said, Awaitable):
+                said = await said
             if said is None:
                 return True
             act = act_of(said)

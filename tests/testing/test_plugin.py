@@ -67,6 +67,31 @@ def test_session(shop, at):
     result.assert_outcomes(passed=6)
 
 
+def test_what_an_upstream_raises(run: Run) -> None:
+    """It fails the test in its call; where something else did, the report tells of it. It is told once."""
+    result = run("""
+def wrong(request, stream):
+    raise LookupError("of the function")
+
+def test_came_through(edge):
+    assert edge(proxy=edge.upstream("api").does(wrong)).get("/").status == 502
+
+def test_fell(edge):
+    assert edge(proxy=edge.upstream("api").does(wrong)).get("/").status == 200
+""")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            ">*raise LookupError(*",
+            "*AssertionError: assert 502 == 200",
+            "*- edgestack: upstreams -*",
+            "a function of a scripted upstream raised:",
+            "LookupError: of the function",
+            "*- edgestack: last exchanges -*",
+        ]
+    )
+
+
 def test_a_guard_fails_the_test(run: Run) -> None:
     """The test fails in its call, with what was found and the bytes that passed."""
     result = run("""

@@ -311,6 +311,35 @@ async def test_a_function_decides(serve: Serve, mock_clock: MockClock) -> None:
     assert (a.connections, a.open) == (1, 1)
 
 
+def test_what_a_function_raises_fails_the_test_in_a_thread() -> None:
+    """The edge serves on; the error is raised at the end of the block, and a note of what that raises itself."""
+
+    def wrong(request: SeenRequest, stream: trio.abc.Stream) -> Act:
+        raise LookupError(request.target)
+
+    def ask(*targets: str, then: Exception | None = None) -> None:
+        with Edge(text=ONE, upstreams=[ScriptedUpstream("a").does(wrong)]) as site:
+            assert [site.get(target).status for target in targets] == [502] * len(targets)
+            if then is not None:
+                raise then
+
+    with pytest.raises(LookupError, match="/x"):
+        ask("/x")
+    with pytest.RaisesGroup(pytest.RaisesExc(LookupError, match="/x"), pytest.RaisesExc(LookupError, match="/y")):
+        ask("/x", "/y")
+    with pytest.raises(ArithmeticError) as found:
+        ask("/z", then=ArithmeticError())
+    [note] = found.value.__notes__
+    assert "upstream raised:\nTraceback" in note
+    assert "in wrong" in note
+    assert note.endswith("LookupError: /z")
+
+
+async def test_a_function_may_be_synchronous(serve: Serve, mock_clock: MockClock) -> None:
+    a = ScriptedUpstream("a").does(lambda request, stream: replies(body=request.target))
+    assert (await (await serve(text=ONE, upstreams=[a])).get("/x")).text == "/x"
+
+
 def test_a_function_cannot_refuse() -> None:
     """It is called with a request, and who refuses gets none."""
 
