@@ -3,6 +3,8 @@
     receive, send     coroutines of trio's: each call of them is carried over to a task there, and its result back
     a call            a task here; cancelled here, what it has carried over is cancelled there
 
+A test clock that jumps by itself stands still while it works (`held_loop.py`).
+
 Imported only where such a loop is made: most servers never need asyncio, and its import costs some 15 ms of a start.
 """
 
@@ -15,8 +17,9 @@ from typing import Any
 
 import trio
 
+from edgestack.asgi.held_loop import HeldLoop
 from edgestack.asgi.loops import Application, Ended, Receive, Send
-from edgestack.wire.held_clock import on_thread
+from edgestack.wire.held_clock import on_thread, work_here
 
 __all__ = ["AsyncioLoop"]
 
@@ -35,7 +38,9 @@ class AsyncioLoop:
         self._ready = threading.Event()
         self._told = False
         """It is to end."""
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: set[_Call] = set()
+        work = work_here()
+        self._held = HeldLoop(work, self._post, self._works) if work is not None else None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
         self._ready.wait()
@@ -45,12 +50,12 @@ class AsyncioLoop:
     ) -> _Call:
         """A task there."""
         call = _Call()
-        self._loop.call_soon_threadsafe(self._begin, call, application, scope, receive, send, ended)
+        self._hand(self._begin, call, application, scope, receive, send, ended)
         return call
 
     def cancel(self, call: _Call) -> None:
         """See `Loop`."""
-        self._loop.call_soon_threadsafe(call.cancel)
+        self._hand(call.cancel)
 
     async def close(self) -> None:
         """See `Loop`; its thread ends, or is left behind. A second call waits for nothing."""
@@ -61,10 +66,27 @@ class AsyncioLoop:
         with trio.CancelScope(shield=True):
             await on_thread(self._thread.join, FAREWELL)
 
+    def _hand(self, function: Callable[..., object], *of: Any) -> None:
+        """Have something done on the thread."""
+        if self._held is not None:
+            self._held.hand(self._loop, function, *of)
+        else:
+            self._loop.call_soon_threadsafe(function, *of)
+
     # -- on its thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        asyncio.run(self._live())
+        held = self._held
+        try:
+            with asyncio.Runner(loop_factory=held.make if held is not None else None) as runner:
+                runner.run(self._live())
+        finally:
+            if held is not None:
+                held.over()
+
+    def _works(self) -> bool:
+        """Whether a call waits for anything but messages."""
+        return not all(call.asking for call in self._calls)
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -85,25 +107,29 @@ class AsyncioLoop:
                 came = error
             self._post(ended, came)
 
-        received = _Received(lambda: self._carry(receive)[0])
+        received = _Received(lambda: self._carry(call, receive)[0])
 
         async def carried_send(message: dict[str, Any]) -> None:
-            future, scope = self._carry(send, message)
+            future, scope = self._carry(call, send, message)
             try:
                 await future
             except asyncio.CancelledError:
                 self._post(scope.cancel)
                 raise
 
-        call.task = task = self._loop.create_task(run())
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        call.task = self._loop.create_task(run())
+        self._calls.add(call)
+        call.task.add_done_callback(lambda task: self._calls.discard(call))
         if call.cancelled:
-            task.cancel()
+            call.task.cancel()
 
-    def _carry(self, function: Callable[..., Awaitable[Any]], *of: Any) -> tuple[asyncio.Future[Any], trio.CancelScope]:
+    def _carry(
+        self, call: _Call, function: Callable[..., Awaitable[Any]], *of: Any
+    ) -> tuple[asyncio.Future[Any], trio.CancelScope]:
         """Have it awaited on trio's loop: what gets its result, and what gives it up."""
         future: asyncio.Future[Any] = self._loop.create_future()
+        call.asking += 1
+        future.add_done_callback(call.heard)
         scope = trio.CancelScope()
 
         async def there() -> None:
@@ -133,7 +159,7 @@ class AsyncioLoop:
     def _back(self, function: Callable[..., object], *of: Any) -> None:
         """The other way; a loop that was closed waits for nothing."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function, *of)
+            self._hand(function, *of)
 
 
 class _Call:
@@ -142,6 +168,12 @@ class _Call:
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
         self.cancelled = False
+        self.asking = 0
+        """What it has carried over, and has no answer to."""
+
+    def heard(self, future: asyncio.Future[Any]) -> None:
+        """One answer is here."""
+        self.asking -= 1
 
     def cancel(self) -> None:
         self.cancelled = True

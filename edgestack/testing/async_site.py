@@ -7,12 +7,13 @@
 
 With a clock that stands still (`trio.testing.MockClock`), silence is told instead of waited for: when nothing can
 happen any more and an answer is missing, `TimeoutError` says that the clock must be moved. A clock that jumps by itself
-is held while application threads work; on sockets, while bytes are under way.
+is held while application threads and loops of asyncio's work; on sockets, while bytes are under way.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,9 +24,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from edgestack.testing.dialogue import RESET, Dialogue
 from edgestack.testing.messages import Replies, Reply, request_bytes
-from edgestack.testing.running import Running
+from edgestack.testing.running import AT_REST, Running
 from edgestack.testing.site import Body, CommonSite, Fields, asked, other
-from edgestack.wire.held_clock import on_thread
+from edgestack.wire.held_clock import on_thread, work_here
 
 __all__ = ["AsyncSite", "Connection", "held_for_sockets"]
 
@@ -139,9 +140,7 @@ class AsyncSite(CommonSite):
     def __init__(self, running: Running) -> None:
         super().__init__(running)
         self._connections: list[Connection] = []
-        clock = trio.lowlevel.current_clock()
-        self._stands_still = getattr(clock, "autojump_threshold", 0) == math.inf
-        """Whether time passes only when the test says so."""
+        self._work = work_here()
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -208,8 +207,9 @@ class AsyncSite(CommonSite):
     async def settle(self) -> None:
         """Until nothing is under way: no task can go on, and no application thread works."""
         cushion = 0.0 if self._running.wanted.memory else UNDER_WAY
+        until = time.monotonic() + AT_REST
         await wait_all_tasks_blocked(cushion)
-        while not self._running.at_rest():
+        while not self._running.at_rest() or (self._holds() and time.monotonic() < until):
             await wait_all_tasks_blocked(0.001)  # real time, in which threads work
         await wait_all_tasks_blocked(cushion)
 
@@ -237,9 +237,13 @@ class AsyncSite(CommonSite):
         clock.jump(seconds)
         await self.settle()
 
+    def _holds(self) -> bool:
+        """Whether something works that would hold a clock: another loop, which may wait for what never comes."""
+        return self._work is not None and self._work.busy
+
     async def within(self, receive: Callable[[], Any]) -> bytes:
         """What `receive` gives; a clock that stands still does not make it wait for ever."""
-        if not self._stands_still:
+        if self._work is None or self._work.threshold < math.inf:
             return bytes(await receive())
         data: bytes | None = None
         async with _single() as nursery:
@@ -307,13 +311,13 @@ async def _single() -> AsyncIterator[trio.Nursery]:
 @asynccontextmanager
 async def held_for_sockets() -> AsyncIterator[None]:
     """Within, a clock that jumps by itself waits until what is under way between sockets has come."""
-    clock: Any = trio.lowlevel.current_clock()
-    before = getattr(clock, "autojump_threshold", None)
-    if before is None or before >= UNDER_WAY:
+    work = work_here()
+    before = work.threshold if work is not None else math.inf
+    if work is None or before >= UNDER_WAY:
         yield
         return
-    clock.autojump_threshold = UNDER_WAY
+    work.threshold = UNDER_WAY
     try:
         yield
     finally:
-        clock.autojump_threshold = before
+        work.threshold = before

@@ -3,6 +3,8 @@
     on_thread(function, …)    work on one of trio's threads; the only way to it, outside of tests
     in_time(wait, …)          wait for something that may never come, on a thread or here, for so long
     HeldThreads(threads)      stands before the application threads, in tests only
+    work_here()               for who knows himself when others work: begin() and end(); None where no clock jumps
+    Resting(rest)             the selector of a loop on another thread, which tells when that has nothing to run
 
 `trio.testing.MockClock` jumps to the next deadline as soon as every task waits. It cannot know that a thread is about
 to answer, and would run all timeouts out meanwhile. With any other clock nothing is held, and production pays nothing.
@@ -11,6 +13,7 @@ to answer, and would run all timeouts out meanwhile. With any other clock nothin
 from __future__ import annotations
 
 import math
+import selectors
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 import trio
 
-__all__ = ["HeldThreads", "Threads", "in_time", "jumps_by_itself", "on_thread"]
+__all__ = ["HeldThreads", "Resting", "Threads", "Work", "in_time", "jumps_by_itself", "on_thread", "work_here"]
 
 T = TypeVar("T")
 _work: trio.lowlevel.RunVar[Work] = trio.lowlevel.RunVar("work on threads")
@@ -50,6 +53,23 @@ class Work:
         self._jobs = 0
         self._threshold = math.inf
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is not done."""
+        return self._jobs > 0
+
+    @property
+    def threshold(self) -> float:
+        """Real seconds of silence after which the clock jumps when all is done; infinite where the test moves it."""
+        return self._threshold if self._jobs else float(self._clock.autojump_threshold)
+
+    @threshold.setter
+    def threshold(self, seconds: float) -> None:
+        if self._jobs:
+            self._threshold = seconds
+        else:
+            self._clock.autojump_threshold = seconds
+
     def begin(self) -> None:
         """One more."""
         if not self._jobs:
@@ -73,14 +93,19 @@ def _work_of(clock: object) -> Work:
         return work
 
 
+def work_here() -> Work | None:
+    """What holds the clock of this run; None where it never jumps by itself."""
+    clock = trio.lowlevel.current_clock()
+    return _work_of(clock) if jumps_by_itself(clock) else None
+
+
 @contextmanager
 def _held() -> Iterator[None]:
     """A test clock does not jump within."""
-    clock = trio.lowlevel.current_clock()
-    if not jumps_by_itself(clock):
+    work = work_here()
+    if work is None:
         yield
         return
-    work = _work_of(clock)
     work.begin()
     try:
         yield
@@ -107,8 +132,8 @@ async def in_time(wait: Callable[[], Awaitable[None]], seconds: float, *, thread
 
     :param threaded: it is another thread that is waited for, which knows no other time; a test clock is held.
     """
-    clock: Any = trio.lowlevel.current_clock()
-    if not jumps_by_itself(clock) or (not threaded and clock.autojump_threshold < math.inf):
+    work = work_here()
+    if work is None or (not threaded and work.threshold < math.inf):
         with trio.move_on_after(seconds) as scope:
             await wait()
         return not scope.cancelled_caught
@@ -171,3 +196,18 @@ class HeldThreads:
     def go(self) -> None:
         """Run what was queued."""
         self._threads.go()
+
+
+class Resting(selectors.DefaultSelector):
+    """Tells before it waits."""
+
+    def __init__(self, rest: Callable[[], None]) -> None:
+        """:param rest: on the thread of who selects."""
+        super().__init__()
+        self._rest = rest
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """See `selectors`."""
+        if timeout is None or timeout > 0:
+            self._rest()
+        return super().select(timeout)

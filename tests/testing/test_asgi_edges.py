@@ -138,3 +138,45 @@ def test_starlette_cleans_up() -> None:
         assert site.get("/").text == "hello"
         assert notes == ["open"]
     assert notes == ["open", "closed"]
+
+
+async def works(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Works in its loop, and on a thread beside it; then answers in pieces, with work between them."""
+    if scope["type"] == "lifespan":
+        return
+    for piece in range(3):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await asyncio.get_running_loop().run_in_executor(None, sum, range(300_000))
+        if not piece:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"%d" % piece, "more_body": piece < 2})
+
+
+async def test_a_clock_that_jumps_stands_still_while_asyncio_works(autojump_clock: MockClock) -> None:
+    async with Edge(app=works, memory=True, asgi_loop="asyncio") as site:
+        began = trio.current_time()
+        for _ in range(5):
+            answer = await site.get("/")
+            assert (answer.status, answer.body) == (200, b"012")
+        assert trio.current_time() - began < 1
+
+
+async def test_a_clock_that_jumps_goes_on_while_asyncio_waits_for_the_client(autojump_clock: MockClock) -> None:
+    """Half of a body has come, and the rest never does."""
+    heard: list[str] = []
+
+    async def hears(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await asyncio.sleep(0)
+        while scope["type"] == "http":
+            message = await receive()
+            heard.append(message["type"])
+            if message["type"] == "http.disconnect":
+                return
+
+    async with Edge(app=hears, memory=True, asgi_loop="asyncio", timeout=600) as site:
+        client = await site.connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab")
+        assert b" 408 " in await client.receive()
+        assert trio.current_time() > 20
+    assert heard[-1] == "http.disconnect"
