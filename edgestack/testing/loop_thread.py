@@ -84,7 +84,7 @@ class Serving:
 
         :raises BaseException: it had broken.
         """
-        self._loop.call(self._scope.cancel)
+        self._loop.post(self._scope.cancel)
         if not self._ended.wait(PATIENCE):
             raise TimeoutError("the test edge did not end")
         if self._error is not None:
@@ -122,13 +122,17 @@ class Loop:
         self._token.run_sync_soon(run)
         return promise.wait()
 
+    def post(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Have a function that cannot fail called on the loop; who has other ways to see that it was need not wait."""
+        self._token.run_sync_soon(function, *arguments)
+
     def serve(self, running: Running) -> Serving:
         """Run an edge; it accepts when this returns.
 
         :raises ConfigError: it cannot be served.
         """
         serving = Serving(self, running)
-        self.call(self._nursery.start_soon, serving.run)
+        self.post(self._nursery.start_soon, serving.run)
         serving.started.wait()
         return serving
 
