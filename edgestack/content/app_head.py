@@ -124,7 +124,7 @@ def _check(status: str, headers: FieldPairs) -> AppHead:
             length = _number(value)
         elif low not in OURS:
             _check_field(name, low, value)
-            fields.append((name, value))
+            fields.append((name, value.strip(" \t")))  # not part of the value (RFC 9110 §5.5)
     return AppHead(int(match[1]), match[2], tuple(fields), length)
 
 

@@ -5,8 +5,9 @@
                                  it was about to begin, as FATAL says
     hooks.around(application)    the application between pre_request and post_request; itself, where neither is there
 
-`server` is the `Supervisor`, or the `Server` of a single process: `.pid .log .cfg .num_workers .workers`. `worker` is a
-`Worker`: `.pid .age .log .cfg .alive`; in the worker's own process it is the one that runs there.
+`server` is the `Supervisor`, or the `Server` of a single process: `.pid .log .cfg .address .num_workers .workers`.
+`worker` is a `Worker`: `.pid .ppid .age .log .cfg .alive .nr .wsgi`; in the worker's own process it is the one that
+runs there.
 """
 
 from __future__ import annotations
@@ -67,6 +68,14 @@ class Worker:
     log: logging.Logger = log
     ppid: int = field(default_factory=os.getpid)
     """Who keeps it: this process, where it is asked for in the supervisor, or where there is none."""
+    wsgi: Any = None
+    """The application that it has loaded, the first of them; None in the supervisor."""
+    counted: Callable[[], int] = field(default=lambda: 0, repr=False)
+
+    @property
+    def nr(self) -> int:
+        """How many requests have come to it; 0 in the supervisor, which does not see them."""
+        return self.counted()
 
 
 @dataclass
@@ -78,6 +87,11 @@ class Server:
     pid: int = field(default_factory=os.getpid)
     workers: dict[int, Worker] = field(default_factory=dict)
     log: logging.Logger = log
+
+    @property
+    def address(self) -> Any:
+        """Where it listens: pairs of host and port, and paths."""
+        return getattr(self.cfg, "address", [])
 
 
 class Hooks:

@@ -65,6 +65,16 @@ def settle(processes: Processes) -> None:
     _enter(processes.chdir)
 
 
+def before() -> tuple[dict[str, str], int]:
+    """The environment and the umask as they would be without `settle`, for the program that follows this one; -1 for
+    a umask that nobody has changed."""
+    variables = {**os.environ, **{name: value for name, value in _before.variables.items() if value is not None}}
+    for name, value in _before.variables.items():
+        if value is None:
+            variables.pop(name, None)
+    return variables, _before.umask
+
+
 def _set_variables(wanted: dict[str, str]) -> None:
     for name in _before.variables.keys() - wanted.keys():
         original = _before.variables.pop(name)

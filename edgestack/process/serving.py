@@ -33,6 +33,7 @@ from edgestack.process.signals import leave, signals_to_receive
 from edgestack.process.starting import Orders
 from edgestack.process.tuning import collected, tuned
 from edgestack.stack import Stack
+from edgestack.upstream.hosted import Hosted
 
 __all__ = ["Outset", "Serving", "collected", "end_process", "tuned"]
 
@@ -69,6 +70,8 @@ class Serving(ABC):
                 generation.plan, applications, generation.access_log, unknown, neighbours=neighbours,
                 certificates=generation.certificates,
             )  # fmt: skip
+            worker.counted = lambda: self.stack.statistics().get("requests", 0)
+            worker.wsgi = next((one for one in generation.applications.values() if not isinstance(one, Hosted)), None)
             hooks.call("post_worker_init", worker)
         except BaseException:
             generation.close()

@@ -24,6 +24,7 @@ import signal
 import time
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 from edgestack.certs.authority import Development, development_certificate
 from edgestack.config.model import Config, Listener
@@ -132,6 +133,11 @@ class Supervisor:
     def num_workers(self) -> int:
         """How many are wanted."""
         return self.crew.wanted
+
+    @property
+    def address(self) -> Any:
+        """Where it listens, as hooks ask for it: pairs of host and port, and paths."""
+        return getattr(self.cfg, "address", [])
 
     @property
     def workers(self) -> dict[int, Child]:

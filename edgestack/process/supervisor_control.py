@@ -23,6 +23,7 @@ from edgestack.process.control import REQUEST, Message, line_of
 from edgestack.process.control_place import PEERS, SILENCE, is_ours, open_control, read_request
 from edgestack.process.loop import Loop, Timer
 from edgestack.process.telling import refused
+from edgestack.wire.accepting import EXHAUSTED, REST
 
 if TYPE_CHECKING:
     from edgestack.process.supervisor import Supervisor
@@ -65,22 +66,31 @@ class SupervisorControl:
         opened = open_control(environ)
         if opened is not None:
             self._sock, self._path = opened
-            self._supervisor.loop.watch(self._sock, self._accept)
+            self._listen()
 
     def close(self) -> None:
         """Close and remove it."""
         for peer in list(self._peers):
             peer.close()
-        if self._sock is not None and self._path is not None:
-            self._sock.close()
+        sock, self._sock = self._sock, None
+        if sock is not None and self._path is not None:
+            sock.close()
             self._path.unlink(missing_ok=True)
+
+    def _listen(self) -> None:
+        if self._sock is not None:
+            self._supervisor.loop.watch(self._sock, self._accept)
 
     def _accept(self) -> None:
         assert self._sock is not None
+        loop = self._supervisor.loop
         try:
             connection, _ = self._sock.accept()
-        except OSError:
-            return  # it left already
+        except OSError as error:
+            if error.errno in EXHAUSTED:  # who waits would be told of again and again
+                loop.forget(self._sock)
+                loop.later(REST, self._listen)
+            return  # else it left already
         if len(self._peers) >= PEERS or not is_ours(connection):
             connection.close()
             return

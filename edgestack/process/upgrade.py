@@ -24,6 +24,7 @@ from typing import Any
 from edgestack.config.model import Listener
 from edgestack.process.children import command
 from edgestack.process.deaths import told
+from edgestack.process.identity import before
 from edgestack.process.loop import Loop
 from edgestack.process.markers import Marker, claim_pid_file
 from edgestack.process.notify import Systemd
@@ -92,11 +93,12 @@ class Upgrade:
             "sockets": handed, "passed": [(one.fd, one.tls) for one in passed], "pid": os.getpid(),
             "end": theirs.fileno(),
         }  # fmt: skip
-        environ = {**os.environ, HANDED: json.dumps(said)}
+        environ, umask = before()
+        environ[HANDED] = json.dumps(said)
         systemd.restore(environ)
         descriptors = [theirs.fileno(), *(pair[2] for _, pairs in handed for pair in pairs)]
         try:
-            self._process = subprocess.Popen(_again(), env=environ, cwd=self._here, pass_fds=descriptors)
+            self._process = subprocess.Popen(_again(), env=environ, cwd=self._here, umask=umask, pass_fds=descriptors)
         except OSError as error:
             _not_started(error)
             return

@@ -462,6 +462,14 @@ def test_fields_are_passed_on_as_given() -> None:
         assert all(type(text) is str for pair in told.pairs for text in pair)
 
 
+def test_blanks_around_a_value_are_no_part_of_it() -> None:
+    """RFC 9110 §5.5; Django's Set-Cookie begins with one."""
+    given = [("Set-Cookie", " a=1; Path=/"), ("X-Text", "\ta b \t"), ("X-Empty", " ")]
+    assert call(gives([b"x"], headers=given)).pairs == (
+        ("Set-Cookie", "a=1; Path=/"), ("X-Text", "a b"), ("X-Empty", ""),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["Date", "Server", "X-Request-Id", "dAtE"])
 def test_what_the_wire_writes_itself_is_dropped(name: str) -> None:
     """F10: exactly one Date, Server and X-Request-Id leave, and they are the wire's."""

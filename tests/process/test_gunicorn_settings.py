@@ -70,6 +70,7 @@ VALUES: list[tuple[str, Any, dict[str, Any]]] = [
     ("asgi_loop", "auto", {"asgi_loop": "auto"}),
     ("asgi_loop", "asyncio", {"asgi_loop": "asyncio"}),
     ("asgi_loop", "uvloop", {"asgi_loop": "asyncio"}),
+    ("asgi_loop", None, {"asgi_loop": "auto"}),
     ("proxy_protocol", "off", {"proxy_protocol": False}),
     ("proxy_protocol", False, {"proxy_protocol": False}),
     ("proxy_protocol", True, {"proxy_protocol": True}),
@@ -151,6 +152,8 @@ def test_what_is_lost_is_told_where_it_is_not_the_default() -> None:
     (told,) = remarks(SETTINGS["statsd_host"], "localhost:8125")
     assert told.startswith("gunicorn's `statsd_host` does nothing here: ")
     assert list(remarks(SETTINGS["worker_tmp_dir"], "/dev/shm")) == []
+    assert list(remarks(SETTINGS["secure_scheme_headers"], {"X-FORWARDED-PROTO": "https"})) == []
+    assert len(list(remarks(SETTINGS["secure_scheme_headers"], {"X-FORWARDED-SSL": "on"}))) == 1
 
 
 def test_flags_find_their_settings() -> None:

@@ -14,7 +14,7 @@ import pytest
 from edgestack.config.model import App, Config, Route, Server
 from edgestack.config.processes import Processes
 from edgestack.errors import ConfigError
-from edgestack.process.identity import Identity, entitle, give_away, identity_of, settle
+from edgestack.process.identity import Identity, before, entitle, give_away, identity_of, settle
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
 NOBODY = pwd.getpwnam("nobody")
@@ -51,6 +51,17 @@ def test_a_reload_takes_variables_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (os.environ["NEW"], os.environ["OLD"]) == ("3", "before")
     settle(Processes())
     assert "NEW" not in os.environ
+
+
+def test_the_program_that_follows_has_what_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade in place reads the configuration anew: what this one has set must not pass for the user's own."""
+    monkeypatch.setenv("OLD", "before")
+    assert before() == (dict(os.environ), -1)
+    os.umask(0o022)
+    settle(Processes(env=(("NEW", "1"), ("OLD", "2")), umask="0o077"))
+    variables, umask = before()
+    assert ("NEW" in variables, variables["OLD"], umask) == (False, "before", 0o022)
+    assert os.environ["NEW"] == "1"
 
 
 def test_a_reload_goes_back_where_it_came_from(tmp_path: Path) -> None:

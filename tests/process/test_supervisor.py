@@ -368,8 +368,15 @@ def app(environ, start_response):
     assert "memfd:" not in told
 
 
+def processor_time(pid: int) -> float:
+    """Seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_without_descriptors_it_waits_until_there_are_some(tmp_path: Path) -> None:
     """One line each time that it tries (E11), ever less often; a reload fails, and who serves goes on."""
+    answers: list[dict[str, object]] = []
     with Supervised(tmp_path, "workers = 2").ready() as server:
         victim, other = server.workers()
         before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
@@ -381,9 +388,17 @@ def test_without_descriptors_it_waits_until_there_are_some(tmp_path: Path) -> No
         server.until("not reloaded, the workers before go on: ")
         server.send(signal.SIGUSR2)
         server.until("another supervisor cannot be started: Too many open files")
+        asks = threading.Thread(target=lambda: answers.append(server.order(verb="status")))
+        spent = processor_time(server.process.pid)
+        asks.start()
         server.until("a worker cannot be started: Too many open files; another try in 1.6 s")
         assert get(server.port)[1].split()[0] == str(other).encode()
+        assert (
+            processor_time(server.process.pid) - spent < 0.5
+        )  # it looks again from time to time, and not all the time
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
+        asks.join(PATIENCE)
+        assert answers[0]["ok"] is True
         server.until_serving(2)
         assert server.order(verb="reload")["ok"] is True
         assert server.stop() == 0

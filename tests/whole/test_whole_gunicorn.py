@@ -266,13 +266,13 @@ def test_every_moment_has_its_hook(tmp_path: Path) -> None:
 def note(*what):
     with open("notes", "a") as file:
         print(*what, file=file)
-def on_starting(server): note("on_starting", server.num_workers)
+def on_starting(server): note("on_starting", server.num_workers, server.address[0][0])
 def when_ready(server): note("when_ready", sorted(server.workers) == [server.pid])
 def pre_fork(server, worker): note("pre_fork", worker.age)
 def post_fork(server, worker): note("post_fork", worker.pid == worker.ppid == server.pid)
-def worker_exit(server, worker): note("worker_exit", worker.age)
+def worker_exit(server, worker): note("worker_exit", worker.age, worker.nr)
 def child_exit(server, worker): note("child_exit", worker.age)
-def post_worker_init(worker): note("post_worker_init", worker.age, worker.alive)
+def post_worker_init(worker): note("post_worker_init", worker.age, worker.alive, worker.nr, worker.wsgi.__name__)
 def pre_request(worker, req): note("pre_request", req.method, req.path, req.query, dict(req.headers).get("X-PLAN"))
 def post_request(worker, req, environ, resp): note("post_request", resp.status, environ["PATH_INFO"], resp.sent)
 def on_reload(server): note("on_reload")
@@ -284,15 +284,15 @@ def on_exit(server): note("on_exit")
         server.signal(signal.SIGHUP)
         server.err.wait_for("reloaded gunicorn.conf.py")
     assert (tmp_path / "notes").read_text().splitlines() == [
-        "on_starting 1",
+        "on_starting 1 127.0.0.1",
         "pre_fork 1",
         "post_fork True",
-        "post_worker_init 1 True",
+        "post_worker_init 1 True 0 app",
         "when_ready True",
         "pre_request GET /a%2Fb b=c gold",
         f"post_request 200 OK /a/b {len(reply.body)}",
         "on_reload",
-        "worker_exit 1",
+        "worker_exit 1 1",
         "child_exit 1",
         "on_exit",
     ]

@@ -68,7 +68,7 @@ def said_again(script: Script, values: Mapping[str, Any]) -> Said:
 
 def remarks(setting: Setting, value: Any) -> Iterator[str]:
     """What is to be said about a value that is given outside of a file, or in one."""
-    if setting.lost and value != setting.default:
+    if setting.lost and value not in (setting.default, *setting.held):
         yield f"gunicorn's `{setting.name}` does nothing here: {setting.lost}"
     if setting.name == "access_log_format" and isinstance(value, str):
         for atom in template_of(value)[1]:

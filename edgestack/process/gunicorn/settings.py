@@ -35,6 +35,8 @@ class Setting:
     """Why it does nothing here: a warning, where it is said. "" where nothing is missed."""
     moot: str = ""
     """Why it need not do anything."""
+    held: tuple[Any, ...] = ()
+    """Values that say what holds here: nothing is lost with them."""
     takes: str = "text"
     """What its option takes: "text", "several" or "switch"."""
 
@@ -132,11 +134,14 @@ def _moot() -> Iterator[Setting]:
 
 def _lost() -> Iterator[Setting]:
     """Those that somebody may miss."""
+    yield Setting(
+        "secure_scheme_headers", SCHEMES, lost="X-Forwarded-Proto and Forwarded are what is read",
+        held=({"X-FORWARDED-PROTO": "https"},),
+    )  # fmt: skip
     for name, default, flags, takes, lost in (
         ("spew", False, "--spew", "switch", "a profiler such as py-spy shows what runs"),
         ("sendfile", None, "--no-sendfile", "switch", "files leave by sendfile where the system has it"),
         ("tmp_upload_dir", None, "", "text", "uploads wait in the folder that TMPDIR names"),
-        ("secure_scheme_headers", SCHEMES, "", "text", "X-Forwarded-Proto and Forwarded are what is read"),
         ("disable_redirect_access_to_syslog", False, "--disable-redirect-access-to-syslog", "switch", SYSLOG),
         ("logger_class", "gunicorn.glogging.Logger", "--logger-class", "text", "a `log_config` says where lines go"),
         ("syslog_addr", "udp://localhost:514", "--log-syslog-to", "text", SYSLOG),

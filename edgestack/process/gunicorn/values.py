@@ -112,12 +112,12 @@ def worker_class(value: Any) -> Keys:
 
 
 def asgi_loop(value: Any) -> Keys:
-    """One of asyncio's is one of asyncio's, whoever has written it.
+    """One of asyncio's is one of asyncio's, whoever has written it; None is gunicorn's word for its default.
 
     :raises ConfigError: there is no such loop.
     """
-    loops = {"auto": "auto", "asyncio": "asyncio", "uvloop": "asyncio", "trio": "trio"}
-    if value not in loops:
+    loops = {None: "auto", "auto": "auto", "asyncio": "asyncio", "uvloop": "asyncio", "trio": "trio"}
+    if not isinstance(value, str | None) or value not in loops:
         raise ConfigError(f"there is no loop {value!r}", hint="there are auto, trio and asyncio")
     return {"asgi_loop": loops[value]}
 
