@@ -14,7 +14,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -497,15 +496,6 @@ def test_where_lines_go_may_be_loggings_own_business(kind: str, tmp_path: Path) 
 
 
 # --- users, sockets, certificates -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that others may read, as pytest's own are not."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(os.path.realpath(name))
-        folder.chmod(0o755)
-        yield folder
 
 
 @AS_ROOT
