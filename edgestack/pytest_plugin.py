@@ -50,10 +50,12 @@ def edge(_edge_session: None, request: pytest.FixtureRequest) -> Iterator[Edges]
 
 @pytest.fixture(scope="session")
 def edge_factory(_edge_session: None) -> Iterator[Edges]:
-    """The same for a whole session, for fixtures of a wider scope."""
+    """The same for a whole session, for fixtures of a wider scope; without the guard `threads`, unless it is asked for:
+    in all that time, threads begin that are nobody's fault."""
     from edgestack.testing.fixtures import Edges
+    from edgestack.testing.guards import GUARDS
 
-    edges = Edges()
+    edges = Edges(GUARDS - {"threads"})
     yield edges
     edges.close()
 

@@ -49,7 +49,7 @@ class AsyncioLoop:
         self, application: Application, scope: dict[str, Any], receive: Receive, send: Send, ended: Ended
     ) -> _Call:
         """A task there."""
-        call = _Call()
+        call = _Call(listens=scope["type"] != "http")
         self._hand(self._begin, call, application, scope, receive, send, ended)
         return call
 
@@ -97,17 +97,25 @@ class AsyncioLoop:
     def _begin(
         self, call: _Call, application: Application, scope: dict[str, Any], receive: Receive, send: Send, ended: Ended
     ) -> None:
-        async def run() -> None:
-            came: BaseException | None = None
+        async def run() -> BaseException | None:
             try:
-                await application(scope, received.next, carried_send)
+                await application(scope, carried_receive, carried_send)
             except asyncio.CancelledError:
-                came = TimeoutError("the call was given up")
+                raise
             except BaseException as error:  # SystemExit would end the loop, and every other call with it
-                came = error
-            self._post(ended, came)
+                return error
+            return None
+
+        def over(task: asyncio.Task[BaseException | None]) -> None:  # not in `run`, which may never have begun
+            self._calls.discard(call)
+            self._post(ended, TimeoutError("the call was given up") if task.cancelled() else task.result())
 
         received = _Received(lambda: self._carry(call, receive)[0])
+
+        async def carried_receive() -> dict[str, Any]:
+            message = await received.next()
+            call.heard_all = not (call.listens or message.get("more_body", False))
+            return message
 
         async def carried_send(message: dict[str, Any]) -> None:
             future, scope = self._carry(call, send, message)
@@ -119,7 +127,7 @@ class AsyncioLoop:
 
         call.task = self._loop.create_task(run())
         self._calls.add(call)
-        call.task.add_done_callback(lambda task: self._calls.discard(call))
+        call.task.add_done_callback(over)
         if call.cancelled:
             call.task.cancel()
 
@@ -128,8 +136,9 @@ class AsyncioLoop:
     ) -> tuple[asyncio.Future[Any], trio.CancelScope]:
         """Have it awaited on trio's loop: what gets its result, and what gives it up."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        call.asking += 1
-        future.add_done_callback(call.heard)
+        if of or not call.heard_all:
+            call.asking += 1
+            future.add_done_callback(call.heard)
         scope = trio.CancelScope()
 
         async def there() -> None:
@@ -165,9 +174,16 @@ class AsyncioLoop:
 class _Call:
     """A call on the other thread, which may not have begun when it is cancelled. Touched there alone."""
 
-    def __init__(self) -> None:
-        self.task: asyncio.Task[None] | None = None
+    def __init__(self, *, listens: bool) -> None:
+        """
+        :param listens: it may wait for its next message for ever. Not HTTP: all that can come after a whole request is
+            that its client has left, and whoever looks out for that does other things.
+        """
+        self.task: asyncio.Task[BaseException | None] | None = None
         self.cancelled = False
+        self.listens = listens
+        self.heard_all = False
+        """No message is left that it could wait for."""
         self.asking = 0
         """What it has carried over, and has no answer to."""
 

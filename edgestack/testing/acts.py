@@ -114,7 +114,7 @@ class Do:
     function: Doing
 
 
-Act: TypeAlias = "Replying | Say | Drip | Refuse | Reset | Hang | Talk | Do"
+Act: TypeAlias = Replying | Say | Drip | Refuse | Reset | Hang | Talk | Do
 Said: TypeAlias = "Act | int | None"
 Doing: TypeAlias = Callable[[SeenRequest, trio.abc.Stream], "Said | Awaitable[Said]"]
 
@@ -132,7 +132,10 @@ def replies(
     :param body: pieces (anything but text or bytes) are sent one by one, in chunks (RFC 9112 §7.1).
     :param fields: of the answer; framing is added where none is said.
     :param after: seconds that it thinks, on the edge's clock.
+    :raises ValueError: that is no status.
     """
+    if not isinstance(status, int) or not 100 <= status <= 999:
+        raise ValueError(f"replies({status!r}): a status is a number of three digits, such as 503")
     pairs = tuple(fields.items()) if isinstance(fields, Mapping) else tuple(fields)
     said = _bytes(body) if isinstance(body, str | bytes) else tuple(_bytes(piece) for piece in body)
     return Replying(status, said, pairs, after, reason=reason)
@@ -192,8 +195,15 @@ def does(function: Doing) -> Do:
 
 
 def act_of(said: Act | int) -> Act:
-    """An act; a number is the status of an empty answer."""
-    return replies(said) if isinstance(said, int) else said
+    """An act; a number is the status of an empty answer.
+
+    :raises TypeError: it is neither.
+    """
+    if isinstance(said, int):
+        return replies(said)
+    if not isinstance(said, Act):
+        raise TypeError(f"{said!r} is nothing that an upstream can do: say replies(200), refuses(), … or a status")
+    return said
 
 
 def _moment(after: str) -> Moment:

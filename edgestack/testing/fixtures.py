@@ -18,6 +18,7 @@ import trio
 from edgestack.errors import ConfigError
 from edgestack.testing.async_site import AsyncSite
 from edgestack.testing.edge import Edge
+from edgestack.testing.guards import GUARDS
 from edgestack.testing.records import Attempted
 from edgestack.testing.scripted import ScriptedUpstream
 from edgestack.testing.site import CommonSite, Site
@@ -79,8 +80,10 @@ class _Factory(Generic[S]):
 class Edges(_Factory[Site]):
     """Makes sites: `edge(app=app)`. Arguments are those of `Edge`."""
 
-    def __init__(self) -> None:
+    def __init__(self, guards: frozenset[str] = GUARDS) -> None:
+        """:param guards: those that are on where a call says nothing of them."""
         super().__init__()
+        self._guards = guards
         self._open = ExitStack()
 
     def __call__(self, config: str | Path | None = None, /, **options: Any) -> Site:
@@ -89,7 +92,7 @@ class Edges(_Factory[Site]):
         :raises ConfigErrors: the configuration makes no sense.
         """
         __tracebackhide__ = True
-        edge = self._edge(config, options)
+        edge = self._edge(config, {"guards": self._guards, **options})
         try:
             site = self._open.enter_context(edge)
         except ConfigError as error:

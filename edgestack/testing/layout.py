@@ -105,6 +105,8 @@ def laid_out(wanted: Wanted, places: Places) -> Layout:
     options = dict(wanted.options)
     app = options.get("app")
     if app is not None and not isinstance(app, str):
+        if not callable(app):
+            raise ConfigError(f"app={app!r} is no application", hint='a callable, or "module:name"')
         options["app"] = places.target(app)
         given[options["app"]] = app
     document = _document(wanted)

@@ -13,7 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from edgestack.asgi import application as application_module
-from edgestack.testing import Edge
+from edgestack.testing import AsyncSite, Edge
 from edgestack.testing.fixtures import AsyncEdges
 
 
@@ -140,26 +140,113 @@ def test_starlette_cleans_up() -> None:
     assert notes == ["open", "closed"]
 
 
-async def works(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Works in its loop, and on a thread beside it; then answers in pieces, with work between them."""
-    if scope["type"] == "lifespan":
-        return
-    for piece in range(3):
-        for _ in range(20):
-            await asyncio.sleep(0)
-        await asyncio.get_running_loop().run_in_executor(None, sum, range(300_000))
-        if not piece:
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"%d" % piece, "more_body": piece < 2})
+# --- the clock of a test ----------------------------------------------------------------------------------------------
 
 
-async def test_a_clock_that_jumps_stands_still_while_asyncio_works(autojump_clock: MockClock) -> None:
-    async with Edge(app=works, memory=True, asgi_loop="asyncio") as site:
-        began = trio.current_time()
-        for _ in range(5):
-            answer = await site.get("/")
-            assert (answer.status, answer.body) == (200, b"012")
-        assert trio.current_time() - began < 1
+def computes() -> int:
+    """Some hundredths of a second of real time, in which every task of trio's waits."""
+    return sum(range(1_000_000))
+
+
+async def answers(send: Any, body: bytes = b"done") -> None:
+    await asyncio.sleep(0)  # asyncio's works on asyncio's loop alone
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def on_asyncio(edge_memory: AsyncEdges, app: Any) -> AsyncSite:
+    async def http(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http", "no lifespan"
+        await app(scope, receive, send)
+
+    return await edge_memory(app=http, asgi_loop="asyncio")
+
+
+async def test_asyncio_holds_the_clock(edge_memory: AsyncEdges, autojump_clock: MockClock) -> None:
+    """What computes, or waits for something real, is not overtaken by a clock that jumps by itself."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        computes()
+        await asyncio.get_running_loop().run_in_executor(None, computes)
+        await answers(send)
+
+    site = await on_asyncio(edge_memory, app)
+    with trio.move_on_after(60) as scope:
+        assert (await site.get("/")).text == "done"
+    assert not scope.cancelled_caught
+    assert trio.current_time() < 1
+
+
+async def test_looking_out_for_a_client_that_leaves(edge_memory: AsyncEdges, autojump_clock: MockClock) -> None:
+    """Frameworks do so in a task of its own, while another one works: the clock is held for the work."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        looks_out = asyncio.create_task(receive())
+        await asyncio.sleep(0)
+        await asyncio.get_running_loop().run_in_executor(None, computes)
+        await answers(send)
+        looks_out.cancel()
+
+    site = await on_asyncio(edge_memory, app)
+    with trio.move_on_after(60) as scope:
+        assert (await site.get("/")).text == "done"
+    assert not scope.cancelled_caught
+    assert trio.current_time() < 1
+
+
+async def test_what_it_waits_for_may_take_its_time(edge_memory: AsyncEdges, autojump_clock: MockClock) -> None:
+    """A body that comes slowly comes in the time of the test: the clock is not held meanwhile, or it never came."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        await answers(send, body)
+
+    site = await on_asyncio(edge_memory, app)
+    connection = await site.connect()
+    await connection.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n")
+    for byte in (b"a", b"b", b"c"):
+        await trio.sleep(1)
+        await connection.send(byte)
+    assert (await connection.receive()).endswith(b"abc")
+    assert 3 <= trio.current_time() < 4
+
+
+async def test_a_call_that_is_cancelled_before_it_begins(autojump_clock: MockClock) -> None:
+    """It ends all the same: who waits for it is told, and the clock is let go."""
+    from edgestack.asgi.asyncio_loop import AsyncioLoop
+
+    async def unused(*_: Any) -> Any:
+        raise AssertionError("it has not begun")
+
+    came: list[BaseException | None] = []
+    told = trio.Event()
+
+    def ended(error: BaseException | None) -> None:
+        came.append(error)
+        told.set()
+
+    async with trio.open_nursery() as nursery:
+        loop = AsyncioLoop(nursery, "asgi")
+        reached, goes_on = threading.Event(), threading.Event()
+
+        def waits() -> None:
+            reached.set()
+            goes_on.wait(5)
+
+        loop._loop.call_soon_threadsafe(waits)
+        reached.wait(5)
+        loop.cancel(loop.begin(unused, {"type": "http"}, unused, unused, ended))
+        goes_on.set()
+        with trio.fail_after(5):
+            await told.wait()
+        await loop.close()
+    assert [type(one) for one in came] == [TimeoutError]
+    await trio.sleep(100)
+    assert trio.current_time() >= 100
 
 
 async def test_a_clock_that_jumps_goes_on_while_asyncio_waits_for_the_client(autojump_clock: MockClock) -> None:

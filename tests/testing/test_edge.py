@@ -337,3 +337,8 @@ def test_in_a_program() -> None:
     )  # fmt: skip
     assert json.loads(run.stdout) == ["hello", ["MainThread"]]
     assert run.stderr == ""
+
+
+def test_what_is_no_application() -> None:
+    with pytest.raises(ConfigError, match="app=5 is no application"), Edge(app=5):
+        raise AssertionError("it must not start")

@@ -141,6 +141,25 @@ def test_forgets(edge):
     result.stdout.fnmatch_lines(["*the thread 'forgotten' began during the test and is alive at its end*"])
 
 
+def test_threads_of_a_session_are_nobodys(run: Run) -> None:
+    """A site of the session lives while all sorts of tests run: it tells of no thread, unless it is asked to."""
+    source = """
+ends = threading.Event()
+
+@pytest.fixture(scope="session")
+def site(edge_factory):
+    return edge_factory(app=app, **WORDS)
+
+def test_starts_what_another_ends(site):
+    threading.Thread(target=ends.wait, args=(30,), name="somebody's", daemon=True).start()
+    assert site.get("/").status == 200
+"""
+    run("WORDS = {}\n" + source).assert_outcomes(passed=1)
+    result = run('WORDS = {"guards": ["threads"]}\n' + source)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(['*[[]threads[]] the thread "somebody\'s" began*'])
+
+
 def test_a_failing_test_shows_its_exchanges(run: Run) -> None:
     """Requests and answers as raw bytes; a test that passes shows nothing."""
     result = run("""

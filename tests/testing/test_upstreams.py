@@ -354,6 +354,20 @@ def test_a_function_cannot_refuse() -> None:
         trio.run(run)
 
 
+@pytest.mark.parametrize(
+    ("said", "word"), [("refuses", "is nothing that an upstream can do"), (None, "is nothing"), (refuses, "is nothing")]
+)
+def test_what_is_no_act(said: Any, word: str) -> None:
+    with pytest.raises(TypeError, match=word):
+        ScriptedUpstream("a").sequence(200, said)
+
+
+@pytest.mark.parametrize("status", ["503", 99, 1000])
+def test_what_is_no_status(status: Any) -> None:
+    with pytest.raises(ValueError, match="three digits"):
+        ScriptedUpstream("a").replies(status)
+
+
 async def test_connections_that_are_open(serve: Serve, mock_clock: MockClock) -> None:
     """A kept one is; who hangs sees that the edge gives up; what broke is none."""
     a = ScriptedUpstream("a").sequence(200, hangs(), resets(), 200)
