@@ -6,6 +6,7 @@ of configuration are read by the real reader.
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 import click
 import pytest
 from click.testing import CliRunner
+
+import edgestack.testing
 
 SITE = Path(__file__).resolve().parent.parent / "site"
 PAGES = sorted(SITE.rglob("*.html"))
@@ -278,6 +281,26 @@ def test_python_that_is_shown_stands_in_tests_that_run() -> None:
     assert len(pieces) > 15
     for piece in pieces:
         assert any(f"{piece}\n" in source for source in sources), piece
+
+
+WITHIN = {"leave", "last_words", "within", "connecting", "serve"}
+"""What the files of `edgestack.testing` say to each other."""
+
+
+def test_every_name_of_testing_is_documented() -> None:
+    """Under "Every name" of its page, and in a docstring; classes with all that they have."""
+    page = (SITE / "guide" / "testing.html").read_text("utf-8")
+    told = set(re.findall(r"\w+", page.partition('<h2 id="names">')[2].partition("<h2")[0]))
+    for name in edgestack.testing.__all__:
+        one = getattr(edgestack.testing, name)
+        assert name in told
+        if not inspect.isclass(one) or issubclass(one, Exception):
+            assert not callable(one) or one.__doc__, name
+            continue
+        members = {member for member in dir(one) if not member.startswith("_")} | set(one.__annotations__)
+        verbs = set(edgestack.testing.__all__) | {"sequence"}
+        assert members - WITHIN - told - verbs == set(), name
+        assert all(inspect.getdoc(getattr(one, member, one)) for member in members), name
 
 
 EXPLAINED = {"proxying.html": -1, "balancing.html": 0}

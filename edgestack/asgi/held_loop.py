@@ -3,8 +3,9 @@
     trio's loop    hand(…) ──► a hold is taken ──► asyncio's thread does it … and comes to rest ──► the holds end
 
 It rests when it waits for nothing but us: nothing is ready to run there, and each call waits for a message, or until
-one has left; to look out for a client that leaves is not to wait. A call that waits for anything else (a timer, a database, a thread) works, as application threads do in
-`time.sleep`: its time is the machine's. With any other clock there is no such thing, and no loop of a kind of its own.
+one has left; to look out for a client that leaves is not to wait. A call that waits for anything else (a timer, a
+database, a thread) works, as application threads do in `time.sleep`: its time is the machine's. With any other clock
+there is no such thing, and no loop of a kind of its own.
 """
 
 from __future__ import annotations
