@@ -55,8 +55,8 @@ Walls that stand elsewhere than the first drawing had them, and why:
   import the rest.
 - `process/gunicorn/` is a room inside a room: what gunicorn's users bring ends there in the same document and overrides
   that a file and flags give, and behind it nobody asks whose language was spoken.
-- `wire/held_clock.py` holds an autojumping test clock while threads work: a test's need, kept out of both drivers. Its
-  `on_thread` is the only way to a thread of trio's.
+- `wire/held_clock.py` holds an autojumping test clock while threads and other loops work: a test's need, kept out of
+  both drivers. Its `on_thread` is the only way to a thread of trio's.
 """
 
 __version__ = "0.1.0"

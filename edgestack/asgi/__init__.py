@@ -4,6 +4,7 @@
     application     one of them, alive: its loop, its lifespan, the calls that are under way
     loops           where it runs: on this loop of trio's, or
     asyncio_loop    on one of asyncio's, in a thread of its own
+    held_loop       what holds a test's clock while that one works
     lifespan        startup and shutdown
     content         a Handler: from an exchange to a call, http or websocket
     scope           what the application is told of a request

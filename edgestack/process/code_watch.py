@@ -66,7 +66,7 @@ class CodeWatch:
         hints = Hints() if find_spec("watchfiles") is not None else None
         how = "" if hints is not None else f", by a look each {LOOK:g} s (with watchfiles installed, at once)"
         self._marks = look(self.files())
-        log.info("reload: %d files are watched%s", len(self._marks), how)
+        log.info("reload: %d %s watched%s", len(self._marks), "file is" if len(self._marks) == 1 else "files are", how)
         try:
             while True:
                 if hints is None:

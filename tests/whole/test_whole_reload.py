@@ -46,7 +46,7 @@ def server(request: pytest.FixtureRequest, data: Path, tmp_path: Path) -> Iterat
     file.write_text(f'[server]\n{keys}\n[[route]]\nmatch = "/"\napp = "main:app"\n')
     env = {"PYTHONPATH": ":".join(paths)}
     with running(tmp_path, "-c", str(file), data=data, env=env, cwd=tmp_path) as server:
-        server.err.wait_for("files are watched")
+        server.err.wait_for(" watched")
         yield server
 
 
