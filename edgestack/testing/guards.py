@@ -29,6 +29,8 @@ FROM_STORE = frozenset(("HIT", "STALE", "UPDATING", "REVALIDATED"))
 """What `Record.cache` says of answers that others have got as well."""
 PATIENCE = 1.0
 """Seconds that threads may take to their end once the test is over: a stop that was asked for is on its way."""
+LOOK = 0.01
+"""Seconds between two looks at one."""
 OWN = re.compile(
     r"edgestack (test loop|files)$|app-\d+$|Trio thread |trio-|pymonitor|pydevd|ThreadManager|execnet|pytest_timeout"
 )
@@ -131,6 +133,7 @@ class ThreadWatch:
         for thread in threading.enumerate():
             if thread in self._before or thread in own or OWN.match(thread.name):
                 continue
-            thread.join(max(0.0, until - time.monotonic()))
-            if thread.is_alive():
+            while thread.is_alive() and time.monotonic() < until and not OWN.match(thread.name):
+                thread.join(LOOK)
+            if thread.is_alive() and not OWN.match(thread.name):  # trio's bear the name of their job until it is done
                 findings.add("threads", f"the thread {thread.name!r} began during the test and is alive at its end")

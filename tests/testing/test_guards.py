@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+import trio
 
 from edgestack.testing import GUARDS, Edge, GuardError, ScriptedUpstream, Site, guarded
+from edgestack.testing.guards import Findings, ThreadWatch
 
 Application = Callable[..., Any]
 PLAIN = ("Content-Type", "text/plain")
@@ -243,3 +245,16 @@ def test_an_asgi_application_is_left_be(loop: str) -> None:
 
     with Edge(app=app, asgi_loop=loop) as site:
         assert site.get("/").body == b"hello"
+
+
+def test_a_thread_of_trios_that_is_still_at_work() -> None:
+    """It bears the name of its job, which is about to end; then it is an idle one."""
+    ends, done = threading.Event(), threading.Event()
+    findings, watch = Findings(GUARDS), ThreadWatch()
+    trio.lowlevel.start_thread_soon(lambda: ends.wait(5), lambda _: done.set(), "somebody's job")
+    soon = threading.Timer(0.05, ends.set)
+    soon.start()
+    watch.check(findings, own=[soon])
+    findings.check()
+    assert done.wait(5)
+    soon.join()
