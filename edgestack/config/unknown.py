@@ -63,10 +63,10 @@ def explain_unknown(name: str, told: Section, raw: Any, present: set[str], root:
     foreign = next((one for one in meanings if one in told.keys), meanings[-1])
     if foreign in told.keys:
         return f"here it is called `{foreign}`" + ("; it is said already" if foreign in present else "")
-    close = nearest(plain, told.keys)
+    close, places = nearest(plain, told.keys), _places(root)
     if close:
-        return f"did you mean `{close}`?" + _again(close, present)
-    places = _places(root)
+        other = f" {_belongs(plain, root)}" if plain in places else ""
+        return f"did you mean `{close}`?" + _again(close, present) + other
     elsewhere = foreign or (plain if plain in places else nearest(plain, places))
     if elsewhere:
         asked = "" if elsewhere == name else f"did you mean `{elsewhere}`? "
