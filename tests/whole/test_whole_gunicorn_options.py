@@ -64,10 +64,9 @@ def run_to_its_end(folder: Path, *words: str) -> subprocess.CompletedProcess[str
 # --- where, and how many ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", ["-b", "--bind"])
-def test_bind_several_times(word: str, folder: Path) -> None:
+def test_bind_several_times(folder: Path) -> None:
     path = folder / "edge.sock"
-    words = (word, "127.0.0.1:0", word, f"unix:{path}")
+    words = ("-b", "127.0.0.1:0", "--bind", f"unix:{path}")
     with running(folder, *words, "web:app", command="run", bind=False, cwd=folder) as server:
         assert told(server)["scheme"] == "http"
         with closing(socket.socket(socket.AF_UNIX)) as client:
@@ -94,13 +93,13 @@ def test_threads(folder: Path) -> None:
         assert told(server)["multithread"] is False
 
 
-@pytest.mark.parametrize("word", ["-k", "--worker-class"])
-def test_worker_class(word: str, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "threaded"), [(("-k",), False), (("--threads", "8", "--worker-class"), True)], ids=str
+)
+def test_worker_class(words: tuple[str, ...], threaded: bool, folder: Path) -> None:
     """As in gunicorn, `sync` with threads is gthread."""
-    with running(folder, word, "sync", "web:app", command="run", cwd=folder) as server:
-        assert told(server)["multithread"] is False
-    with running(folder, word, "sync", "--threads", "8", "web:app", command="run", cwd=folder) as server:
-        assert told(server)["multithread"] is True
+    with running(folder, *words, "sync", "web:app", command="run", cwd=folder) as server:
+        assert told(server)["multithread"] is threaded
 
 
 def test_worker_connections(folder: Path) -> None:
@@ -123,10 +122,9 @@ def test_backlog(folder: Path) -> None:
         assert listening.stdout.split()[2] == "7"
 
 
-@pytest.mark.parametrize("jitter", ["0", "1"])
-def test_max_requests(jitter: str, folder: Path) -> None:
+def test_max_requests(folder: Path) -> None:
     """A supervisor renews the worker, even where there is one."""
-    words = ("--max-requests", "3", "--max-requests-jitter", jitter, "-w", "1")
+    words = ("--max-requests", "3", "--max-requests-jitter", "1", "-w", "1")
     with running(folder, *words, "web:app", command="run", cwd=folder) as server:
         answered = Counter(told(server)["pid"] for _ in range(6))
         server.err.wait_for("is replaced: it has answered")
@@ -186,8 +184,9 @@ def test_name(word: str, folder: Path) -> None:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spelling", ["PATH", "file:PATH", "python:MODULE", "toml"])
-@pytest.mark.parametrize("word", ["-c", "--config"])
+@pytest.mark.parametrize(
+    ("word", "spelling"), [("-c", "PATH"), ("--config", "file:PATH"), ("-c", "python:MODULE"), ("--config", "toml")]
+)
 def test_configuration(word: str, spelling: str, folder: Path) -> None:
     """gunicorn's files in its three spellings, and one of ours."""
     (folder / "conf").mkdir()
@@ -258,7 +257,7 @@ def test_limit_request_field_size(folder: Path) -> None:
 
 def test_forwarded_allow_ips(folder: Path) -> None:
     said = {"X_Forwarded_Proto": "https", "X_Forwarded_For": "192.0.2.7"}
-    for networks, scheme in (("127.0.0.1", "https"), ("10.0.0.0/8", "http"), ("*", "https")):
+    for networks, scheme in (("10.0.0.0/8", "http"), ("*", "https")):
         with running(
             folder, "--forwarded-allow-ips", networks, "web:app", command="run", cwd=folder
         ) as server:  # fmt: skip
