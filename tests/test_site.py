@@ -1,7 +1,7 @@
 """The project's own site: every link leads somewhere, nothing comes from elsewhere, every command it shows is one.
 
-The commands are read by the real command line, as far as that goes without serving: each option and each value. Pieces
-of configuration are read by the real reader.
+The commands are read by the real command line, as far as that goes without serving: each option and each value. What
+else is shown is tried in test_site_shown.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import click
 import pytest
-from click.testing import CliRunner
 
 import edgestack.testing
 
@@ -249,29 +248,6 @@ def test_the_environment_says_the_same_as_the_options(monkeypatch: pytest.Monkey
     assert parsed(by_option, monkeypatch).params == parsed(by_environment, monkeypatch).params
 
 
-def toml_blocks() -> list[tuple[str, str]]:
-    """The pieces of edgestack.toml that pages show, by page."""
-    return [
-        (page.name, unescape(re.sub(r"<[^>]*>", "", block)))
-        for page in PAGES
-        for block in re.findall(r'<pre class="toml"><code>(.*?)</code></pre>', page.read_text("utf-8"), re.DOTALL)
-    ]
-
-
-@pytest.mark.parametrize("block", [block for _, block in toml_blocks()])
-def test_every_piece_of_configuration_shown_holds(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder that has what it names, and nothing is worth a warning."""
-    from edgestack.config.load import load
-
-    monkeypatch.chdir(tmp_path)
-    files = "site/sorry.html site/index.html site/assets/app.js src/main.py users.htpasswd internal-ca.pem"
-    for file in files.split():
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).touch()
-    Path("edgestack.toml").write_text(block, "utf-8")
-    assert load("edgestack.toml").warnings == ()
-
-
 def test_python_that_is_shown_stands_in_tests_that_run() -> None:
     """The tests of the example project: whoever copies a block has what was run."""
     sources = [path.read_text("utf-8") for path in (SITE.parent / "tests" / "examples" / "shop").glob("*.py")]
@@ -301,28 +277,6 @@ def test_every_name_of_testing_is_documented() -> None:
         verbs = set(edgestack.testing.__all__) | {"sequence"}
         assert members - WITHIN - told - verbs == set(), name
         assert all(inspect.getdoc(getattr(one, member, one)) for member in members), name
-
-
-EXPLAINED = {"proxying.html": -1, "balancing.html": 0}
-"""Pages that show what `edgestack explain` says, and which of their configurations it says it of."""
-
-
-@pytest.mark.parametrize("name", EXPLAINED)
-def test_what_explain_is_shown_to_say_is_what_it_says(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Line by line, up to an ellipsis."""
-    from edgestack.cli import main
-
-    monkeypatch.chdir(tmp_path)
-    blocks = [block for page, block in toml_blocks() if page == name]
-    Path("edgestack.toml").write_text(blocks[EXPLAINED[name]], "utf-8")
-    (shown,) = (code for code in shown_code(SITE / "guide" / name) if code.startswith("$ edgestack explain"))
-    whole, more, _ = shown.partition("\n  …")
-    command, *lines = whole.splitlines()
-    told = CliRunner().invoke(main, shlex.split(command)[2:]).stdout.splitlines()
-    assert lines == told[: len(lines)]
-    assert more or len(lines) == len(told)
 
 
 def every_command() -> Iterator[click.Command]:
