@@ -189,16 +189,18 @@ def error_page(status: int, sentence: str, request_id: str) -> bytes:
     return page(f"{status} {phrase}", body + footer(request_id))
 
 
-def traceback_page(status: int, request_line: str, traceback_text: str, request_id: str) -> bytes:
+def traceback_page(status: int, request_line: str, traceback_text: str, request_id: str, sentence: str = "") -> bytes:
     """The page of development mode: what the application raised (criterion F11).
 
     :param request_line: method and target of the request that did it.
     :param traceback_text: as the traceback module prints it; its last line is the exception.
+    :param sentence: what more there is to say.
     """
     lines = traceback_text.strip().splitlines()
     last = lines[-1] if lines else reason(status)
+    said = f"<p>{escape(sentence)}</p>\n" if sentence else ""
     body = (
-        f'<p class="status">{status}</p>\n<h1>{escape(last)}</h1>\n<p class="soft">while answering '
+        f'<p class="status">{status}</p>\n<h1>{escape(last)}</h1>\n{said}<p class="soft">while answering '
         f"<code>{escape(request_line)}</code></p>\n"
         f'<pre tabindex="0">{escape(traceback_text.strip())}</pre>\n'
         '<p class="soft">Only you see this: development mode shows it to clients on this machine alone.</p>'

@@ -136,14 +136,15 @@ def _development(exchange: Exchange, error: EdgeError, kind: str) -> bytes:
     line = f"{request.method} {request.target}" if request else ""
     if isinstance(error, UpstreamError):
         return unanswered(error, exchange.attempts, line, exchange.request_id, kind.partition("/")[2])
-    text = error.traceback_text if isinstance(error, AppError) else ""
-    return _traceback(exchange, error.status, line, kind, text) if text else b""
+    has_more = isinstance(error, AppError) and error.traceback_text
+    return _traceback(exchange, error, line, kind) if has_more else b""
 
 
-def _traceback(exchange: Exchange, status: int, line: str, kind: str, text: str) -> bytes:
+def _traceback(exchange: Exchange, error: EdgeError, line: str, kind: str) -> bytes:
     """What the application raised."""
+    status, text = error.status, error.traceback_text
     if kind == HTML:
-        return traceback_page(status, line, text, exchange.request_id)
+        return traceback_page(status, line, text, exchange.request_id, error.public)
     if kind == JSON:
         last = (text.strip().splitlines() or [reason(status)])[-1]
         return _json({"status": status, "error": last, "request_id": exchange.request_id, "traceback": text})

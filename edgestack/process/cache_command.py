@@ -22,6 +22,7 @@ from edgestack.process.commands import BAD_INPUT
 from edgestack.process.control import Message
 from edgestack.process.serve_options import FILE, HELP
 from edgestack.process.servers import asked, of_file
+from edgestack.process.telling import counted
 
 __all__ = ["cache"]
 
@@ -104,7 +105,7 @@ def purge(
         if _failed(answer):
             return BAD_INPUT
         gone += answer["purged"]
-    click.echo(f"purged {_counted(gone, 'stored response')}")
+    click.echo(f"purged {counted(gone, 'stored response')}")
     return 0
 
 
@@ -134,11 +135,11 @@ def stats(context: click.Context, /, **named: Any) -> int:
     for name, one in answer["caches"].items():
         click.echo(f"[cache.{name}]" if name else "the cache without a name")
         click.echo(
-            f"  memory  {_size(one['memory'])} of {_size(one['memory_most'])}, {_counted(one['entries'], 'response')}"
+            f"  memory  {_size(one['memory'])} of {_size(one['memory_most'])}, {counted(one['entries'], 'response')}"
         )
         if one["disk_most"]:
             reading = ", still being read" if one["loading"] else ""
-            files = f"{_counted(one['files'], 'file')}{reading}"
+            files = f"{counted(one['files'], 'file')}{reading}"
             click.echo(f"  disk    {_size(one['disk'])} of {_size(one['disk_most'])}, {files}")
         click.echo(f"  let go for want of room: {one['evicted']}")
         for what, word in TROUBLES:
@@ -154,10 +155,6 @@ def _failed(answer: Message) -> bool:
     for error in answer.get("errors", ["the server gave no reason"]):
         click.echo(f"edgestack: {error}", err=True)
     return True
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _size(size: float) -> str:

@@ -63,7 +63,10 @@ def show(context: click.Context, /, **said: object) -> None:
 def show_settings(configured: Configured, paint: Paint) -> None:
     """Write every effective value."""
     if configured.options.file is None:
-        click.echo(paint(f"# no {FILE_NAME} here: options, environment and defaults", DIM))
+        from edgestack.process.gunicorn.words import DEFAULT_FILE  # not for those who look at a file of ours
+
+        missing = DEFAULT_FILE if configured.options.application else FILE_NAME
+        click.echo(paint(f"# no {missing} here: options, environment and defaults", DIM))
     for line in lines(settings(configured.loaded)):
         click.echo(paint(line, DIM) if line.endswith(f"# {DEFAULT}") else line)
 

@@ -24,6 +24,7 @@ from edgestack.process.control import Message
 from edgestack.process.reload_command import ordered_reload
 from edgestack.process.serve_options import FILE, HELP
 from edgestack.process.servers import asked, of_file, of_pid
+from edgestack.process.telling import counted
 
 __all__ = ["ctl"]
 
@@ -105,7 +106,7 @@ def scale(context: click.Context, workers: int) -> int:
     answer = asked(context.obj(), {"verb": "scale", "workers": workers}, PATIENCE)
     if _failed(answer):
         return BAD_INPUT
-    click.echo(f"{answer['workers']} workers instead of {answer['before']}")
+    click.echo(f"{counted(answer['workers'], 'worker')} instead of {answer['before']}")
     return 0
 
 
@@ -126,26 +127,28 @@ def _shown(answer: Message) -> list[str]:
     lines = [f"edgestack {answer['version']}, process {answer['pid']}, for {_time(time.time() - answer['started'])}"]
     lines += [f"  {url}" for url in answer["urls"]]
     if answer["file"]:
-        lines.append(f"  configuration {answer['file']}, reloaded {answer['reloads']} times")
+        lines.append(f"  configuration {answer['file']}, reloaded {counted(answer['reloads'], 'time')}")
     if not answer.get("workers"):
-        lines.append(f"  one process, {answer['connections']} connections, {answer['requests']} requests")
+        lines.append(f"  one process, {_load(answer)}")
         return lines
-    lines.append(f"  {answer['wanted']} workers wanted")
+    lines.append(f"  {counted(answer['wanted'], 'worker')} wanted")
     lines += [f"    {_worker(one)}" for one in answer["workers"]]
     return lines
 
 
 def _worker(one: dict[str, Any]) -> str:
     lost = f", {one['lost_threads']} hanging" if one["lost_threads"] else ""
-    return (
-        f"{one['pid']:>8}  {one['state']:<8}  {_time(one['seconds']):>7}  "
-        f"{one['connections']} connections, {one['requests']} requests{lost}"
-    )
+    return f"{one['pid']:>8}  {one['state']:<8}  {_time(one['seconds']):>7}  {_load(one)}{lost}"
+
+
+def _load(one: dict[str, Any]) -> str:
+    """Of a process."""
+    return f"{counted(one['connections'], 'connection')}, {counted(one['requests'], 'request')}"
 
 
 def _group(one: dict[str, Any]) -> list[str]:
     """A group of servers, for a person."""
-    lines = [one["name"] + (f"  {one['waiting']} requests wait" if one["waiting"] else "")]
+    lines = [one["name"] + (f"  {counted(one['waiting'], 'request', 'wait')}" if one["waiting"] else "")]
     width = max((len(peer["address"]) for peer in one["peers"]), default=0)
     for peer in one["peers"]:
         time_to_head = "" if peer["header_time"] is None else f", {peer['header_time'] * 1000:.1f} ms to the head"
@@ -153,7 +156,7 @@ def _group(one: dict[str, Any]) -> list[str]:
         out = f"; out: {peer['out']}" if peer["out"] else ""
         lines.append(
             f"  {peer['address']:<{width}}  {role}weight {peer['weight']}, {peer['active']} active, "
-            f"{peer['requests']} requests, {peer['failures']} failures{time_to_head}{out}"
+            f"{counted(peer['requests'], 'request')}, {counted(peer['failures'], 'failure')}{time_to_head}{out}"
         )
     return lines + [f"  {name}  has no address yet" for name in one["unresolved"]]
 

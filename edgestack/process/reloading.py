@@ -24,7 +24,7 @@ from edgestack.process.crew import Crew
 from edgestack.process.identity import settle
 from edgestack.process.options import Options
 from edgestack.process.sockets import Sockets, wanted
-from edgestack.process.telling import refused
+from edgestack.process.telling import counted, refused
 
 if TYPE_CHECKING:
     from edgestack.process.supervisor import Supervisor
@@ -115,7 +115,7 @@ class Reloading:
         warnings = [warning.shown() for warning in loaded.warnings]
         for warning in warnings:
             log.warning("%s", warning)
-        log.info("reloaded: %d new workers serve", crew.wanted)
+        log.info("reloaded: %s", counted(crew.wanted, "new worker", "serve"))
         self._end({"ok": True, "warnings": warnings})
 
     def failed(self, error: ConfigError) -> None:

@@ -21,14 +21,14 @@ import click
 from edgestack.config.overrides import Override, from_environment
 from edgestack.errors import ConfigError
 from edgestack.process.commands import Grouped, Sectioned
-from edgestack.process.configuring import configure, said_in
+from edgestack.process.configuring import Configured, configure, said_in
 from edgestack.process.gunicorn import is_python
 from edgestack.process.gunicorn.settings import SETTINGS, Setting
 from edgestack.process.gunicorn.words import DEFAULT_FILE, default_file, defaults
 from edgestack.process.serve_options import ENVIRONMENT, HELP, OPTIONS, WHAT, option
 from edgestack.process.serving_command import serve_configured
 
-__all__ = ["run"]
+__all__ = ["run", "run_configured"]
 
 CMD_ARGS = "GUNICORN_CMD_ARGS"
 
@@ -89,22 +89,29 @@ def _options() -> list[click.Parameter]:
     cls=Sectioned, params=_options(), epilog=EPILOG, context_settings={**HELP, "auto_envvar_prefix": ENVIRONMENT}
 )
 @click.pass_context
-def run(context: click.Context, /, target: str | None, **said: Any) -> int:
+def run(context: click.Context, /, **said: Any) -> int:
     """Serve a WSGI or ASGI application as gunicorn does.
 
     The options and their letters are gunicorn's, and so are the defaults: plain HTTP on 127.0.0.1:8000, and no access
     log. The application is looked for in this folder, or that of --chdir.
     """
+    return serve_configured(run_configured(context), only=said)
+
+
+def run_configured(context: click.Context) -> Configured:
+    """What the words and the environment of `run` say.
+
+    :raises ConfigErrors: it makes no sense.
+    """
+    target, named = context.params["target"], context.params["config"]
     file, more = _second_line(os.environ.get(CMD_ARGS, ""))
     outside: list[Override] = [*defaults(os.environ), *more, *from_environment(os.environ), *said_in(context)]
-    target = target or None
     outside += [Override("key", one.value, one.origin, unless=("key",)) for one in outside if one.name == "cert"][-1:]
-    if target is not None:
+    if target:
         outside.append(Override("app", target, "MODULE:NAME"))
-    file = said["config"] or file
+    file = named or file
     found = default_file(Path()) if file is None else None
-    configured = configure(_python(file or found), outside, found=found is not None, application=True)
-    return serve_configured(configured, only=said)
+    return configure(_python(file or found), outside, found=found is not None, application=True)
 
 
 def _second_line(text: str) -> tuple[Path | None, tuple[Override, ...]]:

@@ -49,6 +49,7 @@ from edgestack.process.signals import INTERRUPTED, has_terminal
 from edgestack.process.sockets import Sockets, inherited, wanted
 from edgestack.process.spec import Spec, write_spec
 from edgestack.process.supervised import worker_count
+from edgestack.process.telling import counted
 from edgestack.process.upgrade import Upgrade
 
 __all__ = ["Supervisor", "supervise"]
@@ -159,7 +160,7 @@ class Supervisor:
                 signal.SIGUSR1: self.reopen_logs,
                 signal.SIGUSR2: self._upgrade,
                 signal.SIGTTIN: lambda: self.scale(self.crew.wanted + 1),
-                signal.SIGTTOU: lambda: self.scale(max(1, self.crew.wanted - 1)),
+                signal.SIGTTOU: self._one_less,
                 signal.SIGWINCH: self._window_changed,
             }
         )
@@ -320,11 +321,16 @@ class Supervisor:
 
     def scale(self, wanted: int) -> None:
         """Another number of workers."""
-        if self._stopping:
+        if self._stopping or wanted == self.crew.wanted:
             return
-        log.info("%d workers instead of %d", wanted, self.crew.wanted)
+        log.info("%s instead of %d", counted(wanted, "worker"), self.crew.wanted)
         self._tell_number(wanted)
         self.crew.scale(wanted)
+
+    def _one_less(self) -> None:
+        """One is the least; none, after SIGWINCH, stays none."""
+        if self.crew.wanted > 1:
+            self.scale(self.crew.wanted - 1)
 
     def _tell_number(self, wanted: int) -> None:
         self.hooks.call("nworkers_changed", self, wanted, self._told_number)

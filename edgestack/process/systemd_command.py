@@ -1,10 +1,12 @@
 """`edgestack systemd`: a unit for the server that the options after it would start.
 
     edgestack systemd -c /etc/edgestack/shop.toml > /etc/systemd/system/shop.service
+    edgestack systemd run -w 4 shop.wsgi             the same for gunicorn's words
     edgestack systemd --socket …                     the socket unit beside it: systemd binds, and passes on
 
-The words are those of `serve`, checked as `serve` checks them, and written into ExecStart=. What the unit says beyond
-that is what edgestack does: readiness and watchdog by sd_notify(3), reload by SIGHUP, a drain that is waited for.
+The words are those of `serve` or `run`, checked as these check them, and written into ExecStart=. What the unit says
+beyond that is what edgestack does: readiness and watchdog by sd_notify(3), reload by SIGHUP, a drain that is waited
+for.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import click
 from edgestack.config.model import Config, Listener
 from edgestack.process.commands import Sectioned
 from edgestack.process.configuring import configure, sources
+from edgestack.process.run_command import run, run_configured
 from edgestack.process.serve_options import ENVIRONMENT, HELP, OPTIONS
 from edgestack.process.supervised import is_supervised
 
@@ -31,8 +34,20 @@ BEYOND = 15
 SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@[]")
 
 
+class _Preceding(Sectioned):
+    """What may stand before all that `run` takes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """What comes behind `run` is its own; `ctx.obj` has it."""
+        at = int(args[:1] == ["--socket"])
+        if args[at : at + 1] == ["run"]:
+            ctx.obj = run.make_context("run", args[at + 1 :])
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
 @click.command(
-    cls=Sectioned,
+    cls=_Preceding,
     params=[
         click.Option(["--socket"], is_flag=True, help="The socket unit, for addresses that systemd is to bind."),
         *OPTIONS,
@@ -43,22 +58,25 @@ SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
 def systemd(context: click.Context, /, socket: bool, **said: Any) -> None:
     """Print a systemd unit for `edgestack serve` with these options.
 
+    For `edgestack run`, put its words behind: edgestack systemd run -w 4 shop.wsgi
+
     Write it to /etc/systemd/system/NAME.service; with --socket, its sibling to NAME.socket.
     """
-    file, found, overrides = sources(context)
-    config = configure(file, overrides, found=found).config
     words = [word for word in _words(context) if word != "--socket"]
-    click.echo(socket_unit(config) if socket else unit(config, words, file if found else None))
+    if context.obj is not None:
+        config = run_configured(context.obj).config
+    else:
+        file, found, overrides = sources(context)
+        config = configure(file, overrides, found=found).config
+        words = ["serve", *(["-c", str(file.absolute())] if file is not None and found else []), *words]
+    click.echo(socket_unit(config) if socket else unit(config, words))
 
 
-def unit(config: Config, words: list[str], found: Path | None) -> str:
+def unit(config: Config, words: list[str]) -> str:
     """The service.
 
-    :param words: of the command line after `serve`.
-    :param found: the file that was found here, and would not be found there.
+    :param words: of the command line after `edgestack`.
     """
-    if found is not None:
-        words = ["-c", str(found.absolute()), *words]
     processes = config.server.processes
     bindable = [one for one in config.listeners if one.fd < 0 and not one.path]
     supervised = is_supervised(processes)
@@ -73,7 +91,7 @@ def unit(config: Config, words: list[str], found: Path | None) -> str:
         "Type=notify",
         "# a new supervisor, started by SIGUSR2, tells that it is the main process now",
         "NotifyAccess=all",
-        f"ExecStart={' '.join(map(_quoted, [*_program(), 'serve', *words]))}",
+        f"ExecStart={' '.join(map(_quoted, [*_program(), *words]))}",
         "ExecReload=/bin/kill -HUP $MAINPID",
         f"WorkingDirectory={Path.cwd()}",
         *([f"User={processes.user}"] if processes.user else ["DynamicUser=yes", "StateDirectory=edgestack"]),

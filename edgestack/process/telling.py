@@ -1,11 +1,11 @@
-"""How errors are told to whoever asked for something, in another process: as text, a bounded number of them. Pure."""
+"""How things are told to whoever asked, in another process: errors as text, a bounded number of them; counts. Pure."""
 
 from __future__ import annotations
 
 from edgestack.errors import ConfigError
 from edgestack.process.control import Message
 
-__all__ = ["refused", "told"]
+__all__ = ["counted", "refused", "told"]
 
 ERRORS = 100
 """Errors told in one answer; nobody reads more."""
@@ -21,3 +21,9 @@ def told(error: ConfigError) -> list[str]:
     each = getattr(error, "errors", (error,))
     lines = [one.shown() if hasattr(one, "shown") else str(one) for one in each[:ERRORS]]
     return [*lines, f"and {len(each) - ERRORS} more"] if len(each) > ERRORS else lines
+
+
+def counted(count: int, what: str, verb: str = "") -> str:
+    """So many of a thing, and perhaps what they do: "1 worker", "2 workers", "1 worker serves"."""
+    several = count != 1
+    return f"{count} {what}{'s' * several}" + (f" {verb}{'s' * (not several)}" if verb else "")

@@ -32,6 +32,7 @@ IDLE_FOR = 50.0
 """Seconds that one is kept: less than the hosting servers' own 75, so that they never close first."""
 RETRY_AFTER = 1
 """Seconds that a client is told to wait while an application is begun again."""
+BROKEN = "The code as it is now cannot be loaded. This page asks again by itself until it can."
 REFRESH = "1"
 """Seconds after which a browser asks again for a page that broken code has made impossible."""
 
@@ -121,7 +122,7 @@ class HostedContent:
         """
         hosted = self.hosted
         if hosted.broken and self._dev and _is_page(exchange):
-            error = AppError("The application cannot be loaded.", fields=(("Refresh", REFRESH),))
+            error = AppError(BROKEN, fields=(("Refresh", REFRESH),))
             error.traceback_text = hosted.broken
             shown: Response = exchange.chain.errors(exchange, error)  # the log was told when it was seen, and once
             return shown

@@ -125,6 +125,7 @@ def test_a_traceback_page_leads_with_the_exception() -> None:
     assert seen.text.count("KeyError: 'name'") == 3  # title, heading, and in its place
     assert text.strip() in seen.text
     assert "GET /x?y=1" in seen.text
+    assert "no longer" in Outline(traceback_page(500, "GET /", text, REQUEST_ID, "It is no longer <b>so</b>.")).text
 
 
 def test_a_traceback_page_of_nothing_is_still_a_page() -> None:

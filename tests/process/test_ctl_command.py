@@ -31,11 +31,13 @@ def test_a_supervisor_is_told(tmp_path: Path) -> None:
         status, out, _ = typed(server, "ctl", "status")
         assert status == 0
         assert "2 workers wanted" in out
+        assert "0 connections, 0 requests" in out
         assert all(f"{pid}  serving" in out for pid in server.workers())
         assert typed(server, "ctl", "scale", "0")[0] == 2
         assert server.order(verb="scale", workers="many")["ok"] is False
-        assert typed(server, "ctl", "scale", "1") == (0, "1 workers instead of 2\n", "")
+        assert typed(server, "ctl", "scale", "1") == (0, "1 worker instead of 2\n", "")
         server.until_serving(1)
+        assert "1 worker wanted" in typed(server, "ctl", "status")[1]
         assert typed(server, "ctl", "reload") == (0, "reloaded\n", "")
         assert len(json.loads(typed(server, "ctl", "status", "--json")[1])["workers"]) in (2, 3)
         assert server.order(verb="dance")["errors"] == [
@@ -103,9 +105,25 @@ def test_a_unit_for_what_is_typed(tmp_path: Path) -> None:
     assert any(line.startswith("ExecStart=/") and line.endswith(" serve --static site -b :443") for line in lines)
 
 
+@pytest.mark.parametrize(("before", "line"), [((), "ExecStart=/"), (("--socket",), "ListenStream=127.0.0.1:8000")])
+def test_a_unit_for_gunicorns_words(before: tuple[str, ...], line: str, tmp_path: Path) -> None:
+    """`systemd` before what is typed; the file that `run` finds it finds there too."""
+    (tmp_path / "gunicorn.conf.py").write_text("graceful_timeout = 7\n")
+    (tmp_path / "web.py").write_text("def app(environ, start_response): ...\n")
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-m", "edgestack", "systemd", *before, "run", "-w", "2", "--access-logfile", "-", "web:app"],
+        cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=True,
+    )  # fmt: skip
+    (found,) = (one for one in done.stdout.splitlines() if one.startswith(line))
+    if not before:
+        assert found.endswith(" run -w 2 --access-logfile - web:app")
+        assert {"TimeoutStopSec=22", "KillMode=mixed", f"WorkingDirectory={tmp_path}"} <= set(done.stdout.splitlines())
+
+
 def test_words_are_written_as_systemd_reads_them() -> None:
     """systemd.service(5), Command lines: specifiers and variables are doubled, blanks are quoted."""
-    text = unit(Config(), ["--log-format", '100% $x "y"'], Path("/etc/a b.toml"))
+    text = unit(Config(), ["serve", "-c", "/etc/a b.toml", "--log-format", '100% $x "y"'])
     assert ' serve -c "/etc/a b.toml" --log-format "100%% $$x \\"y\\""\n' in text
 
 

@@ -146,7 +146,7 @@ WRONG: list[tuple[str, str]] = [
     (
         "daemon = True",
         "gunicorn.conf.py:1:10: edgestack stays in the foreground\n1 | daemon = True\n  |          ^^^^\n"
-        "  = let systemd start it (`edgestack systemd` prints a unit), or a container; in a shell: "
+        "  = let systemd start it (`edgestack systemd run …` prints a unit), or a container; in a shell: "
         "nohup edgestack … &",
     ),
     (

@@ -277,6 +277,11 @@ def test_print_config_says_what_holds_and_who_said_it() -> None:
     } <= told
 
 
+@pytest.mark.usefixtures("_fresh")
+def test_print_config_names_the_file_that_is_not_there() -> None:
+    assert run("--print-config", "shop").stdout.startswith("# no gunicorn.conf.py here")
+
+
 def test_help_names_the_order_and_shows_gunicorns_defaults() -> None:
     text = run("--help").stdout
     assert "127.0.0.1:8000, or PORT" in text

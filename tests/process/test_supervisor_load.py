@@ -40,13 +40,15 @@ def test_scaling_fails_no_request(tmp_path: Path) -> None:
         load.more()
         for wanted in (2, 1):
             server.send(signal.SIGTTOU)
-            server.until(f"{wanted} workers instead of {wanted + 1}")
+            server.until(f"{wanted} worker{'s' * (wanted > 1)} instead of {wanted + 1}")
             server.until_serving(wanted)
             load.more()
-        server.send(signal.SIGTTOU)  # one is the least
+        server.send(signal.SIGTTOU)  # one is the least, and nothing is told of what changes nothing
         assert server.order(verb="scale", workers=2)["before"] == 1
         server.until_serving(2)
     assert load.failures == []
+    assert "instead of 1" in "".join(server.said)
+    assert "1 worker instead of 1" not in "".join(server.said)
 
 
 def test_a_killed_worker_costs_what_it_was_answering(tmp_path: Path) -> None:
@@ -90,6 +92,8 @@ def test_an_upgrade_in_place_fails_no_request(tmp_path: Path) -> None:
             load.more()
             server.send(signal.SIGWINCH)
             server.until_serving(0)
+            server.send(signal.SIGTTOU)  # none stays none
+            assert server.order(verb="status")["wanted"] == 0
             load.more()
             assert server.stop() == 0
             server.until(f"process {old}, has gone")

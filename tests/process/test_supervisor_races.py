@@ -57,7 +57,7 @@ def test_reloads_that_come_together(tmp_path: Path) -> None:
             assert server.order(verb="status")["pid"] == server.process.pid  # a round trip: it has heard
         (tmp_path / "web.py").write_text(APPLICATION.replace("VERSION", "THIRD"))
         (tmp_path / "go").write_text("")
-        server.until("reloaded: 1 new workers serve", 2)
+        server.until("reloaded: 1 new worker serves", 2)
         server.until_serving(1)
         assert get(server.port)[1].endswith(b"THIRD")
         assert server.order(verb="status")["reloads"] == 2

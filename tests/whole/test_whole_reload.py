@@ -74,6 +74,7 @@ def test_good_broken_mended(server: Server, tmp_path: Path) -> None:
         server.logged(None, said)
         until(lambda said=said: said.encode() in server.get("/", accept=PAGE).body)  # type: ignore[misc]
         assert page["Refresh"] == "1"
+        assert "cannot be loaded" in page.text
         assert server.get("/").text == "two"
         assert server.get("/", accept=PAGE, sec_fetch_mode="cors").text == "two"
     server.claimed.append("cannot be loaded; the code before goes on")

@@ -43,7 +43,7 @@ class Setting:
 
 DAEMON = (
     "edgestack stays in the foreground",
-    "let systemd start it (`edgestack systemd` prints a unit), or a container; in a shell: nohup edgestack … &",
+    "let systemd start it (`edgestack systemd run …` prints a unit), or a container; in a shell: nohup edgestack … &",
 )
 """Why `--daemon` is refused, and what to do."""
 
