@@ -73,9 +73,7 @@ def kept_authority(certificate: bytes, key: bytes) -> CA:
     return CA.from_pem(certificate, key)
 
 
-def issue_certificate(
-    authority: CA, names: tuple[str, ...], not_before: int, not_after: int
-) -> tuple[bytes, bytes]:  # fmt: skip
+def issue_certificate(authority: CA, names: tuple[str, ...], not_before: int, not_after: int) -> tuple[bytes, bytes]:
     """A server certificate for `names`, signed by `authority`.
 
     :param names: host names, wildcards and addresses.

@@ -114,6 +114,7 @@ class CommonSite(ABC):
 
     def exchanges(self) -> str:
         """The last exchanges as they passed, byte for byte, for a report."""
+        self._rest()  # a client may have its answer before that is written down
         return "\n".join(map(str, self._running.tap.turns()[-LAST_SHOWN:]))
 
     def record(self, path: str | Path) -> Recording:
